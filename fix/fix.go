@@ -1,0 +1,119 @@
+// Package fix is the contract for fixers and the comparison of fix paths.
+//
+// A fixer knows one way of changing files so that findings go away. It lists
+// candidate paths for a target without touching anything (Plan), and carries
+// one out in a working folder (Apply). Which path is recommended is decided
+// here, by the same arithmetic for all fixers, with the reason in words.
+package fix
+
+import (
+	"context"
+
+	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/lockfile"
+	"github.com/backstitch/backstitch/fact"
+)
+
+// Fixer proposes and carries out fix paths for modules of some tools.
+type Fixer interface {
+	Describe() Description
+	// Handles says whether the fixer knows the tool of a module.
+	Handles(module *lockfile.Module) bool
+	// Plan lists candidate paths for the target, best guess first, without
+	// changing anything. No path and no error means that nothing resolves;
+	// Target.Blocked then says why.
+	Plan(ctx context.Context, target *Target) ([]Path, error)
+	// Apply carries out path in dir, a working copy of the repository that it
+	// may write to. It edits manifests in place, bytes outside the changed
+	// values untouched, and lets the ecosystem's own tool rewrite locks with
+	// no credentials in its environment. It returns the paths it changed.
+	Apply(ctx context.Context, dir string, path Path) (changed []string, err error)
+}
+
+// Description tells about a fixer.
+type Description struct {
+	ID   string // path-like, for example "fix/gomod"
+	Name string
+	Docs string
+	// Commands are the programs that Apply runs.
+	Commands []string
+}
+
+// Target is one vulnerable package of one module, and all that is known of it.
+type Target struct {
+	Module     *lockfile.Module
+	Modules    []lockfile.Module // all modules of the repository
+	Package    int               // index into Module.Packages
+	Tree       code.Tree
+	Advisories Advisories
+	// Close are the ids that the change is to close (any id of a class).
+	Close []string
+
+	// Blocked is set by Plan: constraints, with their lines, that stand
+	// between the package and a version that closes everything.
+	Blocked []Block
+}
+
+// Block is a constraint that keeps a package from a version that would do.
+type Block struct {
+	Location   fact.Location
+	Constraint string // as written, with who states it
+	Needs      string // the version that it does not allow
+}
+
+// Advisories is what fixers ask of an advisory index.
+type Advisories interface {
+	// Of lists all standing advisories that name a package.
+	Of(ecosystem, name string) ([]fact.Advisory, error)
+	// Affecting lists those that affect it at its version.
+	Affecting(pkg fact.Package) ([]fact.Advisory, error)
+	// Compare orders two versions of an ecosystem: -1, 0, 1.
+	Compare(ecosystem, a, b string) (int, error)
+}
+
+// Kinds of fix paths.
+const (
+	RaiseDirect   = "raise_direct"
+	RaiseAncestor = "raise_ancestor"
+	Override      = "override"
+	Replace       = "replace"
+)
+
+// Path is one way to close issues. Its JSON is that of an issue's fix_paths.
+type Path struct {
+	ID           string             `json:"id"`
+	Kind         string             `json:"kind"`
+	Summary      string             `json:"summary"`
+	Recommended  bool               `json:"recommended"`
+	Reason       string             `json:"reason"` // why recommended, or why not
+	Effort       string             `json:"effort"` // small, medium, large
+	Risk         string             `json:"risk"`   // patch, minor, major, unknown: what may break
+	Closes       []string           `json:"closes"` // issue ids
+	Steps        []Step             `json:"steps"`
+	Diff         string             `json:"diff"`
+	Verification *fact.Verification `json:"verification,omitempty"`
+
+	Fixer     string   `json:"fixer"`  // id of the fixer that carries it out
+	Module    string   `json:"module"` // folder of the module
+	Changes   []Change `json:"changes"`
+	Findings  int      `json:"findings"`            // how many findings it closes
+	Residual  []string `json:"residual,omitempty"`  // advisories that stay
+	Brings    []string `json:"brings,omitempty"`    // advisories that are new
+	Temporary bool     `json:"temporary,omitempty"` // an override, to be taken back later
+}
+
+// Change is one version that moves.
+type Change struct {
+	Package string `json:"package"`
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Direct  bool   `json:"direct"`
+	Reason  string `json:"reason,omitempty"` // "companion of ..." when it is not the vulnerable package
+}
+
+// Step is one thing to do, for a person to follow.
+type Step struct {
+	Text     string         `json:"text"`
+	Command  string         `json:"command,omitempty"`
+	Location *fact.Location `json:"location,omitempty"`
+}

@@ -1,0 +1,48 @@
+// Package scan is the contract for Backstitch's own scanners.
+//
+// A scanner looks at a tree of files and gives findings. It runs nothing of
+// what it looks at and needs no network.
+package scan
+
+import (
+	"context"
+
+	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/fact"
+)
+
+// Scanner looks for flaws in a tree. A Scanner is safe for concurrent use and
+// deterministic: the same tree and rules give the same findings in the same order.
+type Scanner interface {
+	// Describe says what the scanner is and which rules it judges by.
+	Describe() Description
+	// Scan looks at the tree and gives every finding to found, whose error
+	// ends the scan. Problems are files that could not be looked at; when
+	// there are any, the look was incomplete.
+	Scan(ctx context.Context, tree code.Tree, found func(fact.Finding) error) (problems []Problem, err error)
+}
+
+// Description tells about a scanner; a verification record names it.
+type Description struct {
+	ID    string // path-like, for example "scan/dependencies"
+	Name  string
+	Docs  string
+	Rules string // digest of the rules or advisory index, "sha256:..."
+}
+
+// Problem is a file that could not be looked at, or only in part.
+type Problem struct {
+	Path string
+	Line int
+	Text string
+}
+
+// Advisories is what a dependency scanner asks of an advisory index.
+type Advisories interface {
+	// Affecting lists the standing advisories that affect a package at its
+	// version, in order of id. It fails on a version that its ecosystem
+	// cannot order.
+	Affecting(pkg fact.Package) ([]fact.Advisory, error)
+	// Digest identifies the index's content, "sha256:...".
+	Digest() string
+}

@@ -1,0 +1,3 @@
+package main
+
+var benchmarkB1 = Benchmark{ID: "B1", Title: "placeholder", Needs: "absent"}

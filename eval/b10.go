@@ -1,0 +1,3 @@
+package main
+
+var benchmarkB10 = Benchmark{ID: "B10", Title: "placeholder", Needs: "absent"}

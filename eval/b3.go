@@ -1,0 +1,3 @@
+package main
+
+var benchmarkB3 = Benchmark{ID: "B3", Title: "placeholder", Needs: "absent"}

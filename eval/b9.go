@@ -1,0 +1,3 @@
+package main
+
+var benchmarkB9 = Benchmark{ID: "B9", Title: "placeholder", Needs: "absent"}

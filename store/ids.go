@@ -1,0 +1,33 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+)
+
+//go:embed queries.sql
+var queryText string
+
+var queries = ParseQueries("store", queryText)
+
+// OwnQueries lists the queries of this package, for the conformance suite.
+func OwnQueries() *Queries { return queries }
+
+var reserveIDs = queries.Named("reserve_ids")
+
+// ReserveIDs takes n consecutive ids of a sequence, from 1, and returns the
+// first. Ids of a transaction that is rolled back are given out again.
+func ReserveIDs(ctx context.Context, tx Tx, sequence string, n int64) (first int64, err error) {
+	if n < 1 {
+		return 0, fmt.Errorf("reserve %d ids of %s: expected at least 1", n, sequence)
+	}
+	err = tx.Query(ctx, reserveIDs, func(row Row) error {
+		first = row.Int(0) - n
+		return nil
+	}, Text(sequence), Int(n))
+	if err != nil {
+		return 0, fmt.Errorf("reserve ids of %s: %w", sequence, err)
+	}
+	return first, nil
+}

@@ -48,6 +48,13 @@ type Target struct {
 	Advisories Advisories
 	// Close are the ids that the change is to close (any id of a class).
 	Close []string
+	// Reported are flaws that a report tells of and the index may not know, as
+	// FromFinding makes them.
+	Reported []fact.Advisory
+	// Registry tells which versions exist. It is nil without a network; then
+	// only versions that advisories name are proposed, and each path says that
+	// their existence was not checked.
+	Registry Registry
 
 	// Blocked is set by Plan: constraints, with their lines, that stand
 	// between the package and a version that closes everything.
@@ -71,8 +78,21 @@ type Advisories interface {
 	Compare(ecosystem, a, b string) (int, error)
 }
 
+// Registry is what fixers ask of an ecosystem's registry, through its own tool.
+type Registry interface {
+	// Versions lists the versions of a package that exist and are not
+	// retracted, in the ecosystem's order.
+	Versions(ctx context.Context, name string) ([]string, error)
+	// Requirements gives what one version of a package requires: name to
+	// constraint as written.
+	Requirements(ctx context.Context, name, version string) (map[string]string, error)
+}
+
 // Kinds of fix paths.
 const (
+	// RaiseLocked raises the package in the lock; what the manifests say
+	// already allows it.
+	RaiseLocked   = "raise_locked"
 	RaiseDirect   = "raise_direct"
 	RaiseAncestor = "raise_ancestor"
 	Override      = "override"
@@ -81,14 +101,16 @@ const (
 
 // Path is one way to close issues. Its JSON is that of an issue's fix_paths.
 type Path struct {
-	ID           string             `json:"id"`
-	Kind         string             `json:"kind"`
-	Summary      string             `json:"summary"`
-	Recommended  bool               `json:"recommended"`
-	Reason       string             `json:"reason"` // why recommended, or why not
-	Effort       string             `json:"effort"` // small, medium, large
-	Risk         string             `json:"risk"`   // patch, minor, major, unknown: what may break
-	Closes       []string           `json:"closes"` // issue ids
+	ID          string `json:"id"`
+	Kind        string `json:"kind"`
+	Summary     string `json:"summary"`
+	Recommended bool   `json:"recommended"`
+	Reason      string `json:"reason"` // why recommended, or why not
+	Effort      string `json:"effort"` // small, medium, large
+	Risk        string `json:"risk"`   // patch, minor, major, unknown: what may break
+	// Closes are issue ids. Plan gives the ids of Target.Close that the path
+	// closes; whoever asked knows the issues behind them.
+	Closes       []string           `json:"closes"`
 	Steps        []Step             `json:"steps"`
 	Diff         string             `json:"diff"`
 	Verification *fact.Verification `json:"verification,omitempty"`

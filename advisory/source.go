@@ -352,6 +352,7 @@ func (r *reader) lines(ctx context.Context, in *bufio.Reader) error {
 			if depth.level > 0 {
 				break
 			}
+			doc = attempt{}
 			doc.err = json.Unmarshal(pending, &doc.document, lenient)
 			if err := r.take(&doc, started); err != nil {
 				return err

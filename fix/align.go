@@ -122,7 +122,7 @@ func Pick(target *Target, known []string) (Choice, error) {
 
 // need states the question for package i of the target's module.
 func (t *Target) need(i int, ids, known []string) Need {
-	need := Need{Package: t.Module.Fact(i), Close: ids, Known: known}
+	need := Need{Package: t.Module.Fact(i), Close: ids, Known: known, Train: onTrain(t.Module, i) != nil}
 	for _, reported := range t.Reported {
 		if slices.ContainsFunc(reported.Affected, func(a fact.Affected) bool { return sameName(need.Package.Ecosystem, a.Name, need.Package.Name) }) {
 			need.Reported = append(need.Reported, reported)
@@ -131,32 +131,50 @@ func (t *Target) need(i int, ids, known []string) Need {
 	return need
 }
 
+// onTrain lists the members of package i's release train that are at one of
+// its releases, itself included when it is at one: Go modules in one folder
+// that tag v0.N.0 and nothing else. It is nil when the folder is no train,
+// because a member is past v0 or has tagged a patch, or fewer than two are at
+// a release.
+func onTrain(module *lockfile.Module, i int) []int {
+	family := path.Dir(module.Packages[i].Name)
+	if module.Ecosystem != "Go" || !strings.Contains(family, "/") {
+		return nil
+	}
+	var members []int
+	for j, p := range module.Packages {
+		if path.Dir(p.Name) != family {
+			continue
+		}
+		if _, ok := trainRelease(p.Version); ok {
+			members = append(members, j)
+		} else if parts, _, ok := numbers(p.Version); ok && parts != [3]int{} && !preRelease("Go", p.Version) {
+			return nil
+		}
+	}
+	if len(members) < 2 {
+		return nil
+	}
+	return members
+}
+
 // train lists the versions that the other members of the package's release
 // train ask of it: members that have to move themselves, as many releases on.
-// A family with a member past v0 is no train.
 func (t *Target) train(own string) []string {
-	target := t.Module.Packages[t.Package]
-	family := path.Dir(target.Name)
-	from, ok := trainRelease(target.Version)
-	if _, moves := trainRelease(own); !ok || !moves || t.Module.Ecosystem != "Go" || !strings.Contains(family, "/") {
+	from, ok := trainRelease(t.Present().Version)
+	if _, moves := trainRelease(own); !ok || !moves {
 		return nil
 	}
 	var versions []string
-	for i, p := range t.Module.Packages {
-		if p.Name == target.Name || path.Dir(p.Name) != family {
-			continue
-		}
-		at, ok := trainRelease(p.Version)
-		if !ok {
-			if parts, _, ok := numbers(p.Version); ok && parts != [3]int{} {
-				return nil
-			}
+	for _, i := range onTrain(t.Module, t.Package) {
+		if i == t.Package {
 			continue
 		}
 		choice, err := Choose(t.Advisories, t.need(i, nil, nil))
 		if err != nil || len(choice.Closes) == 0 {
 			continue
 		}
+		at, _ := trainRelease(t.Module.Packages[i].Version)
 		if to, ok := trainRelease(choice.Version); ok {
 			versions = append(versions, fmt.Sprintf("v0.%d.0", from+to-at))
 		}

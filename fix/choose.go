@@ -27,6 +27,9 @@ type Need struct {
 	Known []string
 	// Least is a version that the choice must reach, "" for none.
 	Least string
+	// Train says that the package belongs to a family of Go modules that tags
+	// v0.N.0 only, so that an untagged commit leads to the next N.
+	Train bool
 	// Admits says whether constraints allow a version; nil allows all.
 	Admits func(version string) bool
 }
@@ -243,7 +246,7 @@ func candidates(advisories Advisories, need Need, standing []fact.Advisory) []st
 			continue
 		}
 		if need.Known == nil {
-			result = append(result, release(eco, version))
+			result = append(result, release(eco, version, need.Train))
 			continue
 		}
 		if next, ok := firstFrom(advisories, eco, known, version, true); ok {
@@ -314,13 +317,19 @@ func preRelease(ecosystem, version string) bool {
 
 // release gives the release that a pre-release leads to. Versions before the
 // first tag of a Go module (v0.0.0-date-commit) lead to no known release and
-// stay as they are.
-func release(ecosystem, version string) string {
+// stay as they are, unless the module is on a train.
+func release(ecosystem, version string, train bool) string {
 	if !preRelease(ecosystem, version) {
 		return version
 	}
 	if ecosystem == "PyPI" {
 		return pythonPre.FindStringSubmatch(version)[1]
+	}
+	if parts, _, ok := numbers(version); ok && train && parts[0] == 0 {
+		if parts[2] > 0 || parts[1] == 0 {
+			parts[1]++
+		}
+		return fmt.Sprintf("v0.%d.0", parts[1])
 	}
 	core, build, _ := strings.Cut(version, "+")
 	core, _, _ = strings.Cut(core, "-")

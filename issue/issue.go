@@ -27,6 +27,8 @@ const (
 const (
 	Planned    = "planned"
 	ChangeOpen = "change_open"
+	Merged     = "merged"
+	Deployed   = "deployed"
 
 	FixedVerified = "fixed_verified"
 	TargetDeleted = "target_deleted"
@@ -54,6 +56,11 @@ type Issue struct {
 	Cause      fact.Cause    `json:"cause"`
 	Owners     []fact.Owner  `json:"owners"`
 	FixPaths   []fix.Path    `json:"fix_paths"`
+
+	Rule      string   `json:"rule"`       // rule id, or the primary id of the alias class
+	Class     []string `json:"class"`      // ids that were joined, preferred first
+	FirstSeen int64    `json:"first_seen"` // microseconds since 1970 UTC, 0 unknown
+	LastSeen  int64    `json:"last_seen"`
 
 	Key      string   `json:"key"`                // the value that ID is derived from
 	Findings int      `json:"findings"`           // how many findings it groups

@@ -148,9 +148,11 @@ CREATE TABLE statement (
 
 CREATE TABLE issue (
   id {text} NOT NULL PRIMARY KEY,
+  seq {id} NOT NULL,
   state {text} NOT NULL,
   reason {text} NOT NULL,
   decided {int} NOT NULL,
+  state_at {time} NOT NULL,
   merged_into {text} NOT NULL,
   repository {text} NOT NULL,
   risk {real} NOT NULL,

@@ -9,3 +9,11 @@ CREATE TABLE delivery (
   reply {text} NOT NULL,
   at {time} NOT NULL
 ) {table};
+
+-- Where a repository was last looked at on this machine.
+CREATE TABLE checkout (
+  repository {text} NOT NULL PRIMARY KEY,
+  dir {text} NOT NULL,
+  commit_id {text} NOT NULL,
+  at {time} NOT NULL
+) {table};

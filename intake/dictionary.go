@@ -1,0 +1,178 @@
+package intake
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash/maphash"
+
+	"github.com/backstitch/backstitch/store"
+)
+
+// Bounds of what the dictionary keeps in memory.
+const (
+	maxKnown        = 200_000
+	maxPending      = 2_000
+	maxPendingBytes = 4 << 20
+)
+
+// entry is one text of the dictionary. Its id is known once it was flushed.
+type entry struct {
+	digest digest
+	id     int64
+	epss   float64
+}
+
+type fastKey [2]uint64
+
+type pendingEntry struct {
+	*entry
+	flaw    bool
+	kind    string
+	rule    string
+	aliases []string // ids of the class, for flaws that are advisories
+	doc     string
+}
+
+var (
+	selectFlaw = queries.Named("flaw")
+	insertFlaw = queries.Named("insert_flaw")
+	updateEPSS = queries.Named("update_epss")
+	selectPart = queries.Named("part")
+	insertPart = queries.Named("insert_part")
+)
+
+// dictionary interns the texts of findings. It writes them in small
+// transactions while the report streams; until a finding refers to them they
+// are invisible.
+type dictionary struct {
+	db      store.Engine
+	seeds   [2]maphash.Seed
+	known   map[fastKey]*entry
+	pending []pendingEntry
+	bytes   int
+	classes *classes
+	scores  map[*entry]float64 // EPSS that this import gives to flaws
+}
+
+func newDictionary(db store.Engine) *dictionary {
+	return &dictionary{
+		db: db, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, known: map[fastKey]*entry{},
+		classes: &classes{}, scores: map[*entry]float64{},
+	}
+}
+
+// intern gives the entry of key; build gives what to store when it is new.
+func (d *dictionary) intern(ctx context.Context, key []byte, build func() pendingEntry) (*entry, error) {
+	fast := fastKey{maphash.Bytes(d.seeds[0], key), maphash.Bytes(d.seeds[1], key)}
+	if e := d.known[fast]; e != nil {
+		return e, nil
+	}
+	sum := sha256.Sum256(key)
+	p := build()
+	p.entry = &entry{digest: digest(sum[:16])}
+	if len(d.known) >= maxKnown {
+		if err := d.flush(ctx); err != nil {
+			return nil, err
+		}
+		clear(d.known)
+	}
+	d.known[fast] = p.entry
+	d.pending = append(d.pending, p)
+	d.bytes += len(p.doc)
+	if len(d.pending) >= maxPending || d.bytes >= maxPendingBytes {
+		if err := d.flush(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return p.entry, nil
+}
+
+// flush gives every pending entry its id: those stored already are looked up
+// beside the writer, the others are written.
+func (d *dictionary) flush(ctx context.Context) error {
+	missing := func(tx store.Tx) (flaws, parts []*pendingEntry, err error) {
+		for i := range d.pending {
+			p := &d.pending[i]
+			query := selectPart
+			if p.flaw {
+				query = selectFlaw
+			}
+			err := tx.Query(ctx, query, func(row store.Row) error {
+				p.id = row.Int(0)
+				if p.flaw {
+					p.epss = row.Float(1)
+				}
+				return nil
+			}, store.Blob(p.digest[:]))
+			switch {
+			case err != nil:
+				return nil, nil, err
+			case p.id != 0:
+			case p.flaw:
+				flaws = append(flaws, p)
+			default:
+				parts = append(parts, p)
+			}
+		}
+		return flaws, parts, nil
+	}
+	any := false
+	err := d.db.Read(ctx, func(tx store.Tx) error {
+		flaws, parts, err := missing(tx)
+		any = len(flaws)+len(parts) > 0
+		return err
+	})
+	if err == nil && any {
+		err = d.db.Write(ctx, store.Replayable, func(tx store.Tx) error {
+			// Again: another import may have written them in between.
+			flaws, parts, err := missing(tx)
+			if err != nil {
+				return err
+			}
+			return d.write(ctx, tx, flaws, parts)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("dictionary: %w", err)
+	}
+	clear(d.pending)
+	d.pending, d.bytes = d.pending[:0], 0
+	return nil
+}
+
+func (d *dictionary) write(ctx context.Context, tx store.Tx, flaws, parts []*pendingEntry) error {
+	if len(parts) > 0 {
+		id, err := store.ReserveIDs(ctx, tx, "part", int64(len(parts)))
+		if err != nil {
+			return err
+		}
+		for _, p := range parts {
+			if _, err := tx.Exec(ctx, insertPart, store.Int(id), store.Blob(p.digest[:]), store.Text(p.doc)); err != nil {
+				return err
+			}
+			p.id = id
+			id++
+		}
+	}
+	if len(flaws) == 0 {
+		return nil
+	}
+	id, err := store.ReserveIDs(ctx, tx, "flaw", int64(len(flaws)))
+	if err != nil {
+		return err
+	}
+	for _, p := range flaws {
+		score := d.scores[p.entry]
+		if _, err := tx.Exec(ctx, insertFlaw, store.Int(id), store.Blob(p.digest[:]), store.Text(p.kind), store.Text(p.rule),
+			store.Float(score), store.Text(p.doc)); err != nil {
+			return err
+		}
+		p.id, p.epss = id, score
+		id++
+		if err := d.classes.join(ctx, tx, p.aliases); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,736 @@
+package intake
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/issue"
+	"github.com/backstitch/backstitch/store"
+)
+
+// maxFindings bounds what one import holds in memory, at about 200 bytes each.
+const maxFindings = 5_000_000
+
+var (
+	selectAsset      = queries.Named("asset")
+	insertAsset      = queries.Named("insert_asset")
+	renameAsset      = queries.Named("rename_asset")
+	selectDetector   = queries.Named("detector")
+	insertDetector   = queries.Named("insert_detector")
+	selectScope      = queries.Named("scope")
+	scopesOfTarget   = queries.Named("scopes_of_target")
+	insertScope      = queries.Named("insert_scope")
+	insertRun        = queries.Named("insert_run")
+	insertRunScope   = queries.Named("insert_run_scope")
+	lastCompleteRun  = queries.Named("last_complete_run")
+	selectStored     = queries.Named("stored")
+	insertFinding    = queries.Named("insert_finding")
+	updateFinding    = queries.Named("update_finding")
+	unconfirmFinding = queries.Named("unconfirm_finding")
+	insertEvent      = queries.Named("insert_event")
+	selectStatements = queries.Named("statements")
+	insertStatement  = queries.Named("insert_statement")
+	deleteStatement  = queries.Named("delete_statement")
+)
+
+// States of finding rows.
+const (
+	stateOpen        = 1
+	stateUnconfirmed = 2
+)
+
+type assetKey struct{ kind, key string }
+
+// scope is one detector's look at one asset under one target.
+type scope struct {
+	run      *runState
+	asset    assetKey
+	target   string
+	complete bool
+	id       int64
+	batch    *batch
+}
+
+// batch is what one detector saw in one asset.
+type batch struct {
+	run        *runState
+	asset      fact.Asset
+	assetID    int64
+	records    []record
+	scopes     []*scope
+	statements []statement
+	// statementsKnown says that the run is one of statements, so that those it
+	// no longer makes are withdrawn.
+	statementsKnown bool
+}
+
+type statement struct {
+	digest   digest
+	advisory string
+	doc      string
+}
+
+// runState is one detector of the report; runs of the same one are united.
+type runState struct {
+	fact       fact.Run
+	detectorID int64
+	out        Run
+	targets    []string // complete targets
+}
+
+type detectorKey struct{ tool, format string }
+
+// importer is the Sink of one import.
+type importer struct {
+	ctx     context.Context
+	db      store.Engine
+	name    string
+	opts    Options
+	words   *dictionary
+	broken  bool // the report ended in an error
+	runs    []*runState
+	byName  map[detectorKey]*runState
+	current *runState
+	latest  fact.Run // the report's own words for the current run
+	target  string
+	count   int
+
+	scopes  map[scopeKey]*scope
+	batches map[batchKey]*batch
+	buf     []byte
+	keys    []string
+
+	lastFixed []string
+	fixedText string
+}
+
+type scopeKey struct {
+	run    *runState
+	asset  assetKey
+	target string
+}
+
+type batchKey struct {
+	run   *runState
+	asset assetKey
+}
+
+func newImporter(ctx context.Context, db store.Engine, name string, opts Options) *importer {
+	return &importer{
+		ctx: ctx, db: db, name: name, opts: opts, words: newDictionary(db),
+		byName: map[detectorKey]*runState{}, scopes: map[scopeKey]*scope{}, batches: map[batchKey]*batch{},
+	}
+}
+
+// Run implements report.Sink.
+func (im *importer) Run(run fact.Run) error {
+	if run.Tool == "" {
+		run.Tool = "unknown"
+	}
+	key := detectorKey{strings.ToLower(run.Tool), run.Format}
+	state := im.byName[key]
+	if state == nil {
+		state = &runState{fact: run, out: Run{Tool: key.tool, Format: key.format, Complete: true}}
+		im.byName[key] = state
+		im.runs = append(im.runs, state)
+	}
+	if !run.Complete || im.opts.Partial {
+		state.out.Complete = false
+	}
+	im.current, im.latest = state, run
+	im.target = im.opts.Target
+	if im.target == "" {
+		im.target = strings.ReplaceAll(run.Target, `\`, "/")
+		if im.target == "." || im.target == "./" || im.opts.Root != "" && strings.TrimSuffix(im.target, "/") == strings.TrimSuffix(im.opts.Root, "/") {
+			im.target = ""
+		}
+	}
+	if im.opts.Repository != "" {
+		im.target = im.opts.Repository + "//" + im.target
+	}
+	complete := run.Complete && !im.opts.Partial
+	if complete && im.target != "" && !slices.Contains(state.targets, im.target) {
+		state.targets = append(state.targets, im.target)
+	}
+	if len(run.Assets) == 0 {
+		im.scope(im.asset(fact.Asset{})).complete = complete
+	}
+	for _, asset := range run.Assets {
+		im.scope(im.asset(asset)).complete = complete
+	}
+	for _, asset := range im.opts.Complete {
+		im.scope(im.asset(asset)).complete = true
+	}
+	return im.ctx.Err()
+}
+
+// asset completes what a reader says is affected.
+func (im *importer) asset(a fact.Asset) fact.Asset {
+	switch a.Kind {
+	case "", fact.AssetUnknown, fact.AssetRepository, fact.AssetFile, fact.AssetPackage:
+	default:
+		if a.Key != "" {
+			return a
+		}
+	}
+	switch {
+	case im.opts.Repository != "":
+		return fact.Asset{Kind: fact.AssetRepository, Key: im.opts.Repository, Name: im.opts.Repository}
+	case a.Kind == fact.AssetRepository && a.Key != "":
+		return a
+	case im.target != "":
+		return fact.Asset{Kind: fact.AssetUnknown, Key: im.target, Name: im.target}
+	}
+	return fact.Asset{Kind: fact.AssetUnknown, Key: fact.AssetUnknown, Name: fact.AssetUnknown}
+}
+
+// scope gives the scope of an asset in the current run.
+func (im *importer) scope(a fact.Asset) *scope {
+	key := scopeKey{im.current, assetKey{a.Kind, a.Key}, im.target}
+	if s := im.scopes[key]; s != nil {
+		return s
+	}
+	s := &scope{run: im.current, asset: key.asset, target: im.target, complete: im.latest.Complete && !im.opts.Partial}
+	im.scopes[key] = s
+	bkey := batchKey{im.current, key.asset}
+	b := im.batches[bkey]
+	if b == nil {
+		b = &batch{run: im.current, asset: a}
+		im.batches[bkey] = b
+	}
+	b.scopes = append(b.scopes, s)
+	s.batch = b
+	return s
+}
+
+// Finding implements report.Sink.
+func (im *importer) Finding(f fact.Finding) error {
+	if im.current == nil {
+		if err := im.Run(fact.Run{}); err != nil {
+			return err
+		}
+	}
+	if im.count++; im.count > maxFindings {
+		return fmt.Errorf("%s: more than %d findings in one report", im.name, maxFindings)
+	}
+	if im.count%1024 == 0 && im.ctx.Err() != nil {
+		return im.ctx.Err()
+	}
+	clean(&f)
+	s := im.scope(im.asset(f.Asset))
+	path := relative(f.Path, im.opts.Root, im.latest.Target)
+	r := record{scope: s, offset: f.Position.Offset, length: f.Position.Length, line: int32(f.Line), endLine: int32(f.EndLine), severity: int8(f.Severity)}
+	if r.length == 0 {
+		r.item = f.Position.Item
+	}
+	r.fp, im.buf = fingerprint(im.buf, &f, path)
+	var err error
+	im.buf = appendFlaw(im.buf[:0], &f)
+	if r.flaw, err = im.words.intern(im.ctx, im.buf, func() pendingEntry {
+		return pendingEntry{flaw: true, kind: string(f.Kind), rule: f.Rule, aliases: issue.Joinable(f.Rule, f.Aliases), doc: encode(flawDoc{
+			Aliases: f.Aliases, Title: f.Title, Description: f.Description, SeverityText: f.SeverityText, Score: f.Score,
+			Vector: f.Vector, CWE: f.CWE, References: f.References, Mitigation: f.Mitigation,
+		})}
+	}); err != nil {
+		return err
+	}
+	if f.EPSS > 0 {
+		im.words.scores[r.flaw] = max(im.words.scores[r.flaw], f.EPSS)
+	}
+	im.buf = appendPackage(im.buf[:0], &f.Package)
+	if r.pkg, err = im.words.intern(im.ctx, im.buf, func() pendingEntry { return pendingEntry{doc: encode(f.Package)} }); err != nil {
+		return err
+	}
+	im.buf = appendPlace(im.buf[:0], &f, path)
+	if r.place, err = im.words.intern(im.ctx, im.buf, func() pendingEntry {
+		return pendingEntry{doc: encode(placeDoc{Path: path, Anchor: f.Anchor, Commit: f.Commit, Introduced: f.Introduced})}
+	}); err != nil {
+		return err
+	}
+	im.buf, im.keys = appendExtra(im.buf[:0], f.Attributes, im.keys)
+	if r.extra, err = im.words.intern(im.ctx, im.buf, func() pendingEntry { return pendingEntry{doc: encode(f.Attributes)} }); err != nil {
+		return err
+	}
+	if len(f.FixedVersions) > 0 {
+		if !slices.Equal(f.FixedVersions, im.lastFixed) {
+			im.lastFixed, im.fixedText = slices.Clone(f.FixedVersions), encode(f.FixedVersions)
+		}
+		r.fixed = im.fixedText
+	}
+	if f.Analysis != (fact.Analysis{}) {
+		r.analysis = encode(f.Analysis)
+	}
+	im.buf = r.seal(im.buf)
+	s.batch.records = append(s.batch.records, r)
+	s.run.out.Seen++
+	return nil
+}
+
+// Component implements report.Sink. Inventories are not kept yet.
+func (im *importer) Component(fact.Component) error { return nil }
+
+// Statement implements report.Sink.
+func (im *importer) Statement(s fact.Statement) error {
+	if im.current == nil {
+		if err := im.Run(fact.Run{}); err != nil {
+			return err
+		}
+	}
+	s.Position = fact.Position{}
+	doc := encode(s)
+	sum := sha256.Sum256([]byte(doc))
+	asset := im.asset(fact.Asset{})
+	if len(im.latest.Assets) == 1 {
+		asset = im.asset(im.latest.Assets[0])
+	}
+	b := im.scope(asset).batch
+	b.statementsKnown = true
+	b.statements = append(b.statements, statement{digest(sum[:16]), s.Advisory, doc})
+	im.current.out.Statements++
+	return nil
+}
+
+// finish merges what was read with what is stored, in one transaction.
+func (im *importer) finish(blobID int64) (Result, error) {
+	if err := im.words.flush(im.ctx); err != nil {
+		return Result{}, err
+	}
+	var result Result
+	err := im.db.Write(im.ctx, store.Replayable, func(tx store.Tx) error {
+		var err error
+		result, err = im.merge(tx, blobID)
+		return err
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	result.Problems = append(result.Problems, im.words.classes.refused...)
+	return result, nil
+}
+
+func (im *importer) merge(tx store.Tx, blobID int64) (Result, error) {
+	ctx := im.ctx
+	first, err := store.ReserveIDs(ctx, tx, "run", int64(len(im.runs)))
+	if err != nil {
+		return Result{}, err
+	}
+	for i, run := range im.runs {
+		run.out.ID = first + int64(i)
+		run.out.Complete = run.out.Complete && !im.broken
+		if run.detectorID, err = im.ensure(tx, "detector", selectDetector, insertDetector, store.Text(run.out.Tool), store.Text(run.out.Format)); err != nil {
+			return Result{}, err
+		}
+	}
+	batches, err := im.resolve(tx)
+	if err != nil {
+		return Result{}, err
+	}
+	for _, b := range batches {
+		if err := im.mergeBatch(tx, b); err != nil {
+			return Result{}, err
+		}
+	}
+	result := Result{Complete: !im.broken}
+	for _, run := range im.runs {
+		o := run.out
+		blob := store.Null()
+		if blobID != 0 {
+			blob = store.Int(blobID)
+		}
+		if _, err := tx.Exec(ctx, insertRun, store.Int(o.ID), store.Int(im.opts.Now.UnixMicro()), store.Int(run.detectorID),
+			store.Text(run.fact.ToolVersion), store.Text(run.fact.Rules), store.Text(im.name), blob, store.Int(run.fact.Started), store.Bool(o.Complete),
+			store.Int(int64(o.Seen)), store.Int(int64(o.New)), store.Int(int64(o.Changed)), store.Int(int64(o.Reopened)), store.Int(int64(o.Unconfirmed))); err != nil {
+			return Result{}, err
+		}
+		result.Runs = append(result.Runs, o)
+		result.Complete = result.Complete && o.Complete
+	}
+	for _, b := range batches {
+		for _, s := range b.scopes {
+			if _, err := tx.Exec(ctx, insertRunScope, store.Int(s.id), store.Int(b.run.out.ID), store.Bool(s.complete && !im.broken)); err != nil {
+				return Result{}, err
+			}
+		}
+		result.Assets = append(result.Assets, b.asset)
+	}
+	slices.SortFunc(result.Assets, func(a, b fact.Asset) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key)) })
+	result.Assets = slices.CompactFunc(result.Assets, func(a, b fact.Asset) bool { return a.Kind == b.Kind && a.Key == b.Key })
+	return result, im.updateScores(tx)
+}
+
+// ensure gives the id of a row found by its key, inserting it when there is none.
+func (im *importer) ensure(tx store.Tx, sequence string, find, insert *store.Query, key ...store.Value) (id int64, err error) {
+	if err := tx.Query(im.ctx, find, func(row store.Row) error { id = row.Int(0); return nil }, key...); err != nil || id != 0 {
+		return id, err
+	}
+	if id, err = store.ReserveIDs(im.ctx, tx, sequence, 1); err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(im.ctx, insert, append([]store.Value{store.Int(id)}, key...)...)
+	return id, err
+}
+
+// resolve gives assets and scopes their ids, adds what complete targets cover
+// without naming it, and returns the batches in the order of the finding table.
+func (im *importer) resolve(tx store.Tx) ([]*batch, error) {
+	ctx := im.ctx
+	var batches []*batch
+	for _, b := range im.batches {
+		batches = append(batches, b)
+	}
+	// In an order that does not depend on the map, so that ids do not either.
+	slices.SortFunc(batches, func(a, b *batch) int {
+		return cmp.Or(cmp.Compare(a.asset.Kind, b.asset.Kind), cmp.Compare(a.asset.Key, b.asset.Key), cmp.Compare(a.run.out.ID, b.run.out.ID))
+	})
+	named := map[int64]map[*runState]bool{}
+	for _, b := range batches {
+		name := ""
+		if err := tx.Query(ctx, selectAsset, func(row store.Row) error {
+			b.assetID, name = row.Int(0), row.Text(1)
+			return nil
+		}, store.Text(b.asset.Kind), store.Text(b.asset.Key)); err != nil {
+			return nil, err
+		}
+		switch {
+		case b.assetID == 0:
+			id, err := store.ReserveIDs(ctx, tx, "asset", 1)
+			if err != nil {
+				return nil, err
+			}
+			b.assetID = id
+			if _, err := tx.Exec(ctx, insertAsset, store.Int(id), store.Text(b.asset.Kind), store.Text(b.asset.Key), store.Text(b.asset.Name)); err != nil {
+				return nil, err
+			}
+		case b.asset.Name == "":
+			b.asset.Name = name
+		case name != b.asset.Name:
+			if _, err := tx.Exec(ctx, renameAsset, store.Text(b.asset.Name), store.Int(b.assetID)); err != nil {
+				return nil, err
+			}
+		}
+		slices.SortFunc(b.scopes, func(a, b *scope) int { return cmp.Compare(a.target, b.target) })
+		for _, s := range b.scopes {
+			id, err := im.ensure(tx, "scope", selectScope, insertScope, store.Int(b.assetID), store.Int(b.run.detectorID), store.Text(s.target))
+			if err != nil {
+				return nil, err
+			}
+			s.id = id
+		}
+		if named[b.assetID] == nil {
+			named[b.assetID] = map[*runState]bool{}
+		}
+		named[b.assetID][b.run] = true
+	}
+	if !im.broken {
+		for _, run := range im.runs {
+			more, err := im.silent(tx, run, named)
+			if err != nil {
+				return nil, err
+			}
+			batches = append(batches, more...)
+		}
+	}
+	slices.SortStableFunc(batches, func(a, b *batch) int {
+		return cmp.Or(cmp.Compare(a.assetID, b.assetID), cmp.Compare(a.run.detectorID, b.run.detectorID))
+	})
+	return batches, nil
+}
+
+// silent lists assets in which the detector saw something under a target that
+// it now looked at completely, and which the report no longer names.
+func (im *importer) silent(tx store.Tx, run *runState, named map[int64]map[*runState]bool) ([]*batch, error) {
+	var batches []*batch
+	byAsset := map[int64]*batch{}
+	for _, target := range run.targets {
+		err := tx.Query(im.ctx, scopesOfTarget, func(row store.Row) error {
+			id, assetID := row.Int(0), row.Int(1)
+			if named[assetID][run] {
+				return nil
+			}
+			b := byAsset[assetID]
+			if b == nil {
+				b = &batch{run: run, assetID: assetID}
+				byAsset[assetID] = b
+				batches = append(batches, b)
+			}
+			b.scopes = append(b.scopes, &scope{run: run, target: target, complete: true, id: id, batch: b})
+			return nil
+		}, store.Int(run.detectorID), store.Text(target))
+		if err != nil {
+			return nil, err
+		}
+	}
+	return batches, nil
+}
+
+type storedRow struct {
+	fp      digest
+	n       int64
+	content digest
+	scopeID int64
+	state   int64
+	seenRun int64
+}
+
+// mergeBatch merges the sorted records of one asset and detector with the
+// stored rows, which are in the same order.
+func (im *importer) mergeBatch(tx store.Tx, b *batch) error {
+	slices.SortFunc(b.records, func(a, b record) int { return a.compare(&b) })
+	var stored []storedRow
+	var buf []byte
+	err := tx.Query(im.ctx, selectStored, func(row store.Row) error {
+		s := storedRow{n: row.Int(1), scopeID: row.Int(3), state: row.Int(4), seenRun: row.Int(5)}
+		buf = row.Bytes(0, buf[:0])
+		copy(s.fp[:], buf)
+		buf = row.Bytes(2, buf[:0])
+		copy(s.content[:], buf)
+		stored = append(stored, s)
+		return nil
+	}, store.Int(b.assetID), store.Int(b.run.detectorID))
+	if err != nil {
+		return err
+	}
+	m := merger{im: im, tx: tx, batch: b, covered: map[int64]int64{}}
+	for _, s := range b.scopes {
+		if s.complete && !im.broken {
+			last := int64(0)
+			if err := tx.Query(im.ctx, lastCompleteRun, func(row store.Row) error { last = row.Int(0); return nil }, store.Int(s.id)); err != nil {
+				return err
+			}
+			m.covered[s.id] = last
+		}
+	}
+	records := b.records
+	for len(records) > 0 || len(stored) > 0 {
+		if im.ctx.Err() != nil {
+			return im.ctx.Err()
+		}
+		var fp digest
+		switch {
+		case len(records) == 0:
+			fp = stored[0].fp
+		case len(stored) == 0 || bytes.Compare(records[0].fp[:], stored[0].fp[:]) < 0:
+			fp = records[0].fp
+		default:
+			fp = stored[0].fp
+		}
+		nr, ns := 0, 0
+		for nr < len(records) && records[nr].fp == fp {
+			nr++
+		}
+		for ns < len(stored) && stored[ns].fp == fp {
+			ns++
+		}
+		if err := m.group(records[:nr], stored[:ns]); err != nil {
+			return err
+		}
+		records, stored = records[nr:], stored[ns:]
+	}
+	return im.mergeStatements(tx, b)
+}
+
+// merger writes the differences of one batch.
+type merger struct {
+	im      *importer
+	tx      store.Tx
+	batch   *batch
+	covered map[int64]int64 // scopes looked at completely, with their complete run before this one
+	args    []store.Value
+	taken   []bool
+	left    []int
+}
+
+// group decides about the records and rows of one fingerprint: equal contents
+// are the same finding, then the rest in order; what is over is new or gone.
+func (m *merger) group(records []record, stored []storedRow) error {
+	out := &m.batch.run.out
+	if len(records) == 1 && len(stored) == 1 {
+		return m.same(&records[0], &stored[0])
+	}
+	m.taken = append(m.taken[:0], make([]bool, len(stored))...)
+	m.left = m.left[:0]
+	byContent := map[digest][]int{}
+	for j := range stored {
+		byContent[stored[j].content] = append(byContent[stored[j].content], j)
+	}
+	for i := range records {
+		same := byContent[records[i].content]
+		if len(same) == 0 {
+			m.left = append(m.left, i)
+			continue
+		}
+		byContent[records[i].content] = same[1:]
+		m.taken[same[0]] = true
+		if err := m.same(&records[i], &stored[same[0]]); err != nil {
+			return err
+		}
+	}
+	next, j := int64(0), 0
+	if len(stored) > 0 {
+		next = stored[len(stored)-1].n + 1
+	}
+	for _, i := range m.left {
+		for j < len(stored) && m.taken[j] {
+			j++
+		}
+		if j < len(stored) {
+			m.taken[j] = true
+			if err := m.same(&records[i], &stored[j]); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := m.insert(&records[i], next); err != nil {
+			return err
+		}
+		out.New++
+		next++
+	}
+	for j := range stored {
+		if m.taken[j] || stored[j].state != stateOpen {
+			continue
+		}
+		last, looked := m.covered[stored[j].scopeID]
+		if !looked {
+			continue
+		}
+		if err := m.unconfirm(&stored[j], last); err != nil {
+			return err
+		}
+		out.Unconfirmed++
+	}
+	return nil
+}
+
+// same handles a stored finding that was seen again.
+func (m *merger) same(r *record, s *storedRow) error {
+	out := &m.batch.run.out
+	scopeID, kind := s.scopeID, "changed"
+	switch {
+	case s.state == stateUnconfirmed:
+		scopeID, kind = r.scope.id, "reopened"
+		out.Reopened++
+	case s.content == r.content:
+		out.Unchanged++
+		return nil
+	default:
+		out.Changed++
+	}
+	m.args = append(m.args[:0], store.Blob(r.content[:]), store.Int(scopeID))
+	m.body(r)
+	m.args = append(m.args, store.Int(m.batch.assetID), store.Int(m.batch.run.detectorID), store.Blob(s.fp[:]), store.Int(s.n))
+	if _, err := m.tx.Exec(m.im.ctx, updateFinding, m.args...); err != nil {
+		return err
+	}
+	return m.event(s, kind)
+}
+
+// body appends what is said of a finding, in the order of both statements.
+func (m *merger) body(r *record) {
+	m.args = append(m.args, store.Int(r.flaw.id), store.Int(r.pkg.id), store.Int(r.place.id), store.Int(r.extra.id), optional(r.fixed),
+		store.Int(int64(r.line)), store.Int(int64(r.endLine)), store.Int(int64(r.severity)), optional(r.analysis),
+		store.Int(m.batch.run.out.ID), optional(r.item), store.Int(r.offset), store.Int(r.length))
+}
+
+func optional(text string) store.Value {
+	if text == "" {
+		return store.Null()
+	}
+	return store.Text(text)
+}
+
+func (m *merger) insert(r *record, n int64) error {
+	m.args = append(m.args[:0], store.Int(m.batch.assetID), store.Int(m.batch.run.detectorID), store.Blob(r.fp[:]), store.Int(n), store.Blob(r.content[:]), store.Int(r.scope.id))
+	m.body(r)
+	_, err := m.tx.Exec(m.im.ctx, insertFinding, m.args...)
+	return err
+}
+
+func (m *merger) unconfirm(s *storedRow, last int64) error {
+	if _, err := m.tx.Exec(m.im.ctx, unconfirmFinding, store.Int(max(last, s.seenRun)), store.Int(m.batch.run.out.ID),
+		store.Int(m.batch.assetID), store.Int(m.batch.run.detectorID), store.Blob(s.fp[:]), store.Int(s.n)); err != nil {
+		return err
+	}
+	return m.event(s, "unconfirmed")
+}
+
+func (m *merger) event(s *storedRow, kind string) error {
+	id, err := store.ReserveIDs(m.im.ctx, m.tx, "finding_event", 1)
+	if err != nil {
+		return err
+	}
+	_, err = m.tx.Exec(m.im.ctx, insertEvent, store.Int(id), store.Int(m.batch.run.out.ID), store.Int(m.batch.assetID),
+		store.Int(m.batch.run.detectorID), store.Blob(s.fp[:]), store.Int(s.n), store.Text(kind))
+	return err
+}
+
+// mergeStatements keeps the statements of a batch; a complete document of
+// statements withdraws those that it no longer makes.
+func (im *importer) mergeStatements(tx store.Tx, b *batch) error {
+	if !b.statementsKnown {
+		return nil
+	}
+	known := map[digest]bool{}
+	var order []digest
+	var buf []byte
+	if err := tx.Query(im.ctx, selectStatements, func(row store.Row) error {
+		buf = row.Bytes(0, buf[:0])
+		d := digest(buf)
+		known[d] = true
+		order = append(order, d)
+		return nil
+	}, store.Int(b.assetID), store.Int(b.run.detectorID)); err != nil {
+		return err
+	}
+	made := map[digest]bool{}
+	for _, s := range b.statements {
+		if !known[s.digest] && !made[s.digest] {
+			if _, err := tx.Exec(im.ctx, insertStatement, store.Int(b.assetID), store.Int(b.run.detectorID), store.Blob(s.digest[:]),
+				store.Int(b.run.out.ID), store.Text(s.advisory), store.Text(s.doc)); err != nil {
+				return err
+			}
+		}
+		made[s.digest] = true
+	}
+	if !b.run.out.Complete {
+		return nil
+	}
+	for _, d := range order {
+		if !made[d] {
+			if _, err := tx.Exec(im.ctx, deleteStatement, store.Int(b.assetID), store.Int(b.run.detectorID), store.Blob(d[:])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// updateScores writes the EPSS values that moved, once a flaw; no finding row
+// is touched.
+func (im *importer) updateScores(tx store.Tx) error {
+	scores, stored := map[int64]float64{}, map[int64]float64{}
+	var ids []int64
+	for e, score := range im.words.scores {
+		if _, ok := scores[e.id]; !ok {
+			ids = append(ids, e.id)
+		}
+		scores[e.id] = max(scores[e.id], score)
+		stored[e.id] = e.epss
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		if scores[id] == stored[id] {
+			continue
+		}
+		if _, err := tx.Exec(im.ctx, updateEPSS, store.Float(scores[id]), store.Int(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+// Package gitremote offers changes to a plain git remote, by pushing a branch.
+// There is no pull request: the text of one is the commit's message.
+package gitremote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/backstitch/backstitch/code/git"
+	"github.com/backstitch/backstitch/connector"
+)
+
+// Forge pushes branches. The branch is the lock: it is created only where there
+// is none, and replaced only while it holds an older form of the same change.
+type Forge struct {
+	token string
+}
+
+var _ connector.Forge = (*Forge)(nil)
+
+// New makes the connector. The token, which may be empty, goes to https remotes
+// only.
+func New(token string) *Forge { return &Forge{token} }
+
+// ErrForeign says that the branch holds something else than this change.
+var ErrForeign = errors.New("the branch holds commits that are not this change")
+
+// Describe implements connector.Forge.
+func (f *Forge) Describe() connector.Description {
+	return connector.Description{
+		ID:   "connector/gitremote",
+		Name: "plain git remote",
+		Docs: "Pushes a change as one branch to any git remote (https, ssh or a path). The branch's commit carries the pull-request text. " +
+			"ssh uses your own keys; for https set BACKSTITCH_REMOTE_TOKEN.",
+	}
+}
+
+// Propose implements connector.Forge.
+func (f *Forge) Propose(ctx context.Context, change connector.Proposal) (connector.Receipt, error) {
+	receipt := connector.Receipt{Ref: "refs/heads/" + change.Branch}
+	repository, err := git.Open(ctx, change.Repository)
+	if err != nil {
+		return receipt, err
+	}
+	defer repository.Close()
+	remote := git.Remote{URL: change.Remote, Token: f.token}
+	present, err := repository.RemoteBranch(ctx, remote, change.Branch)
+	if err != nil {
+		return receipt, err
+	}
+	switch present {
+	case change.Commit:
+		receipt.Outcome = "unchanged"
+		return receipt, nil
+	case "":
+		receipt.Outcome = "created"
+	default:
+		message, err := repository.Message(ctx, remote, change.Branch, present)
+		if err != nil {
+			return receipt, fmt.Errorf("look at %s: %w", change.Branch, err)
+		}
+		if !carries(message, change.Key) {
+			return receipt, fmt.Errorf("%s at %.12s: %w; it was left as it is", change.Branch, present, ErrForeign)
+		}
+		receipt.Outcome = "updated"
+	}
+	return receipt, repository.Push(ctx, remote, change.Commit, change.Branch, present)
+}
+
+// carries says whether a message ends in trailers that name the key.
+func carries(message, key string) bool {
+	for line := range strings.Lines(message) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok && name == "Backstitch-Key" && value == key {
+			return true
+		}
+	}
+	return false
+}

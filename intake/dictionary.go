@@ -26,7 +26,7 @@ type entry struct {
 type fastKey [2]uint64
 
 type pendingEntry struct {
-	*entry
+	entry   int32
 	flaw    bool
 	kind    string
 	rule    string
@@ -48,32 +48,34 @@ var (
 type dictionary struct {
 	db      store.Engine
 	seeds   [2]maphash.Seed
-	known   map[fastKey]*entry
+	known   map[fastKey]int32
+	entries []entry
 	pending []pendingEntry
 	bytes   int
 	classes *classes
-	scores  map[*entry]float64 // EPSS that this import gives to flaws
+	scores  map[int32]float64 // EPSS that this import gives to flaws
 }
 
 func newDictionary(db store.Engine) *dictionary {
 	return &dictionary{
-		db: db, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, known: map[fastKey]*entry{},
-		classes: &classes{}, scores: map[*entry]float64{},
+		db: db, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, known: map[fastKey]int32{},
+		classes: &classes{}, scores: map[int32]float64{},
 	}
 }
 
-// intern gives the entry of key; build gives what to store when it is new.
-func (d *dictionary) intern(ctx context.Context, key []byte, build func() pendingEntry) (*entry, error) {
+// intern gives the number of the entry of key; build gives what to store when it is new.
+func (d *dictionary) intern(ctx context.Context, key []byte, build func() pendingEntry) (int32, error) {
 	fast := fastKey{maphash.Bytes(d.seeds[0], key), maphash.Bytes(d.seeds[1], key)}
-	if e := d.known[fast]; e != nil {
-		return e, nil
+	if n, ok := d.known[fast]; ok {
+		return n, nil
 	}
 	sum := sha256.Sum256(key)
 	p := build()
-	p.entry = &entry{digest: digest(sum[:16])}
+	p.entry = int32(len(d.entries))
+	d.entries = append(d.entries, entry{digest: digest(sum[:16])})
 	if len(d.known) >= maxKnown {
 		if err := d.flush(ctx); err != nil {
-			return nil, err
+			return 0, err
 		}
 		clear(d.known)
 	}
@@ -82,7 +84,7 @@ func (d *dictionary) intern(ctx context.Context, key []byte, build func() pendin
 	d.bytes += len(p.doc)
 	if len(d.pending) >= maxPending || d.bytes >= maxPendingBytes {
 		if err := d.flush(ctx); err != nil {
-			return nil, err
+			return 0, err
 		}
 	}
 	return p.entry, nil
@@ -94,21 +96,22 @@ func (d *dictionary) flush(ctx context.Context) error {
 	missing := func(tx store.Tx) (flaws, parts []*pendingEntry, err error) {
 		for i := range d.pending {
 			p := &d.pending[i]
+			e := &d.entries[p.entry]
 			query := selectPart
 			if p.flaw {
 				query = selectFlaw
 			}
 			err := tx.Query(ctx, query, func(row store.Row) error {
-				p.id = row.Int(0)
+				e.id = row.Int(0)
 				if p.flaw {
-					p.epss = row.Float(1)
+					e.epss = row.Float(1)
 				}
 				return nil
-			}, store.Blob(p.digest[:]))
+			}, store.Blob(e.digest[:]))
 			switch {
 			case err != nil:
 				return nil, nil, err
-			case p.id != 0:
+			case e.id != 0:
 			case p.flaw:
 				flaws = append(flaws, p)
 			default:
@@ -148,10 +151,11 @@ func (d *dictionary) write(ctx context.Context, tx store.Tx, flaws, parts []*pen
 			return err
 		}
 		for _, p := range parts {
-			if _, err := tx.Exec(ctx, insertPart, store.Int(id), store.Blob(p.digest[:]), store.Text(p.doc)); err != nil {
+			e := &d.entries[p.entry]
+			if _, err := tx.Exec(ctx, insertPart, store.Int(id), store.Blob(e.digest[:]), store.Text(p.doc)); err != nil {
 				return err
 			}
-			p.id = id
+			e.id = id
 			id++
 		}
 	}
@@ -163,12 +167,12 @@ func (d *dictionary) write(ctx context.Context, tx store.Tx, flaws, parts []*pen
 		return err
 	}
 	for _, p := range flaws {
-		score := d.scores[p.entry]
-		if _, err := tx.Exec(ctx, insertFlaw, store.Int(id), store.Blob(p.digest[:]), store.Text(p.kind), store.Text(p.rule),
+		e, score := &d.entries[p.entry], d.scores[p.entry]
+		if _, err := tx.Exec(ctx, insertFlaw, store.Int(id), store.Blob(e.digest[:]), store.Text(p.kind), store.Text(p.rule),
 			store.Float(score), store.Text(p.doc)); err != nil {
 			return err
 		}
-		p.id, p.epss = id, score
+		e.id, e.epss = id, score
 		id++
 		if err := d.classes.join(ctx, tx, p.aliases); err != nil {
 			return err

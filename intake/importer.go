@@ -14,7 +14,7 @@ import (
 	"github.com/backstitch/backstitch/store"
 )
 
-// maxFindings bounds what one import holds in memory, at about 200 bytes each.
+// maxFindings bounds what one import holds in memory, at about 110 bytes each.
 const maxFindings = 5_000_000
 
 var (
@@ -53,6 +53,7 @@ type scope struct {
 	asset    assetKey
 	target   string
 	complete bool
+	number   int32
 	id       int64
 	batch    *batch
 }
@@ -62,12 +63,29 @@ type batch struct {
 	run        *runState
 	asset      fact.Asset
 	assetID    int64
-	records    []record
+	records    [][]record // blocks of blockSize, so that growing copies nothing
 	scopes     []*scope
 	statements []statement
 	// statementsKnown says that the run is one of statements, so that those it
 	// no longer makes are withdrawn.
 	statementsKnown bool
+}
+
+const blockSize = 512
+
+// add makes room for one more record.
+func (b *batch) add() *record {
+	last := len(b.records) - 1
+	if last < 0 || len(b.records[last]) == cap(b.records[last]) {
+		size := blockSize
+		if last < 0 {
+			size = 8 // many reports hold few findings an asset
+		}
+		b.records = append(b.records, make([]record, 0, size))
+		last++
+	}
+	b.records[last] = append(b.records[last], record{})
+	return &b.records[last][len(b.records[last])-1]
 }
 
 type statement struct {
@@ -101,13 +119,15 @@ type importer struct {
 	target  string
 	count   int
 
+	texts   *texts
 	scopes  map[scopeKey]*scope
+	order   []*scope // by number
 	batches map[batchKey]*batch
 	buf     []byte
 	keys    []string
 
-	lastFixed []string
-	fixedText string
+	lastFixed []string // the fixed versions encoded last, which often repeat
+	fixedText int32
 }
 
 type scopeKey struct {
@@ -123,7 +143,7 @@ type batchKey struct {
 
 func newImporter(ctx context.Context, db store.Engine, name string, opts Options) *importer {
 	return &importer{
-		ctx: ctx, db: db, name: name, opts: opts, words: newDictionary(db),
+		ctx: ctx, db: db, name: name, opts: opts, words: newDictionary(db), texts: newTexts(),
 		byName: map[detectorKey]*runState{}, scopes: map[scopeKey]*scope{}, batches: map[batchKey]*batch{},
 	}
 }
@@ -197,6 +217,8 @@ func (im *importer) scope(a fact.Asset) *scope {
 		return s
 	}
 	s := &scope{run: im.current, asset: key.asset, target: im.target, complete: im.latest.Complete && !im.opts.Partial}
+	s.number = int32(len(im.order))
+	im.order = append(im.order, s)
 	im.scopes[key] = s
 	bkey := batchKey{im.current, key.asset}
 	b := im.batches[bkey]
@@ -225,9 +247,9 @@ func (im *importer) Finding(f fact.Finding) error {
 	clean(&f)
 	s := im.scope(im.asset(f.Asset))
 	path := relative(f.Path, im.opts.Root, im.latest.Target)
-	r := record{scope: s, offset: f.Position.Offset, length: f.Position.Length, line: int32(f.Line), endLine: int32(f.EndLine), severity: int8(f.Severity)}
+	r := record{scope: s.number, offset: f.Position.Offset, length: f.Position.Length, line: int32(f.Line), endLine: int32(f.EndLine), severity: int8(f.Severity)}
 	if r.length == 0 {
-		r.item = f.Position.Item
+		r.item = im.texts.add(f.Position.Item)
 	}
 	r.fp, im.buf = fingerprint(im.buf, &f, path)
 	var err error
@@ -259,15 +281,15 @@ func (im *importer) Finding(f fact.Finding) error {
 	}
 	if len(f.FixedVersions) > 0 {
 		if !slices.Equal(f.FixedVersions, im.lastFixed) {
-			im.lastFixed, im.fixedText = slices.Clone(f.FixedVersions), encode(f.FixedVersions)
+			im.lastFixed, im.fixedText = slices.Clone(f.FixedVersions), im.texts.intern(encode(f.FixedVersions))
 		}
 		r.fixed = im.fixedText
 	}
 	if f.Analysis != (fact.Analysis{}) {
-		r.analysis = encode(f.Analysis)
+		r.analysis = im.texts.intern(encode(f.Analysis))
 	}
-	im.buf = r.seal(im.buf)
-	s.batch.records = append(s.batch.records, r)
+	im.seal(&r)
+	*s.batch.add() = r
 	s.run.out.Seen++
 	return nil
 }
@@ -481,7 +503,13 @@ type storedRow struct {
 // mergeBatch merges the sorted records of one asset and detector with the
 // stored rows, which are in the same order.
 func (im *importer) mergeBatch(tx store.Tx, b *batch) error {
-	slices.SortFunc(b.records, func(a, b record) int { return a.compare(&b) })
+	var records []*record
+	for _, block := range b.records {
+		for i := range block {
+			records = append(records, &block[i])
+		}
+	}
+	slices.SortFunc(records, im.words.compare)
 	var stored []storedRow
 	var buf []byte
 	err := tx.Query(im.ctx, selectStored, func(row store.Row) error {
@@ -506,7 +534,6 @@ func (im *importer) mergeBatch(tx store.Tx, b *batch) error {
 			m.covered[s.id] = last
 		}
 	}
-	records := b.records
 	for len(records) > 0 || len(stored) > 0 {
 		if im.ctx.Err() != nil {
 			return im.ctx.Err()
@@ -548,10 +575,10 @@ type merger struct {
 
 // group decides about the records and rows of one fingerprint: equal contents
 // are the same finding, then the rest in order; what is over is new or gone.
-func (m *merger) group(records []record, stored []storedRow) error {
+func (m *merger) group(records []*record, stored []storedRow) error {
 	out := &m.batch.run.out
 	if len(records) == 1 && len(stored) == 1 {
-		return m.same(&records[0], &stored[0])
+		return m.same(records[0], &stored[0])
 	}
 	m.taken = append(m.taken[:0], make([]bool, len(stored))...)
 	m.left = m.left[:0]
@@ -567,7 +594,7 @@ func (m *merger) group(records []record, stored []storedRow) error {
 		}
 		byContent[records[i].content] = same[1:]
 		m.taken[same[0]] = true
-		if err := m.same(&records[i], &stored[same[0]]); err != nil {
+		if err := m.same(records[i], &stored[same[0]]); err != nil {
 			return err
 		}
 	}
@@ -581,12 +608,12 @@ func (m *merger) group(records []record, stored []storedRow) error {
 		}
 		if j < len(stored) {
 			m.taken[j] = true
-			if err := m.same(&records[i], &stored[j]); err != nil {
+			if err := m.same(records[i], &stored[j]); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := m.insert(&records[i], next); err != nil {
+		if err := m.insert(records[i], next); err != nil {
 			return err
 		}
 		out.New++
@@ -614,7 +641,7 @@ func (m *merger) same(r *record, s *storedRow) error {
 	scopeID, kind := s.scopeID, "changed"
 	switch {
 	case s.state == stateUnconfirmed:
-		scopeID, kind = r.scope.id, "reopened"
+		scopeID, kind = m.im.order[r.scope].id, "reopened"
 		out.Reopened++
 	case s.content == r.content:
 		out.Unchanged++
@@ -633,9 +660,10 @@ func (m *merger) same(r *record, s *storedRow) error {
 
 // body appends what is said of a finding, in the order of both statements.
 func (m *merger) body(r *record) {
-	m.args = append(m.args, store.Int(r.flaw.id), store.Int(r.pkg.id), store.Int(r.place.id), store.Int(r.extra.id), optional(r.fixed),
-		store.Int(int64(r.line)), store.Int(int64(r.endLine)), store.Int(int64(r.severity)), optional(r.analysis),
-		store.Int(m.batch.run.out.ID), optional(r.item), store.Int(r.offset), store.Int(r.length))
+	entries, texts := m.im.words.entries, m.im.texts.list
+	m.args = append(m.args, store.Int(entries[r.flaw].id), store.Int(entries[r.pkg].id), store.Int(entries[r.place].id), store.Int(entries[r.extra].id),
+		optional(texts[r.fixed]), store.Int(int64(r.line)), store.Int(int64(r.endLine)), store.Int(int64(r.severity)), optional(texts[r.analysis]),
+		store.Int(m.batch.run.out.ID), optional(texts[r.item]), store.Int(r.offset), store.Int(r.length))
 }
 
 func optional(text string) store.Value {
@@ -646,7 +674,7 @@ func optional(text string) store.Value {
 }
 
 func (m *merger) insert(r *record, n int64) error {
-	m.args = append(m.args[:0], store.Int(m.batch.assetID), store.Int(m.batch.run.detectorID), store.Blob(r.fp[:]), store.Int(n), store.Blob(r.content[:]), store.Int(r.scope.id))
+	m.args = append(m.args[:0], store.Int(m.batch.assetID), store.Int(m.batch.run.detectorID), store.Blob(r.fp[:]), store.Int(n), store.Blob(r.content[:]), store.Int(m.im.order[r.scope].id))
 	m.body(r)
 	_, err := m.tx.Exec(m.im.ctx, insertFinding, m.args...)
 	return err
@@ -716,7 +744,8 @@ func (im *importer) mergeStatements(tx store.Tx, b *batch) error {
 func (im *importer) updateScores(tx store.Tx) error {
 	scores, stored := map[int64]float64{}, map[int64]float64{}
 	var ids []int64
-	for e, score := range im.words.scores {
+	for n, score := range im.words.scores {
+		e := im.words.entries[n]
 		if _, ok := scores[e.id]; !ok {
 			ids = append(ids, e.id)
 		}

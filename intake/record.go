@@ -45,21 +45,22 @@ func Fingerprint(f *fact.Finding) [16]byte {
 	return d
 }
 
-// record is a finding as it waits for the merge: texts are entries of the
-// dictionary, which many records share.
+// record is a finding as it waits for the merge. It holds no pointer, so that
+// the garbage collector passes by: what it refers to are numbers of entries of
+// the dictionary, of texts and of scopes.
 type record struct {
 	fp       digest
 	content  digest
-	flaw     *entry
-	pkg      *entry
-	place    *entry
-	extra    *entry
-	scope    *scope
-	fixed    string // JSON list, "" for none
-	analysis string // JSON, "" for none
-	item     string
 	offset   int64
 	length   int64
+	flaw     int32
+	pkg      int32
+	place    int32
+	extra    int32
+	scope    int32
+	fixed    int32 // text: JSON list, 0 for none
+	analysis int32 // text: JSON, 0 for none
+	item     int32 // text, 0 for none
 	line     int32
 	endLine  int32
 	severity int8
@@ -67,31 +68,56 @@ type record struct {
 
 // seal computes the content hash: everything that may change while the finding
 // stays the same one, except EPSS, which changes daily and is kept apart.
-func (r *record) seal(buf []byte) []byte {
-	buf = append(buf[:0], contentScheme...)
-	for _, e := range [...]*entry{r.flaw, r.pkg, r.place, r.extra} {
-		buf = append(buf, e.digest[:]...)
+func (im *importer) seal(r *record) {
+	buf := append(im.buf[:0], contentScheme...)
+	for _, n := range [...]int32{r.flaw, r.pkg, r.place, r.extra} {
+		buf = append(buf, im.words.entries[n].digest[:]...)
 	}
 	buf = binary.AppendVarint(buf, int64(r.line))
 	buf = binary.AppendVarint(buf, int64(r.endLine))
 	buf = binary.AppendVarint(buf, int64(r.severity))
-	buf = binary.AppendUvarint(buf, uint64(len(r.fixed)))
-	buf = append(buf, r.fixed...)
-	buf = append(buf, r.analysis...)
+	buf = appendText(buf, im.texts.list[r.fixed], im.texts.list[r.analysis])
+	im.buf = buf
 	sum := sha256.Sum256(buf)
 	r.content = digest(sum[:16])
-	return buf
+}
+
+// texts numbers short texts; number 0 is the empty one.
+type texts struct {
+	list   []string
+	number map[string]int32
+}
+
+func newTexts() *texts { return &texts{[]string{""}, map[string]int32{"": 0}} }
+
+func (t *texts) intern(text string) int32 {
+	n, ok := t.number[text]
+	if !ok {
+		n = int32(len(t.list))
+		t.list = append(t.list, text)
+		t.number[text] = n
+	}
+	return n
+}
+
+// add numbers a text that is not expected again.
+func (t *texts) add(text string) int32 {
+	if text == "" {
+		return 0
+	}
+	t.list = append(t.list, text)
+	return int32(len(t.list) - 1)
 }
 
 // compare orders records for the merge: by fingerprint, then by where they are,
 // so that findings of one fingerprint keep their numbers when all lines shift.
-func (r *record) compare(other *record) int {
+func (d *dictionary) compare(r, other *record) int {
 	if c := bytes.Compare(r.fp[:], other.fp[:]); c != 0 {
 		return c
 	}
 	return cmp.Or(
 		cmp.Compare(r.line, other.line),
-		bytes.Compare(r.pkg.digest[:], other.pkg.digest[:]),
+		bytes.Compare(d.entries[r.pkg].digest[:], d.entries[other.pkg].digest[:]),
 		bytes.Compare(r.content[:], other.content[:]),
 	)
 }

@@ -1,0 +1,417 @@
+package npm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/fix"
+)
+
+var packageName = regexp.MustCompile(`^(?:@[A-Za-z0-9._~-]+/)?[A-Za-z0-9._~-]+$`)
+
+// check refuses names and versions that are none, before they become arguments.
+func check(changes []fix.Change) error {
+	for _, change := range changes {
+		if !packageName.MatchString(change.Package) || strings.HasPrefix(change.Package, "-") || len(change.Package) > 214 {
+			return fmt.Errorf("%q: expected the name of a package", change.Package)
+		}
+		if _, ok := parseVersion(change.To); !ok || strings.ContainsAny(change.To, " \t\n") {
+			return fmt.Errorf("%s: %q: expected a version", change.Package, change.To)
+		}
+	}
+	return nil
+}
+
+func (fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, error) {
+	if err := check(p.Changes); err != nil {
+		return nil, err
+	}
+	manifestPath := path.Join(p.Module, "package.json")
+	data, err := fix.ReadFile(dir, manifestPath)
+	if err != nil {
+		return nil, err
+	}
+	m, err := parseManifest(manifestPath, data)
+	if err != nil {
+		return nil, err
+	}
+	lockPath, lockData := "", []byte(nil)
+	for _, name := range []string{"npm-shrinkwrap.json", "package-lock.json"} {
+		found, err := fix.ReadFile(dir, path.Join(p.Module, name))
+		if err == nil {
+			lockPath, lockData = path.Join(p.Module, name), found
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	project := &project{manifest: m, lockPath: lockPath}
+	if lockPath != "" {
+		if project.lock, err = parseLock(lockPath, lockData); err != nil {
+			return nil, err
+		}
+	}
+	exact, final, err := project.edited(p)
+	if err != nil {
+		return nil, err
+	}
+	var newLock []byte
+	if lockPath != "" {
+		if newLock, err = project.relock(ctx, dir, p, lockData, exact, final); err != nil {
+			return nil, err
+		}
+	}
+	var changed []string
+	if string(final) != string(data) {
+		if err := fix.WriteFile(dir, manifestPath, final); err != nil {
+			return nil, err
+		}
+		changed = append(changed, manifestPath)
+	}
+	if lockPath != "" && string(newLock) != string(lockData) {
+		if err := fix.WriteFile(dir, lockPath, newLock); err != nil {
+			return nil, errors.Join(err, fix.WriteFile(dir, manifestPath, data))
+		}
+		changed = append(changed, lockPath)
+	}
+	return changed, nil
+}
+
+// edited gives two versions of package.json: one that pins every change
+// exactly, which makes npm choose the lowest version that will do, and the one
+// to keep.
+func (p *project) edited(path fix.Path) (exact, final []byte, err error) {
+	m := p.manifest
+	var pins, edits []fix.Edit
+	var forced, kept []string
+	for _, change := range path.Changes {
+		pin, err := m.edits(change.Package, func(old string) (string, bool) { return pinned(old, change.To) })
+		if err != nil {
+			return nil, nil, err
+		}
+		pins = append(pins, pin...)
+		switch {
+		case path.Kind == fix.Override && p.lock != nil:
+			kept = append(kept, p.overrides(change.Package, change.From, change.To)...)
+		case len(pin) == 0 && p.lock != nil:
+			forced = append(forced, p.overrides(change.Package, change.From, change.To)...)
+		case path.Kind == fix.RaiseLocked:
+			continue
+		default:
+			edit, err := m.edits(change.Package, func(old string) (string, bool) {
+				if ok, _ := admits(old, change.To); ok && path.Kind == fix.RaiseAncestor {
+					return old, true
+				}
+				return raise(old, change.To)
+			})
+			if err != nil {
+				return nil, nil, err
+			}
+			edits = append(edits, edit...)
+		}
+	}
+	values := len(edits)
+	if len(kept) > 0 || len(forced) > 0 {
+		for _, change := range path.Changes {
+			if m.overridden[change.Package] {
+				return nil, nil, fmt.Errorf("%s: overrides names %s already", m.path, change.Package)
+			}
+		}
+	}
+	if len(kept) > 0 {
+		edits = append(edits, m.override(kept))
+		pins = nil
+	}
+	if all := slices.Concat(forced, kept); len(all) > 0 {
+		pins = append(pins, m.override(all))
+	}
+	if exact, err = fix.Splice(m.data, pins...); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", m.path, err)
+	}
+	if final, err = fix.Splice(m.data, edits...); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", m.path, err)
+	}
+	n, err := differences(m.data, final)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s after the edit: %w", m.path, err)
+	}
+	if want := values + len(kept); n != want {
+		return nil, nil, fmt.Errorf("%s: the edit changed %d values, expected %d", m.path, n, want)
+	}
+	return exact, final, nil
+}
+
+// pinned is the constraint that allows one version only.
+func pinned(old, to string) (string, bool) {
+	if strings.HasPrefix(old, "npm:") {
+		name, _, _ := strings.Cut(strings.TrimPrefix(old, "npm:@"), "@")
+		if strings.HasPrefix(old, "npm:@") {
+			name = "@" + name
+		} else {
+			name, _, _ = strings.Cut(strings.TrimPrefix(old, "npm:"), "@")
+		}
+		return "npm:" + name + "@" + to, true
+	}
+	return to, true
+}
+
+// differences counts the values in which two JSON documents differ.
+func differences(a, b []byte) (int, error) {
+	var documents [2]map[string]any
+	for i, data := range [][]byte{a, b} {
+		if err := json.Unmarshal([]byte(strings.TrimPrefix(string(data), "\ufeff")), &documents[i]); err != nil {
+			return 0, err
+		}
+	}
+	return differ(documents[0], documents[1]), nil
+}
+
+func differ(a, b any) int {
+	ma, okA := a.(map[string]any)
+	mb, okB := b.(map[string]any)
+	if b == nil && okA {
+		mb, okB = map[string]any{}, true
+	}
+	if a == nil && okB {
+		ma, okA = map[string]any{}, true
+	}
+	if !okA || !okB {
+		ta, errA := json.Marshal(a)
+		tb, errB := json.Marshal(b)
+		if errA != nil || errB != nil || string(ta) != string(tb) {
+			return 1
+		}
+		return 0
+	}
+	n := 0
+	for key, value := range ma {
+		n += differ(value, mb[key])
+	}
+	for key, value := range mb {
+		if _, ok := ma[key]; !ok {
+			n += differ(nil, value)
+		}
+	}
+	return n
+}
+
+// relock lets npm rewrite the lock in a folder of its own that holds the
+// manifests and the lock only.
+func (p *project) relock(ctx context.Context, dir string, fixPath fix.Path, lockData, exact, final []byte) ([]byte, error) {
+	tool, err := newTool(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer tool.Close()
+	work := filepath.Join(tool.Home(), "work")
+	if err := os.Mkdir(work, 0o700); err != nil {
+		return nil, err
+	}
+	if p.manifest.workspaces {
+		if err := copyManifests(ctx, dir, fixPath.Module, work); err != nil {
+			return nil, err
+		}
+	}
+	lockName := path.Base(p.lockPath)
+	if err := os.WriteFile(filepath.Join(work, lockName), lockData, 0o600); err != nil {
+		return nil, err
+	}
+	args := []string{"install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"}
+	if p.lock.version > 0 {
+		args = append(args, "--lockfile-version="+strconv.Itoa(p.lock.version))
+	}
+	for _, text := range [][]byte{exact, final} {
+		if err := os.WriteFile(filepath.Join(work, "package.json"), text, 0o600); err != nil {
+			return nil, err
+		}
+		if _, err := tool.Run(ctx, work, "npm", args...); err != nil {
+			return nil, err
+		}
+	}
+	after, err := os.ReadFile(filepath.Join(work, lockName))
+	if err != nil {
+		return nil, err
+	}
+	written, err := parseLock(p.lockPath, after)
+	if err != nil {
+		return nil, err
+	}
+	// npm ends well even when it changed nothing.
+	for _, change := range fixPath.Changes {
+		if err := p.lock.raised(written, change); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.lockPath, err)
+		}
+	}
+	return after, nil
+}
+
+// raised checks that a lock written by npm holds a change: the version before
+// is gone, and no copy of the package went down.
+func (l *lock) raised(written *lock, change fix.Change) error {
+	to, _ := parseVersion(change.To)
+	reached := len(written.instances(change.Package)) == 0
+	for _, key := range written.instances(change.Package) {
+		text := written.entries[key].Version
+		if text == change.From {
+			return fmt.Errorf("%s is still at %s (%s) after the change", change.Package, text, key)
+		}
+		v, ok := parseVersion(text)
+		reached = reached || ok && !v.less(to)
+		before, had := l.entries[key]
+		if old, valid := parseVersion(before.Version); had && valid && ok && v.less(old) {
+			return fmt.Errorf("%s: the change would lower it from %s to %s", key, before.Version, text)
+		}
+	}
+	if !reached {
+		return fmt.Errorf("%s does not reach %s after the change", change.Package, change.To)
+	}
+	return nil
+}
+
+// maxManifests is how many package.json files a project with workspaces may have.
+const maxManifests = 5000
+
+// copyManifests copies the package.json files below a module, so that npm
+// finds the workspaces.
+func copyManifests(ctx context.Context, dir, module, work string) error {
+	tree, err := code.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	names, err := tree.Paths(ctx)
+	if err != nil {
+		return err
+	}
+	copied := 0
+	for _, name := range names {
+		below := strings.TrimPrefix(name, strings.TrimSuffix(module+"/", "/")+"/")
+		if module == "" {
+			below = name
+		} else if below == name {
+			continue
+		}
+		if path.Base(name) != "package.json" {
+			continue
+		}
+		if copied++; copied > maxManifests {
+			return fmt.Errorf("%s: more than %d package.json files", module, maxManifests)
+		}
+		data, err := tree.Read(ctx, name)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(work, filepath.FromSlash(below))
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, data, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newTool prepares runs of npm: the registry of the operator, and nothing else
+// of his settings.
+func newTool(ctx context.Context) (*fix.Tool, error) {
+	var settings []string
+	for _, name := range []string{"npm_config_registry", "NPM_CONFIG_REGISTRY"} {
+		if value := os.Getenv(name); value != "" {
+			settings = append(settings, "npm_config_registry="+fix.WithoutUser(value))
+		}
+	}
+	if home, err := os.UserHomeDir(); err == nil && len(settings) == 0 {
+		settings = append(settings, "HOME="+home, "npm_config_update_notifier=false")
+	}
+	ask, err := fix.NewTool(settings...)
+	if err != nil {
+		return nil, err
+	}
+	defer ask.Close()
+	out, err := ask.Run(ctx, ask.Home(), "npm", "config", "get", "registry")
+	if err != nil {
+		return nil, err
+	}
+	return fix.NewTool(
+		"npm_config_registry="+fix.WithoutUser(strings.TrimSpace(string(out))),
+		"npm_config_globalconfig="+os.DevNull,
+		"npm_config_update_notifier=false", "npm_config_fetch_retries=1", "npm_config_ignore_scripts=true", "npm_config_git="+os.DevNull,
+	)
+}
+
+// Registry asks the npm registry of the operator through npm.
+type Registry struct {
+	tool *fix.Tool
+}
+
+// NewRegistry prepares a Registry. Close it when done.
+func NewRegistry(ctx context.Context) (*Registry, error) {
+	tool, err := newTool(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Registry{tool}, nil
+}
+
+// Close removes what the registry kept.
+func (r *Registry) Close() error { return r.tool.Close() }
+
+// Versions implements fix.Registry with npm view.
+func (r *Registry) Versions(ctx context.Context, name string) ([]string, error) {
+	out, err := r.view(ctx, name, "versions")
+	if err != nil {
+		return nil, err
+	}
+	var versions []string
+	if json.Unmarshal(out, &versions) == nil {
+		return versions, nil
+	}
+	var one string // npm writes a list of one as its element
+	if err := json.Unmarshal(out, &one); err != nil {
+		return nil, fmt.Errorf("npm view %s: %w", name, err)
+	}
+	return []string{one}, nil
+}
+
+// Requirements implements fix.Registry with npm view.
+func (r *Registry) Requirements(ctx context.Context, name, version string) (map[string]string, error) {
+	if err := check([]fix.Change{{Package: name, To: version}}); err != nil {
+		return nil, err
+	}
+	out, err := r.view(ctx, name+"@"+version, "dependencies")
+	if err != nil {
+		return nil, err
+	}
+	requires := map[string]string{}
+	if len(strings.TrimSpace(string(out))) == 0 {
+		return requires, nil
+	}
+	if err := json.Unmarshal(out, &requires); err != nil {
+		return nil, fmt.Errorf("npm view %s@%s: %w", name, version, err)
+	}
+	return requires, nil
+}
+
+func (r *Registry) view(ctx context.Context, what, field string) ([]byte, error) {
+	name := what
+	if at := strings.LastIndex(what, "@"); at > 0 {
+		name = what[:at]
+	}
+	if !packageName.MatchString(name) {
+		return nil, fmt.Errorf("%q: expected the name of a package", name)
+	}
+	return r.tool.Run(ctx, r.tool.Home(), "npm", "view", "--json", "--", what, field)
+}

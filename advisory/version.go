@@ -265,11 +265,15 @@ func (q *question) inRange(r *fact.Range) (bool, error) {
 	if always(r) {
 		return true, nil
 	}
+	base := q.base
 	v, err := q.parse()
+	if errors.Is(err, ErrOrder) && r.Type == "SEMVER" { // the range itself says how to order
+		base = "npm"
+		v, err = parseVersion(base, q.version)
+	}
 	if err != nil {
 		return false, err
 	}
-	base := q.base
 	limits, below := 0, false
 	var last event
 	for i, e := range r.Events {

@@ -62,6 +62,7 @@ func TestARangeIsEvaluatedAsTheSchemaSays(t *testing.T) {
 		{"Go pseudo version", fact.Affected{Ranges: ranges(intro("0"), fixed("0.0.0-20200220183623-bac4c82f6975"))}, "Go", "v0.0.0-20190308221718-c2843e01d9a2", true},
 		{"another release of the distribution", fact.Affected{Ecosystem: "Debian:11", Ranges: ranges(intro("0"))}, "Debian:12", "1.0-1", false},
 		{"another ecosystem", fact.Affected{Ecosystem: "npm", Ranges: ranges(intro("0"))}, "PyPI", "1.0", false},
+		{"semantic versions of an ecosystem without an order", fact.Affected{Ranges: []fact.Range{{Type: "SEMVER", Events: []fact.RangeEvent{intro("1.9.0"), fixed("1.10.0")}}}}, "Klingon", "1.9.5", true},
 		{"an action", fact.Affected{Ranges: ranges(intro("0"), fixed("45.0.8"))}, "GitHub Actions", "v44", true},
 	} {
 		got, err := Affects(&test.affected, test.eco, test.version)

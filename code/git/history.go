@@ -557,3 +557,6 @@ func split(hunks []Hunk, lines []traced, skip bool) (older, changed []traced) {
 	slices.SortStableFunc(older, func(a, b traced) int { return int(a.at) - int(b.at) })
 	return older, changed
 }
+
+// Paths is the number of paths.
+func (h *History) Paths() int { return len(h.paths) }

@@ -2,7 +2,9 @@ package git
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -34,61 +36,80 @@ type tree struct {
 	repo   *Repository
 	commit string
 
-	mu    sync.Mutex
-	paths []string
-	files map[string]entry
-}
-
-func (t *tree) load(ctx context.Context) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.files != nil {
-		return nil
-	}
-	entries, err := t.repo.entries(ctx, t.commit)
-	if err != nil {
-		return err
-	}
-	files := make(map[string]entry, len(entries))
-	paths := make([]string, 0, len(entries))
-	for _, e := range entries {
-		if !e.regular() || !fs.ValidPath(e.path) {
-			continue
-		}
-		files[e.path] = e
-		if !slices.ContainsFunc(strings.Split(e.path, "/"), code.SkipFolder) {
-			paths = append(paths, e.path)
-		}
-	}
-	slices.Sort(paths)
-	t.files, t.paths = files, paths
-	return nil
+	mu     sync.Mutex
+	paths  []string
+	loaded bool
 }
 
 func (e entry) regular() bool { return e.mode == "100644" || e.mode == "100755" || e.mode == "100664" }
 
 // Paths implements code.Tree.
 func (t *tree) Paths(ctx context.Context) ([]string, error) {
-	if err := t.load(ctx); err != nil {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.loaded {
+		return slices.Clone(t.paths), nil
+	}
+	entries, err := t.repo.entries(ctx, t.commit)
+	if err != nil {
 		return nil, err
 	}
-	return slices.Clone(t.paths), nil
+	paths := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if e.regular() && fs.ValidPath(e.path) && !slices.ContainsFunc(strings.Split(e.path, "/"), code.SkipFolder) {
+			paths = append(paths, e.path)
+		}
+	}
+	slices.Sort(paths)
+	t.paths, t.loaded = paths, true
+	return slices.Clone(paths), nil
 }
 
-// Read implements code.Tree.
+// Read implements code.Tree. It walks the tree objects along the path, so that
+// reading a few files of a commit needs no list of all.
 func (t *tree) Read(ctx context.Context, name string) ([]byte, error) {
-	if err := t.load(ctx); err != nil {
-		return nil, err
+	missing := &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
+	if !fs.ValidPath(name) || name == "." {
+		return nil, missing
 	}
-	e, ok := t.files[name]
-	if !ok {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
+	if !isID(t.commit) {
+		return nil, fmt.Errorf("tree of %q: expected a full commit id", clean(t.commit, 64))
 	}
-	data, err := t.repo.blob(ctx, e.id)
+	id := t.commit + "^{tree}"
+	parts := strings.Split(name, "/")
+	for i, part := range parts {
+		object, err := t.repo.object(ctx, id, "tree")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", clean(name, 1024), err)
+		}
+		e, ok := treeEntry(object, part, len(t.commit)/2)
+		last := i == len(parts)-1
+		if !ok || last && !e.regular() || !last && e.mode != "40000" {
+			return nil, missing
+		}
+		id = e.id
+	}
+	data, err := t.repo.object(ctx, id, "blob")
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", clean(name, 1024), err)
 	}
 	return data, nil
+}
+
+// treeEntry finds a name in a tree object, whose ids have size bytes.
+func treeEntry(object []byte, name string, size int) (entry, bool) {
+	for len(object) > 0 {
+		space := bytes.IndexByte(object, ' ')
+		end := bytes.IndexByte(object, 0)
+		if space < 0 || end < space || len(object) < end+1+size {
+			return entry{}, false
+		}
+		if string(object[space+1:end]) == name {
+			return entry{path: name, mode: string(object[:space]), id: hex.EncodeToString(object[end+1 : end+1+size])}, true
+		}
+		object = object[end+1+size:]
+	}
+	return entry{}, false
 }
 
 // entries lists every entry of a commit's tree, in git's order.
@@ -132,8 +153,8 @@ func (r *Repository) Links(ctx context.Context, commit string) ([]string, error)
 	return links, nil
 }
 
-// blob reads one object through the process kept for that.
-func (r *Repository) blob(ctx context.Context, id string) ([]byte, error) {
+// object reads one object through the process kept for that.
+func (r *Repository) object(ctx context.Context, id, kind string) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -146,7 +167,7 @@ func (r *Repository) blob(ctx context.Context, id string) ([]byte, error) {
 		}
 		r.batch = b
 	}
-	data, err := r.batch.read(ctx, id)
+	data, err := r.batch.read(ctx, id, kind)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, code.ErrTooLarge) {
 		r.batch.stop()
 		r.batch = nil
@@ -216,14 +237,14 @@ func (b *batch) ask(question string) (string, error) {
 	return strings.TrimSuffix(line, "\n"), err
 }
 
-func (b *batch) read(ctx context.Context, id string) ([]byte, error) {
+func (b *batch) read(ctx context.Context, id, kind string) ([]byte, error) {
 	stop := context.AfterFunc(ctx, b.cancel)
 	defer stop()
 	answer, err := b.ask("info " + id)
 	if err != nil {
 		return nil, err
 	}
-	size, err := blobSize(answer, id)
+	size, err := objectSize(answer, id, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +254,7 @@ func (b *batch) read(ctx context.Context, id string) ([]byte, error) {
 	if answer, err = b.ask("contents " + id); err != nil {
 		return nil, err
 	}
-	if again, err := blobSize(answer, id); err != nil || again != size {
+	if again, err := objectSize(answer, id, kind); err != nil || again != size {
 		return nil, fmt.Errorf("object %s: unexpected answer %q", id, clean(answer, 100))
 	}
 	data := make([]byte, size+1)
@@ -243,12 +264,12 @@ func (b *batch) read(ctx context.Context, id string) ([]byte, error) {
 	return data[:size:size], nil
 }
 
-func blobSize(answer, id string) (int64, error) {
+func objectSize(answer, id, kind string) (int64, error) {
 	words := strings.Fields(answer)
 	switch {
 	case len(words) == 2 && words[1] == "missing":
 		return 0, fmt.Errorf("object %s is not in this clone: %w", id, fs.ErrNotExist)
-	case len(words) != 3 || words[1] != "blob":
+	case len(words) != 3 || words[1] != kind:
 		return 0, fmt.Errorf("object %s: unexpected answer %q", id, clean(answer, 100))
 	}
 	return strconv.ParseInt(words[2], 10, 64)

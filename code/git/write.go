@@ -60,7 +60,7 @@ func (r *Repository) Checkout(ctx context.Context, commit, dir string) error {
 			problems = append(problems, err)
 			continue
 		}
-		data, err := r.blob(ctx, e.id)
+		data, err := r.object(ctx, e.id, "blob")
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -1,0 +1,277 @@
+package python
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/backstitch/backstitch/fix"
+)
+
+// clause is one comparison of a requirement, with its place in the text.
+type clause struct {
+	operator string
+	version  string
+	start    int // of the operator
+	at, end  int // of the version
+}
+
+var (
+	requirementName = regexp.MustCompile(`^\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[^\]]*\])?\s*\(?`)
+	clauseText      = regexp.MustCompile(`^\s*(===|==|~=|!=|<=|>=|<|>|\^|~)?\s*([A-Za-z0-9*][A-Za-z0-9.*+!_-]*)\s*`)
+	separators      = regexp.MustCompile(`[-_.]+`)
+)
+
+// normal writes a name as indexes compare it.
+func normal(name string) string { return separators.ReplaceAllString(strings.ToLower(name), "-") }
+
+// parseRequirement reads a requirement such as "Django[argon2]>=3.2,<4 ; os_name=='nt'":
+// its name, its clauses, and where clauses may be added. It fails for URLs,
+// paths and options.
+func parseRequirement(text string) (name string, clauses []clause, insert int, ok bool) {
+	m := requirementName.FindStringSubmatchIndex(text)
+	if m == nil {
+		return "", nil, 0, false
+	}
+	name, insert = text[m[2]:m[3]], m[3]
+	at := m[1]
+	if rest := strings.TrimLeft(text[at:], " \t"); strings.HasPrefix(rest, "@") {
+		return "", nil, 0, false
+	}
+	if bracket := strings.LastIndexByte(text[:at], ']'); bracket >= 0 {
+		insert = bracket + 1
+	}
+	clauses, ok = parseClauses(text, at)
+	for _, c := range clauses {
+		if c.operator == "" || c.operator == "^" || c.operator == "~" {
+			return "", nil, 0, false
+		}
+	}
+	return name, clauses, insert, ok
+}
+
+// parseClauses reads comparisons separated by commas from a place in a text.
+func parseClauses(text string, at int) ([]clause, bool) {
+	var clauses []clause
+	for {
+		m := clauseText.FindStringSubmatchIndex(text[at:])
+		if m == nil {
+			break
+		}
+		c := clause{version: text[at+m[4] : at+m[5]], start: at + m[4], at: at + m[4], end: at + m[5]}
+		if m[2] >= 0 {
+			c.operator, c.start = text[at+m[2]:at+m[3]], at+m[2]
+		}
+		clauses = append(clauses, c)
+		at += m[1]
+		if at >= len(text) || text[at] != ',' {
+			break
+		}
+		at++
+	}
+	rest := strings.TrimSpace(text[at:])
+	return clauses, rest == "" || strings.ContainsRune(`;#)\-`, rune(rest[0]))
+}
+
+// numbers reads the release numbers of a version; a star ends them.
+func numbers(version string) ([]int, bool) {
+	if at := strings.IndexByte(version, '!'); at >= 0 {
+		version = version[at+1:]
+	}
+	var parts []int
+	for _, part := range strings.Split(strings.TrimPrefix(version, "v"), ".") {
+		digits := part[:len(part)-len(strings.TrimLeft(part, "0123456789"))]
+		if digits == "" {
+			break
+		}
+		n, err := strconv.Atoi(digits)
+		if err != nil {
+			return nil, false
+		}
+		parts = append(parts, n)
+		if digits != part {
+			break
+		}
+	}
+	return parts, len(parts) > 0
+}
+
+func compare(a, b []int) int {
+	for i := range max(len(a), len(b)) {
+		var x, y int
+		if i < len(a) {
+			x = a[i]
+		}
+		if i < len(b) {
+			y = b[i]
+		}
+		if x != y {
+			return cmp.Compare(x, y)
+		}
+	}
+	return 0
+}
+
+// prefix says whether v begins with the numbers of p.
+func prefix(v, p []int) bool {
+	for i := range p {
+		if i >= len(v) && p[i] != 0 || i < len(v) && v[i] != p[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// admits says whether a clause allows a release.
+func (c clause) admits(version string) bool {
+	v, okV := numbers(version)
+	n, okN := numbers(c.version)
+	if c.version == "*" {
+		return true
+	}
+	if !okV || !okN {
+		return false
+	}
+	order := compare(v, n)
+	switch c.operator {
+	case "==", "===", "":
+		if strings.HasSuffix(c.version, ".*") {
+			return prefix(v, n)
+		}
+		return order == 0
+	case "!=":
+		if strings.HasSuffix(c.version, ".*") {
+			return !prefix(v, n)
+		}
+		return order != 0
+	case "<":
+		return order < 0
+	case "<=":
+		return order <= 0
+	case ">":
+		return order > 0
+	case ">=":
+		return order >= 0
+	case "~=":
+		return order >= 0 && prefix(v, n[:len(n)-1])
+	case "~":
+		return order >= 0 && prefix(v, n[:min(len(n), 2)])
+	case "^":
+		keep := 1
+		for keep < len(n) && n[keep-1] == 0 {
+			keep++
+		}
+		return order >= 0 && prefix(v, n[:keep])
+	}
+	return false
+}
+
+func admitsAll(clauses []clause, version string) bool {
+	for _, c := range clauses {
+		if !c.admits(version) {
+			return false
+		}
+	}
+	return true
+}
+
+// raise gives the edit, in offsets of the text that clauses come from, after
+// which they start at a version. It fails when another clause forbids the
+// version, and returns that clause. Where there is no clause the version
+// becomes the lowest one allowed, at insert.
+func raise(clauses []clause, insert int, to string) (fix.Edit, *clause) {
+	lower := -1
+	for i, c := range clauses {
+		switch c.operator {
+		case "==", "===", "~=", ">=", ">", "", "^", "~":
+			if lower < 0 {
+				lower = i
+			}
+		default:
+			if !c.admits(to) {
+				return fix.Edit{}, &clauses[i]
+			}
+		}
+	}
+	if lower < 0 {
+		text := ">=" + to
+		if len(clauses) > 0 {
+			insert = clauses[0].start
+			text += ","
+		}
+		return fix.Edit{Start: insert, End: insert, New: text}, nil
+	}
+	for i, c := range clauses {
+		if i != lower && c.operator != "!=" && c.operator != "<" && c.operator != "<=" && !c.admits(to) {
+			return fix.Edit{}, &clauses[i]
+		}
+	}
+	c := clauses[lower]
+	edit := fix.Edit{Start: c.at, End: c.end, Old: c.version, New: to}
+	have, _ := numbers(c.version)
+	want, _ := numbers(to)
+	switch {
+	case c.version == "*":
+		edit.New = ">=" + to
+	case c.operator == ">":
+		edit.Start, edit.Old, edit.New = c.start, "", ">="+to
+	case strings.HasSuffix(c.version, ".*"):
+		if c.admits(to) {
+			edit = fix.Edit{Start: c.end, End: c.end, New: ",>=" + to}
+		} else {
+			edit.New = join(want[:min(len(have), len(want))]) + ".*,>=" + to
+		}
+	case c.operator == "~=" && len(have) < len(want):
+		// A longer version would allow less than before; the shorter one
+		// keeps how far it reaches.
+		if c.admits(to) {
+			edit = fix.Edit{Start: c.end, End: c.end, New: ",>=" + to}
+		} else {
+			edit.New = join(want[:len(have)]) + ",>=" + to
+		}
+	}
+	return edit, nil
+}
+
+func join(parts []int) string {
+	texts := make([]string, len(parts))
+	for i, n := range parts {
+		texts[i] = strconv.Itoa(n)
+	}
+	return strings.Join(texts, ".")
+}
+
+// shift moves an edit to where its text begins in a file.
+func shift(edit fix.Edit, base int, data []byte) fix.Edit {
+	edit.Start += base
+	edit.End += base
+	edit.Old = string(data[edit.Start:edit.End])
+	return edit
+}
+
+// written joins clauses as they stand.
+func written(text string, clauses []clause) string {
+	if len(clauses) == 0 {
+		return ""
+	}
+	return text[clauses[0].start:clauses[len(clauses)-1].end]
+}
+
+// requirement is one place that states a constraint on a package.
+type requirement struct {
+	file    string
+	line    int
+	name    string
+	text    string // clauses as written
+	clauses []clause
+	base    int  // where clause offsets count from, in the file
+	insert  int  // where a clause may be added, from base
+	hashed  bool // pinned together with hashes
+	bare    bool // a value of its own in poetry's tables, not part of a requirement
+}
+
+func (r *requirement) String() string {
+	return fmt.Sprintf("%s%s", r.name, r.text)
+}

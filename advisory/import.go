@@ -162,7 +162,8 @@ func (m *memory) read(p []byte, at int64) error {
 }
 
 func (m *memory) Write(p []byte) (int, error) {
-	m.data = append(m.data[:m.at], append(p, m.data[min(len(m.data), m.at+len(p)):]...)...)
+	over := copy(m.data[m.at:], p)
+	m.data = append(m.data, p[over:]...)
 	m.at += len(p)
 	return len(p), nil
 }

@@ -479,7 +479,7 @@ func (r *reader) document(doc *document, line int) error {
 			}
 		}
 		return nil
-	case doc.Data != nil && len(doc.Data) > 0 && doc.Data[0].EPSS != "":
+	case len(doc.Data) > 0 && doc.Data[0].EPSS != "":
 		r.build.sources[r.source].Kind = kindEPSS
 		for i, score := range doc.Data {
 			if err := r.score(score.ID, score.EPSS); err != nil {

@@ -63,20 +63,20 @@ func newDictionary(db store.Engine) *dictionary {
 	}
 }
 
-// intern gives the number of the entry of key; build gives what to store when it is new.
-func (d *dictionary) intern(ctx context.Context, key []byte, build func() pendingEntry) (int32, error) {
-	fast := fastKey{maphash.Bytes(d.seeds[0], key), maphash.Bytes(d.seeds[1], key)}
-	if n, ok := d.known[fast]; ok {
-		return n, nil
-	}
+// find gives the number of the entry of a key, when this import met it before.
+func (d *dictionary) find(key []byte) (n int32, fast fastKey, ok bool) {
+	fast = fastKey{maphash.Bytes(d.seeds[0], key), maphash.Bytes(d.seeds[1], key)}
+	n, ok = d.known[fast]
+	return n, fast, ok
+}
+
+// add makes an entry of a key that find did not know, to be stored as p says
+// unless it is stored already.
+func (d *dictionary) add(ctx context.Context, key []byte, fast fastKey, p pendingEntry) (int32, error) {
 	sum := sha256.Sum256(key)
-	p := build()
 	p.entry = int32(len(d.entries))
 	d.entries = append(d.entries, entry{digest: digest(sum[:16])})
 	if len(d.known) >= maxKnown {
-		if err := d.flush(ctx); err != nil {
-			return 0, err
-		}
 		clear(d.known)
 	}
 	d.known[fast] = p.entry

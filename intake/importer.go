@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -31,6 +32,7 @@ var (
 	lastCompleteRun  = queries.Named("last_complete_run")
 	selectStored     = queries.Named("stored")
 	insertFinding    = queries.Named("insert_finding")
+	insertFindings   = insertFinding.Rows(rowsAtOnce)
 	updateFinding    = queries.Named("update_finding")
 	unconfirmFinding = queries.Named("unconfirm_finding")
 	insertEvent      = queries.Named("insert_event")
@@ -38,6 +40,9 @@ var (
 	insertStatement  = queries.Named("insert_statement")
 	deleteStatement  = queries.Named("delete_statement")
 )
+
+// rowsAtOnce is how many findings one statement inserts. More gain nothing.
+const rowsAtOnce = 16
 
 // States of finding rows.
 const (
@@ -126,8 +131,21 @@ type importer struct {
 	buf     []byte
 	keys    []string
 
-	lastFixed []string // the fixed versions encoded last, which often repeat
-	fixedText int32
+	fixed      map[string]int32 // texts of lists of fixed versions
+	lastAsset  fact.Asset       // as the reader wrote it
+	lastScope  *scope
+	lastPath   string // as the reader wrote it
+	path       string // the same, below the root
+	lastPlace  lastPlace
+	lastExtras map[string]string
+	lastExtra  int32
+}
+
+// lastPlace is the place of the finding before, which often repeats.
+type lastPlace struct {
+	path, anchor, commit string
+	number               int32
+	known                bool
 }
 
 type scopeKey struct {
@@ -144,7 +162,7 @@ type batchKey struct {
 func newImporter(ctx context.Context, db store.Engine, name string, opts Options) *importer {
 	return &importer{
 		ctx: ctx, db: db, name: name, opts: opts, words: newDictionary(db), texts: newTexts(),
-		byName: map[detectorKey]*runState{}, scopes: map[scopeKey]*scope{}, batches: map[batchKey]*batch{},
+		byName: map[detectorKey]*runState{}, scopes: map[scopeKey]*scope{}, batches: map[batchKey]*batch{}, fixed: map[string]int32{},
 	}
 }
 
@@ -164,6 +182,7 @@ func (im *importer) Run(run fact.Run) error {
 		state.out.Complete = false
 	}
 	im.current, im.latest = state, run
+	im.lastScope, im.lastPath, im.path = nil, "", ""
 	im.target = im.opts.Target
 	if im.target == "" {
 		im.target = strings.ReplaceAll(run.Target, `\`, "/")
@@ -245,46 +264,32 @@ func (im *importer) Finding(f fact.Finding) error {
 		return im.ctx.Err()
 	}
 	clean(&f)
-	s := im.scope(im.asset(f.Asset))
-	path := relative(f.Path, im.opts.Root, im.latest.Target)
+	if im.lastScope == nil || f.Asset != im.lastAsset {
+		im.lastAsset, im.lastScope = f.Asset, im.scope(im.asset(f.Asset))
+	}
+	if f.Path != im.lastPath {
+		im.lastPath, im.path = f.Path, relative(f.Path, im.opts.Root, im.latest.Target)
+	}
+	s := im.lastScope
 	r := record{scope: s.number, offset: f.Position.Offset, length: f.Position.Length, line: int32(f.Line), endLine: int32(f.EndLine), severity: int8(f.Severity)}
 	if r.length == 0 {
 		r.item = im.texts.add(f.Position.Item)
 	}
-	r.fp, im.buf = fingerprint(im.buf, &f, path)
+	r.fp, im.buf = fingerprint(im.buf, &f, im.path)
 	var err error
-	im.buf = appendFlaw(im.buf[:0], &f)
-	if r.flaw, err = im.words.intern(im.ctx, im.buf, func() pendingEntry {
-		return pendingEntry{flaw: true, kind: string(f.Kind), rule: f.Rule, aliases: issue.Joinable(f.Rule, f.Aliases), doc: encode(flawDoc{
-			Aliases: f.Aliases, Title: f.Title, Description: f.Description, SeverityText: f.SeverityText, Score: f.Score,
-			Vector: f.Vector, CWE: f.CWE, References: f.References, Mitigation: f.Mitigation,
-		})}
-	}); err != nil {
+	if r.flaw, err = im.flaw(&f); err != nil {
 		return err
 	}
-	if f.EPSS > 0 {
-		im.words.scores[r.flaw] = max(im.words.scores[r.flaw], f.EPSS)
-	}
-	im.buf = appendPackage(im.buf[:0], &f.Package)
-	if r.pkg, err = im.words.intern(im.ctx, im.buf, func() pendingEntry { return pendingEntry{doc: encode(f.Package)} }); err != nil {
+	if r.pkg, err = im.pkg(&f.Package); err != nil {
 		return err
 	}
-	im.buf = appendPlace(im.buf[:0], &f, path)
-	if r.place, err = im.words.intern(im.ctx, im.buf, func() pendingEntry {
-		return pendingEntry{doc: encode(placeDoc{Path: path, Anchor: f.Anchor, Commit: f.Commit, Introduced: f.Introduced})}
-	}); err != nil {
+	if r.place, err = im.place(&f); err != nil {
 		return err
 	}
-	im.buf, im.keys = appendExtra(im.buf[:0], f.Attributes, im.keys)
-	if r.extra, err = im.words.intern(im.ctx, im.buf, func() pendingEntry { return pendingEntry{doc: encode(f.Attributes)} }); err != nil {
+	if r.extra, err = im.extra(f.Attributes); err != nil {
 		return err
 	}
-	if len(f.FixedVersions) > 0 {
-		if !slices.Equal(f.FixedVersions, im.lastFixed) {
-			im.lastFixed, im.fixedText = slices.Clone(f.FixedVersions), im.texts.intern(encode(f.FixedVersions))
-		}
-		r.fixed = im.fixedText
-	}
+	r.fixed = im.fixedVersions(f.FixedVersions)
 	if f.Analysis != (fact.Analysis{}) {
 		r.analysis = im.texts.intern(encode(f.Analysis))
 	}
@@ -292,6 +297,89 @@ func (im *importer) Finding(f fact.Finding) error {
 	*s.batch.add() = r
 	s.run.out.Seen++
 	return nil
+}
+
+// flaw gives the entry of what a finding says of its flaw.
+func (im *importer) flaw(f *fact.Finding) (int32, error) {
+	im.buf = appendFlaw(im.buf[:0], f)
+	n, fast, ok := im.words.find(im.buf)
+	if !ok {
+		var err error
+		n, err = im.words.add(im.ctx, im.buf, fast, pendingEntry{flaw: true, kind: string(f.Kind), rule: f.Rule, aliases: issue.Joinable(f.Rule, f.Aliases),
+			doc: encode(flawDoc{
+				Aliases: f.Aliases, Title: f.Title, Description: f.Description, SeverityText: f.SeverityText, Score: f.Score,
+				Vector: f.Vector, CWE: f.CWE, References: f.References, Mitigation: f.Mitigation,
+			})})
+		if err != nil {
+			return 0, err
+		}
+	}
+	if f.EPSS > 0 {
+		im.words.scores[n] = max(im.words.scores[n], f.EPSS)
+	}
+	return n, nil
+}
+
+// pkg gives the entry of a package.
+func (im *importer) pkg(p *fact.Package) (int32, error) {
+	im.buf = appendPackage(im.buf[:0], p)
+	n, fast, ok := im.words.find(im.buf)
+	if ok {
+		return n, nil
+	}
+	return im.words.add(im.ctx, im.buf, fast, pendingEntry{doc: encode(*p)})
+}
+
+// place gives the entry of a finding's place.
+func (im *importer) place(f *fact.Finding) (int32, error) {
+	last := &im.lastPlace
+	if last.known && len(f.Introduced) == 0 && last.path == im.path && last.anchor == f.Anchor && last.commit == f.Commit {
+		return last.number, nil
+	}
+	im.buf = appendPlace(im.buf[:0], f, im.path)
+	n, fast, ok := im.words.find(im.buf)
+	if !ok {
+		var err error
+		if n, err = im.words.add(im.ctx, im.buf, fast, pendingEntry{doc: encode(placeDoc{im.path, f.Anchor, f.Commit, f.Introduced})}); err != nil {
+			return 0, err
+		}
+	}
+	*last = lastPlace{im.path, f.Anchor, f.Commit, n, len(f.Introduced) == 0}
+	return n, nil
+}
+
+// extra gives the entry of a finding's attributes.
+func (im *importer) extra(attributes map[string]string) (int32, error) {
+	if im.lastExtras != nil && maps.Equal(attributes, im.lastExtras) {
+		return im.lastExtra, nil
+	}
+	im.buf, im.keys = appendExtra(im.buf[:0], attributes, im.keys)
+	n, fast, ok := im.words.find(im.buf)
+	if !ok {
+		var err error
+		if n, err = im.words.add(im.ctx, im.buf, fast, pendingEntry{doc: encode(attributes)}); err != nil {
+			return 0, err
+		}
+	}
+	im.lastExtra = n
+	if im.lastExtras = maps.Clone(attributes); im.lastExtras == nil {
+		im.lastExtras = map[string]string{}
+	}
+	return n, nil
+}
+
+// fixedVersions gives the text of a list of versions.
+func (im *importer) fixedVersions(versions []string) int32 {
+	if len(versions) == 0 {
+		return 0
+	}
+	im.buf = appendText(im.buf[:0], versions...)
+	n, ok := im.fixed[string(im.buf)]
+	if !ok {
+		n = im.texts.intern(encode(versions))
+		im.fixed[string(im.buf)] = n
+	}
+	return n
 }
 
 // Component implements report.Sink. Inventories are not kept yet.
@@ -559,6 +647,9 @@ func (im *importer) mergeBatch(tx store.Tx, b *batch) error {
 		}
 		records, stored = records[nr:], stored[ns:]
 	}
+	if err := m.flush(); err != nil {
+		return err
+	}
 	return im.mergeStatements(tx, b)
 }
 
@@ -569,6 +660,8 @@ type merger struct {
 	batch   *batch
 	covered map[int64]int64 // scopes looked at completely, with their complete run before this one
 	args    []store.Value
+	rows    []store.Value // arguments of findings to insert
+	waiting int           // how many
 	taken   []bool
 	left    []int
 }
@@ -650,7 +743,7 @@ func (m *merger) same(r *record, s *storedRow) error {
 		out.Changed++
 	}
 	m.args = append(m.args[:0], store.Blob(r.content[:]), store.Int(scopeID))
-	m.body(r)
+	m.args = m.body(m.args, r)
 	m.args = append(m.args, store.Int(m.batch.assetID), store.Int(m.batch.run.detectorID), store.Blob(s.fp[:]), store.Int(s.n))
 	if _, err := m.tx.Exec(m.im.ctx, updateFinding, m.args...); err != nil {
 		return err
@@ -659,9 +752,9 @@ func (m *merger) same(r *record, s *storedRow) error {
 }
 
 // body appends what is said of a finding, in the order of both statements.
-func (m *merger) body(r *record) {
+func (m *merger) body(args []store.Value, r *record) []store.Value {
 	entries, texts := m.im.words.entries, m.im.texts.list
-	m.args = append(m.args, store.Int(entries[r.flaw].id), store.Int(entries[r.pkg].id), store.Int(entries[r.place].id), store.Int(entries[r.extra].id),
+	return append(args, store.Int(entries[r.flaw].id), store.Int(entries[r.pkg].id), store.Int(entries[r.place].id), store.Int(entries[r.extra].id),
 		optional(texts[r.fixed]), store.Int(int64(r.line)), store.Int(int64(r.endLine)), store.Int(int64(r.severity)), optional(texts[r.analysis]),
 		store.Int(m.batch.run.out.ID), optional(texts[r.item]), store.Int(r.offset), store.Int(r.length))
 }
@@ -674,10 +767,29 @@ func optional(text string) store.Value {
 }
 
 func (m *merger) insert(r *record, n int64) error {
-	m.args = append(m.args[:0], store.Int(m.batch.assetID), store.Int(m.batch.run.detectorID), store.Blob(r.fp[:]), store.Int(n), store.Blob(r.content[:]), store.Int(m.im.order[r.scope].id))
-	m.body(r)
-	_, err := m.tx.Exec(m.im.ctx, insertFinding, m.args...)
+	m.rows = append(m.rows, store.Int(m.batch.assetID), store.Int(m.batch.run.detectorID), store.Blob(r.fp[:]), store.Int(n), store.Blob(r.content[:]), store.Int(m.im.order[r.scope].id))
+	m.rows = m.body(m.rows, r)
+	if m.waiting++; m.waiting < rowsAtOnce {
+		return nil
+	}
+	_, err := m.tx.Exec(m.im.ctx, insertFindings, m.rows...)
+	m.rows, m.waiting = m.rows[:0], 0
 	return err
+}
+
+// flush inserts the findings that wait.
+func (m *merger) flush() error {
+	if m.waiting == 0 {
+		return nil
+	}
+	width := len(m.rows) / m.waiting
+	for rows := m.rows; len(rows) > 0; rows = rows[width:] {
+		if _, err := m.tx.Exec(m.im.ctx, insertFinding, rows[:width]...); err != nil {
+			return err
+		}
+	}
+	m.rows, m.waiting = m.rows[:0], 0
+	return nil
 }
 
 func (m *merger) unconfirm(s *storedRow, last int64) error {

@@ -77,6 +77,26 @@ func (s *Queries) Named(name string) *Query {
 // All lists the queries in file order.
 func (s *Queries) All() []*Query { return s.list }
 
+var valuesTuple = regexp.MustCompile(`(?is)\bVALUES\s*(\(.*\))\s*$`)
+
+// Rows gives the query that writes n rows at once, of an INSERT that ends in
+// one tuple of VALUES. Its arguments are those of each row in turn.
+func (q *Query) Rows(n int) *Query {
+	tuple := valuesTuple.FindStringSubmatchIndex(q.sql)
+	width, err := q.Parameters()
+	if tuple == nil || err != nil || n < 1 {
+		panic(fmt.Sprintf("query %s: expected an INSERT that ends in VALUES (..)", q.name))
+	}
+	many := &Query{name: fmt.Sprintf("%s*%d", q.name, n), sql: q.sql}
+	for row := 1; row < n; row++ {
+		many.sql += ",\n" + parameter.ReplaceAllStringFunc(q.sql[tuple[2]:tuple[3]], func(p string) string {
+			number, _ := strconv.Atoi(p[1:])
+			return "$" + strconv.Itoa(number+row*width)
+		})
+	}
+	return many
+}
+
 // refused are constructs outside the common subset, each with what to write.
 var refused = []struct {
 	pattern *regexp.Regexp

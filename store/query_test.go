@@ -75,6 +75,21 @@ func check(sql string) error {
 	return nil
 }
 
+func TestAnInsertIsWidenedToManyRows(t *testing.T) {
+	t.Parallel()
+	many := store.ParseQueries("set", "-- name: q\nINSERT INTO a (b, c, d)\nVALUES ($1, $2, $2)").Named("q").Rows(3)
+	want := "INSERT INTO a (b, c, d)\nVALUES ($1, $2, $2),\n($3, $4, $4),\n($5, $6, $6)"
+	if many.SQL() != want || many.Check() != nil || many.Name() != "set.q*3" {
+		t.Errorf("%s %s: %v", many.Name(), many.SQL(), many.Check())
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a query that ends in no tuple was widened")
+		}
+	}()
+	store.ParseQueries("set", "-- name: q\nINSERT INTO a SELECT 1").Named("q").Rows(2)
+}
+
 var letters = store.Dialect{ID: "I", Int: "N", Real: "R", Text: "T", Blob: "B", JSON: "J", Time: "M", Table: "X", Clustered: "C"}
 
 func TestTypeTokensBecomeWordsOfTheDialect(t *testing.T) {

@@ -58,6 +58,9 @@ type engine struct {
 type connection struct {
 	*sqlite.Conn
 	full bool // synchronous is FULL
+	// compiled are the statements of queries. Conn keeps its own by their text,
+	// whose hash costs as much as a short insert.
+	compiled map[*store.Query]*sqlite.Stmt
 }
 
 // Open opens the database file at path, creating it when there is none, and
@@ -153,7 +156,7 @@ func (e *engine) connect(busy time.Duration, cache int) (*connection, error) {
 	if err != nil {
 		return nil, errors.Join(e.explain(err), conn.Close())
 	}
-	return &connection{Conn: conn}, nil
+	return &connection{Conn: conn, compiled: map[*store.Query]*sqlite.Stmt{}}, nil
 }
 
 // explain adds the file, and names the cases that a person can act on.
@@ -286,7 +289,7 @@ func (e *engine) transact(ctx context.Context, conn *connection, begin string, f
 	if err := run(conn.Conn, begin); err != nil {
 		return cancelled(ctx, e.explain(err))
 	}
-	tx := &transaction{engine: e, conn: conn.Conn, running: map[*store.Query]bool{}}
+	tx := &transaction{engine: e, conn: conn}
 	committed := false
 	defer func() {
 		tx.conn = nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"zombiezen.com/go/sqlite"
 
@@ -12,9 +13,9 @@ import (
 
 type transaction struct {
 	engine   *engine
-	conn     *sqlite.Conn // nil once the transaction has ended
+	conn     *connection // nil once the transaction has ended
 	readOnly bool
-	running  map[*store.Query]bool // queries whose rows are being given out
+	running  []*store.Query // queries whose rows are being given out
 }
 
 var errEnded = errors.New("the transaction has ended")
@@ -24,11 +25,17 @@ func (t *transaction) prepare(query *store.Query, args []store.Value) (*sqlite.S
 	if t.conn == nil {
 		return nil, fmt.Errorf("query %s: %w", query.Name(), errEnded)
 	}
-	if t.running[query] {
+	if slices.Contains(t.running, query) {
 		return nil, fmt.Errorf("query %s: run again inside its own rows", query.Name())
 	}
-	stmt, err := t.conn.Prepare(query.SQL())
-	if err != nil {
+	stmt := t.conn.compiled[query]
+	if stmt == nil {
+		var err error
+		if stmt, err = t.conn.Prepare(query.SQL()); err != nil {
+			return nil, t.fail(query, err)
+		}
+		t.conn.compiled[query] = stmt
+	} else if err := stmt.Reset(); err != nil {
 		return nil, t.fail(query, err)
 	}
 	if want := stmt.BindParamCount(); len(args) != want {
@@ -67,8 +74,8 @@ func (t *transaction) Query(ctx context.Context, query *store.Query, row func(st
 	if err != nil {
 		return err
 	}
-	t.running[query] = true
-	defer delete(t.running, query)
+	t.running = append(t.running, query)
+	defer func() { t.running = t.running[:len(t.running)-1] }()
 	for {
 		more, err := stmt.Step()
 		if err != nil {

@@ -67,6 +67,7 @@ func Run(t *testing.T, open Open) {
 		{"writers wait for each other and lose nothing", s.writers},
 		{"values come back as they went in", s.values},
 		{"an upsert that changes nothing writes no row", s.upsert},
+		{"one statement inserts many rows", s.many},
 		{"ids are consecutive, apart, and given back on rollback", s.ids},
 		{"opening again keeps everything", s.reopen},
 		{"blobs come back whole and in parts", s.blobs},
@@ -311,6 +312,38 @@ func (s *suite) upsert(t *testing.T) {
 		}
 	}
 	s.want(t, engine, 1)
+}
+
+func (s *suite) many(t *testing.T) {
+	engine, ctx := s.engine(t), t.Context()
+	put := s.queries.Named("put").Rows(3)
+	err := engine.Write(ctx, store.Replayable, func(tx store.Tx) error {
+		var args []store.Value
+		for i := range 3 {
+			args = append(args, store.Int(int64(i)), store.Text("host"), store.Text(fmt.Sprint("h", i)), store.Text("n"))
+		}
+		n, err := tx.Exec(ctx, put, args...)
+		if n != 3 {
+			t.Errorf("%d rows were written, want 3", n)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	err = engine.Read(ctx, func(tx store.Tx) error {
+		n := int64(0)
+		return tx.Query(ctx, s.queries.Named("all"), func(row store.Row) error {
+			if row.Int(0) != n || row.Text(2) != fmt.Sprint("h", n) {
+				t.Errorf("row %d is %d %s", n, row.Int(0), row.Text(2))
+			}
+			n++
+			return nil
+		})
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func (s *suite) ids(t *testing.T) {

@@ -324,50 +324,88 @@ func set(m map[string][]string, id string, list []string) {
 	m[id] = list
 }
 
-// classes joins ids to alias classes, each sorted, by their smallest member.
-func (b *builder) classes() map[string][]string {
-	parent := map[string]string{}
-	root := func(id string) string {
-		for parent[id] != "" {
-			if up := parent[parent[id]]; up != "" {
-				parent[id] = up
-			}
-			id = parent[id]
+// classes are the alias classes of several ids. Ids are numbered in their
+// order, so that the members of a class are in order too.
+type classes struct {
+	ids     []string
+	number  map[string]uint32
+	parent  []uint32
+	members []uint32 // class after class
+	first   []uint32 // for the first id of a class: where its members begin
+	count   []uint32 // for the first id of a class: how many they are
+}
+
+// classes joins ids to alias classes.
+func (b *builder) classes() *classes {
+	c := &classes{number: map[string]uint32{}}
+	note := func(id string) {
+		if _, known := c.number[id]; !known {
+			c.number[id] = 0
+			c.ids = append(c.ids, id)
 		}
-		return id
+	}
+	for id, aliases := range b.aliases {
+		note(id)
+		for _, alias := range aliases {
+			note(alias)
+		}
+	}
+	slices.Sort(c.ids)
+	c.parent = make([]uint32, len(c.ids))
+	for i, id := range c.ids {
+		c.number[id], c.parent[i] = uint32(i), uint32(i)
 	}
 	for id, aliases := range b.aliases {
 		for _, alias := range aliases {
-			a, c := root(id), root(alias)
-			if a < c {
-				parent[c] = a
-			} else if c < a {
-				parent[a] = c
-			}
+			x, y := c.root(c.number[id]), c.root(c.number[alias])
+			c.parent[max(x, y)] = min(x, y)
 		}
 	}
-	members := map[string][]string{}
-	for id := range parent {
-		members[root(id)] = append(members[root(id)], id)
+	c.first, c.count = make([]uint32, len(c.ids)), make([]uint32, len(c.ids))
+	for i := range c.ids {
+		c.count[c.root(uint32(i))]++
 	}
-	classes := make(map[string][]string, 2*len(members))
-	for first, others := range members {
-		class := append(others, first)
-		slices.Sort(class)
-		class = slices.Compact(class)
-		for _, id := range class {
-			classes[id] = class
-		}
+	at := uint32(0)
+	for i, n := range c.count {
+		c.first[i] = at
+		at += n
 	}
-	return classes
+	c.members = make([]uint32, len(c.ids))
+	next := slices.Clone(c.first)
+	for i := range c.ids {
+		class := c.root(uint32(i))
+		c.members[next[class]] = uint32(i)
+		next[class]++
+	}
+	return c
+}
+
+// root gives the first id of a class, and shortens the way to it.
+func (c *classes) root(i uint32) uint32 {
+	for c.parent[i] != i {
+		c.parent[i] = c.parent[c.parent[i]]
+		i = c.parent[i]
+	}
+	return i
+}
+
+// of lists the ids of a class, the id alone when it is in none of several.
+func (c *classes) of(id string) []string {
+	number, ok := c.number[id]
+	if !ok {
+		return []string{id}
+	}
+	class := c.root(number)
+	members := make([]string, c.count[class])
+	for i := range members {
+		members[i] = c.ids[c.members[int(c.first[class])+i]]
+	}
+	return members
 }
 
 // lend completes a record from its class: KEV and EPSS of its CVEs, and the
 // worst rating when it has none of its own.
 func (b *builder) lend(a *fact.Advisory, class []string) {
-	if len(class) == 0 {
-		class = []string{a.ID}
-	}
 	take := func(id string) {
 		s, ok := b.signals[id]
 		if !ok {
@@ -429,7 +467,7 @@ func (b *builder) write(ctx context.Context, out io.WriteSeeker, now time.Time) 
 		if err != nil {
 			return Summary{}, err
 		}
-		b.lend(&a, classes[e.id])
+		b.lend(&a, classes.of(e.id))
 		if a.Exploited {
 			status.Exploited++
 		}
@@ -533,25 +571,15 @@ func writePackages(w *fileWriter, postings []posting) error {
 	return errors.Join(writeTable(w, secPackageText, secPackages, rows), w.section(secPostings, numbers))
 }
 
-func writeClasses(w *fileWriter, classes map[string][]string) error {
-	ids := slices.Sorted(maps.Keys(classes))
-	number := make(map[string]uint32, len(ids))
-	for i, id := range ids {
-		number[id] = uint32(i)
+func writeClasses(w *fileWriter, c *classes) error {
+	rows := make([]row, len(c.ids))
+	for i, id := range c.ids {
+		class := c.root(uint32(i))
+		rows[i] = row{id, c.first[class], c.count[class]}
 	}
-	rows := make([]row, len(ids))
-	var members []byte
-	for i, id := range ids {
-		class := classes[id]
-		if class[0] != id {
-			first := rows[number[class[0]]]
-			rows[i] = row{id, first.a, first.b}
-			continue
-		}
-		rows[i] = row{id, uint32(len(members) / 4), uint32(len(class))}
-		for _, member := range class {
-			members = binary.LittleEndian.AppendUint32(members, number[member])
-		}
+	members := make([]byte, 0, 4*len(c.members))
+	for _, number := range c.members {
+		members = binary.LittleEndian.AppendUint32(members, number)
 	}
 	return errors.Join(writeTable(w, secIDText, secIDs, rows), w.section(secMembers, members))
 }

@@ -1,0 +1,74 @@
+package report
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/backstitch/backstitch/fact"
+)
+
+var cweID = regexp.MustCompile(`(?i)\bCWE[-_: ]?([0-9]{1,5})\b`)
+
+// CWEs finds the CWE numbers in texts such as "CWE-79: ...", in order, each once.
+func CWEs(texts ...string) []int {
+	var list []int
+	seen := map[int]bool{}
+	for _, text := range texts {
+		for _, match := range cweID.FindAllStringSubmatch(text, -1) {
+			n, err := strconv.Atoi(match[1])
+			if err == nil && n > 0 && !seen[n] {
+				seen[n] = true
+				list = append(list, n)
+			}
+		}
+	}
+	return list
+}
+
+// Micros reads a time as RFC 3339 writes it, in microseconds since 1970 UTC; 0
+// for anything else.
+func Micros(text string) int64 {
+	when, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return 0
+	}
+	return when.UnixMicro()
+}
+
+// Rate sets a finding's severity from a detector's word, which is kept as it
+// stands.
+func Rate(f *fact.Finding, word string) {
+	f.SeverityText = word
+	f.Severity = fact.ParseSeverity(word)
+}
+
+// Named makes a package of an ecosystem, with its package URL.
+func Named(ecosystem, name, version string) fact.Package {
+	return fact.Package{Ecosystem: ecosystem, Name: name, Version: version, PURL: fact.PURL(ecosystem, name, version)}
+}
+
+// Aliases gives ids without the primary one, without empty ones, each once.
+func Aliases(primary string, ids ...string) []string {
+	var list []string
+	seen := map[string]bool{primary: true, "": true}
+	for _, id := range ids {
+		if id = strings.TrimSpace(id); !seen[id] {
+			seen[id] = true
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// ImageAsset is the asset of a container image: its digest when the reference
+// or one of the digests holds one, since tags only refer to it.
+func ImageAsset(name string, digests ...string) fact.Asset {
+	for _, text := range append([]string{name}, digests...) {
+		if at := strings.Index(text, "sha256:"); at >= 0 {
+			return fact.Asset{Kind: fact.AssetImage, Key: text[at:], Name: name}
+		}
+	}
+	return fact.Asset{Kind: fact.AssetImage, Key: name, Name: name}
+}

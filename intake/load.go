@@ -106,7 +106,7 @@ func (l *loader) asset(id int64, asset fact.Asset) ([]issue.StoredFinding, error
 		f := issue.StoredFinding{
 			ID:   fmt.Sprintf("%s-%d", hex.EncodeToString(buf), row.Int(1)),
 			Tool: row.Text(2), Format: row.Text(3), State: issue.FindingOpen,
-			FirstSeen: row.Int(14), LastSeen: row.Int(15), Report: row.Text(17),
+			FirstSeen: row.Int(14), LastSeen: row.Int(15), Report: row.Text(17), Blob: row.Int(21),
 		}
 		f.Kind, f.Rule, f.Asset = fact.Kind(row.Text(22)), row.Text(23), asset
 		f.EPSS = row.Float(24)

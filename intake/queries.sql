@@ -53,12 +53,12 @@ WHERE asset_id = $1 AND detector_id = $2 ORDER BY fp, n
 
 -- name: insert_finding
 INSERT INTO finding (asset_id, detector_id, fp, n, chash, scope_id, flaw_id, package_id, place_id, extra_id, fixed,
-  line, end_line, severity, state, analysis, first_run, seen_run, changed_run, item, off, len)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15, $16, $16, $16, $17, $18, $19)
+  line, end_line, severity, state, analysis, first_run, seen_run, changed_run, read_run, item, off, len)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15, $16, $16, $16, $16, $17, $18, $19)
 
 -- name: update_finding
 UPDATE finding SET chash = $1, scope_id = $2, flaw_id = $3, package_id = $4, place_id = $5, extra_id = $6, fixed = $7,
-  line = $8, end_line = $9, severity = $10, state = 1, analysis = $11, seen_run = $12, changed_run = $12, item = $13, off = $14, len = $15
+  line = $8, end_line = $9, severity = $10, state = 1, analysis = $11, seen_run = $12, changed_run = $12, read_run = $12, item = $13, off = $14, len = $15
 WHERE asset_id = $16 AND detector_id = $17 AND fp = $18 AND n = $19
 
 -- name: unconfirm_finding
@@ -100,13 +100,14 @@ SELECT id, kind, key, name FROM asset ORDER BY kind, key
 
 -- name: findings
 SELECT f.fp, f.n, d.tool, d.format, f.flaw_id, f.package_id, f.place_id, f.extra_id, f.fixed, f.line, f.end_line, f.severity, f.state,
-  f.analysis, first.at, coalesce(latest.at, seen.at), changed.at, changed.report, f.item, f.off, f.len, changed.blob_id, w.kind, w.rule, w.epss, f.changed_run
+  f.analysis, first.at, coalesce(latest.at, seen.at), changed.at, source.report, f.item, f.off, f.len, source.blob_id, w.kind, w.rule, w.epss, f.changed_run
 FROM finding f
 JOIN detector d ON d.id = f.detector_id
 JOIN flaw w ON w.id = f.flaw_id
 JOIN run first ON first.id = f.first_run
 JOIN run seen ON seen.id = f.seen_run
 JOIN run changed ON changed.id = f.changed_run
+JOIN run source ON source.id = f.read_run
 LEFT JOIN run latest ON f.state = 1 AND latest.id = (SELECT max(s.run_id) FROM run_scope s WHERE s.scope_id = f.scope_id AND s.complete = 1 AND s.run_id >= f.seen_run)
 WHERE f.asset_id = $1
 ORDER BY f.detector_id, f.fp, f.n

@@ -17,7 +17,11 @@ type StoredFinding struct {
 	Class     []string
 	FirstSeen int64 // microseconds since 1970 UTC
 	LastSeen  int64
-	Report    string // name of the report that it was last read from
+	// Report is the name of the report that the finding was last written from,
+	// Blob the id of its kept raw text (store.ReadBlob with Position), 0 when it
+	// was not kept.
+	Report string
+	Blob   int64
 }
 
 // States of a StoredFinding.

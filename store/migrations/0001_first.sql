@@ -111,6 +111,7 @@ CREATE TABLE finding (
   first_run {id} NOT NULL,
   seen_run {id} NOT NULL,
   changed_run {id} NOT NULL,
+  read_run {id} NOT NULL,
   item {text},
   off {int} NOT NULL,
   len {int} NOT NULL,

@@ -1,7 +1,7 @@
 -- A database at schema step 1, dumped as text.
 PRAGMA application_id = 1112765539;
 CREATE TABLE schema_step (version INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL) STRICT;
-INSERT INTO schema_step VALUES(1,'first','2748526cf195dfce43686931437dcc2b08593c30002313239fa37fd0cdfeec38');
+INSERT INTO schema_step VALUES(1,'first','2a3f74543282503c5d8e9879ae94432770e5303d3fea98cd019b9c8d2791d6ef');
 CREATE TABLE id_block (
   name TEXT NOT NULL PRIMARY KEY,
   next INTEGER NOT NULL
@@ -115,13 +115,14 @@ CREATE TABLE finding (
   first_run INTEGER NOT NULL,
   seen_run INTEGER NOT NULL,
   changed_run INTEGER NOT NULL,
+  read_run INTEGER NOT NULL,
   item TEXT,
   off INTEGER NOT NULL,
   len INTEGER NOT NULL,
   PRIMARY KEY (asset_id, detector_id, fp, n)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO finding VALUES(1,1,X'1e010af8a6efb6ae5a401d815f6d68a1',0,X'f2022e612c7a34b8598214950fcea453',1,1,1,2,3,'["1.0.1"]',0,0,4,1,'{"state":"in_triage"}',1,1,1,NULL,0,0);
-INSERT INTO finding VALUES(1,1,X'78e8064016676c12052508c4639813f0',0,X'5708ac3b27bb5c372bbfbb57d8bc9b20',1,2,4,2,3,NULL,0,0,4,2,NULL,1,1,2,NULL,0,0);
+INSERT INTO finding VALUES(1,1,X'1e010af8a6efb6ae5a401d815f6d68a1',0,X'7bc43cd13a3eca72c9d081343d9c4639',1,1,1,2,3,'["1.0.1"]',0,0,4,1,'{"state":"in_triage"}',1,1,1,1,NULL,0,0);
+INSERT INTO finding VALUES(1,1,X'78e8064016676c12052508c4639813f0',0,X'638ae68aebfa9e23920950f439505331',1,2,4,2,3,NULL,0,0,4,2,NULL,1,1,2,1,NULL,0,0);
 CREATE TABLE finding_event (
   id INTEGER NOT NULL PRIMARY KEY,
   run_id INTEGER NOT NULL,

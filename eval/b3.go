@@ -129,11 +129,12 @@ func b3Truth(name string) ([]b3Path, error) {
 	lines := bufio.NewScanner(reader)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		path, owners, ok := strings.Cut(lines.Text(), "\t")
-		if !ok {
+		line := lines.Text()
+		tab := strings.LastIndexByte(line, '\t') // a path may hold one itself
+		if tab < 0 {
 			return nil, fmt.Errorf("%s:%d: expected a path, a tab and owners", name, len(truth)+1)
 		}
-		truth = append(truth, b3Path{path, strings.Fields(owners)})
+		truth = append(truth, b3Path{line[:tab], strings.Fields(line[tab:])})
 	}
 	return truth, lines.Err()
 }

@@ -161,6 +161,9 @@ func TestWithoutASandboxNoProjectCodeRuns(t *testing.T) {
 }
 
 func TestAGoModuleIsBuiltAndTestedInTheSandbox(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds with an empty cache")
+	}
 	s := sandbox(t)
 	cache := t.TempDir()
 	files := map[string]string{

@@ -500,7 +500,11 @@ func (p *prover) nothingNew(first, second *look, scope map[string]bool) {
 		}
 	}
 	key := func(f *fact.Finding) string {
-		return strings.Join([]string{p.classOf(f), f.Package.Name, code.CleanPath(f.Path), f.Anchor}, "\x00")
+		anchor := f.Anchor
+		if f.Package.Name != "" {
+			anchor = "" // where in the lock a package stands moves with other packages
+		}
+		return strings.Join([]string{p.classOf(f), f.Package.Name, code.CleanPath(f.Path), anchor}, "\x00")
 	}
 	known := map[string]bool{}
 	for i := range first.findings {
@@ -561,7 +565,8 @@ func problems(l *look) []string {
 }
 
 // versions checks that each planned version, or a higher one, is there, and
-// that no package that was asked for by name is lower than before.
+// that no package that was asked for by name is lower than before. A package
+// that only others brought may have gone with what brought it.
 func (p *prover) versions(first, second *look) {
 	had, has := resolved(p.scope(first)), resolved(p.scope(second))
 	var wrong []string
@@ -574,7 +579,9 @@ func (p *prover) versions(first, second *look) {
 			order, err := advisory.Compare(pkg.ecosystem, pkg.version, change.To)
 			reached = reached || pkg.version == change.To || err == nil && order >= 0
 		}
-		if !reached {
+		gone := len(has[change.Package]) == 0 && !change.Direct &&
+			!slices.ContainsFunc(had[change.Package], func(h held) bool { return h.direct })
+		if !reached && !gone {
 			wrong = append(wrong, fmt.Sprintf("%s is at %s, planned was %s", change.Package, versionsOf(has[change.Package]), change.To))
 		}
 	}

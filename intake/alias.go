@@ -21,6 +21,7 @@ var (
 // join that would bring two together is refused and kept as a problem.
 type classes struct {
 	refused []string
+	ids     store.IDs
 }
 
 func (c *classes) join(ctx context.Context, tx store.Tx, ids []string) error {
@@ -67,7 +68,7 @@ func (c *classes) join(ctx context.Context, tx store.Tx, ids []string) error {
 	if len(found) > 0 {
 		class = found[0]
 	} else {
-		id, err := store.ReserveIDs(ctx, tx, "alias_class", 1)
+		id, err := c.ids.Next(ctx, tx)
 		if err != nil {
 			return err
 		}

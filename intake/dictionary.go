@@ -59,7 +59,7 @@ type dictionary struct {
 func newDictionary(db store.Engine) *dictionary {
 	return &dictionary{
 		db: db, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, known: map[fastKey]int32{},
-		classes: &classes{}, scores: map[int32]float64{},
+		classes: &classes{ids: store.IDs{Sequence: "alias_class", Block: 64}}, scores: map[int32]float64{},
 	}
 }
 
@@ -166,6 +166,7 @@ func (d *dictionary) write(ctx context.Context, tx store.Tx, flaws, parts []*pen
 	if err != nil {
 		return err
 	}
+	d.classes.ids.Forget()
 	for _, p := range flaws {
 		e, score := &d.entries[p.entry], d.scores[p.entry]
 		if _, err := tx.Exec(ctx, insertFlaw, store.Int(id), store.Blob(e.digest[:]), store.Text(p.kind), store.Text(p.rule),

@@ -125,6 +125,7 @@ type importer struct {
 	count   int
 
 	texts   *texts
+	events  store.IDs
 	scopes  map[scopeKey]*scope
 	order   []*scope // by number
 	batches map[batchKey]*batch
@@ -161,7 +162,7 @@ type batchKey struct {
 
 func newImporter(ctx context.Context, db store.Engine, name string, opts Options) *importer {
 	return &importer{
-		ctx: ctx, db: db, name: name, opts: opts, words: newDictionary(db), texts: newTexts(),
+		ctx: ctx, db: db, name: name, opts: opts, words: newDictionary(db), texts: newTexts(), events: store.IDs{Sequence: "finding_event", Block: 256},
 		byName: map[detectorKey]*runState{}, scopes: map[scopeKey]*scope{}, batches: map[batchKey]*batch{}, fixed: map[string]int32{},
 	}
 }
@@ -801,7 +802,7 @@ func (m *merger) unconfirm(s *storedRow, last int64) error {
 }
 
 func (m *merger) event(s *storedRow, kind string) error {
-	id, err := store.ReserveIDs(m.im.ctx, m.tx, "finding_event", 1)
+	id, err := m.im.events.Next(m.im.ctx, m.tx)
 	if err != nil {
 		return err
 	}

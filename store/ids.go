@@ -31,3 +31,30 @@ func ReserveIDs(ctx context.Context, tx Tx, sequence string, n int64) (first int
 	}
 	return first, nil
 }
+
+// IDs gives out ids of a sequence one by one, reserving them in blocks. It
+// serves one transaction; what is left of a block at its end is never used.
+type IDs struct {
+	Sequence string
+	Block    int64
+	next     int64
+	left     int64
+}
+
+// Next takes one id.
+func (i *IDs) Next(ctx context.Context, tx Tx) (int64, error) {
+	if i.left == 0 {
+		first, err := ReserveIDs(ctx, tx, i.Sequence, max(1, i.Block))
+		if err != nil {
+			return 0, err
+		}
+		i.next, i.left = first, max(1, i.Block)
+	}
+	i.next++
+	i.left--
+	return i.next - 1, nil
+}
+
+// Forget drops what is left of the block. It is called at the beginning of
+// another transaction, since the one before may have been rolled back.
+func (i *IDs) Forget() { i.left = 0 }

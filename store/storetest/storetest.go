@@ -372,6 +372,23 @@ func (s *suite) ids(t *testing.T) {
 			t.Errorf("reserving %d of %s gave %d, want %d", step.n, step.name, got, step.want)
 		}
 	}
+	ids := store.IDs{Sequence: "c", Block: 3}
+	var got []int64
+	if err := engine.Write(ctx, store.Replayable, func(tx store.Tx) error {
+		for n := range 6 {
+			if n == 4 {
+				ids.Forget()
+			}
+			id, err := ids.Next(ctx, tx)
+			if err != nil {
+				return err
+			}
+			got = append(got, id)
+		}
+		return nil
+	}); err != nil || fmt.Sprint(got) != "[1 2 3 4 7 8]" {
+		t.Errorf("ids of blocks %v, %v", got, err)
+	}
 	if err := engine.Write(ctx, store.Replayable, func(tx store.Tx) error { _, err := store.ReserveIDs(ctx, tx, "a", 0); return err }); err == nil {
 		t.Error("a reservation of nothing was taken")
 	}

@@ -40,6 +40,7 @@ func formats() []format {
 		{"gomod", wantsGo, readGo},
 		{"npm", wantsNPM, readNPM},
 		{"pip", wantsPython, readPython},
+		{"maven", wantsMaven, readMaven},
 	}
 }
 

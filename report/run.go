@@ -72,3 +72,43 @@ func ImageAsset(name string, digests ...string) fact.Asset {
 	}
 	return fact.Asset{Kind: fact.AssetImage, Key: name, Name: name}
 }
+
+// Attribute keeps a value that a detector gives beyond a finding's fields; empty
+// ones are left out.
+func Attribute(f *fact.Finding, name, value string) {
+	if value == "" {
+		return
+	}
+	if f.Attributes == nil {
+		f.Attributes = map[string]string{}
+	}
+	f.Attributes[name] = value
+}
+
+var distributions = map[string]string{
+	"debian": "Debian", "ubuntu": "Ubuntu", "alpine": "Alpine", "redhat": "Red Hat", "rhel": "Red Hat", "centos": "Red Hat",
+	"rocky": "Rocky Linux", "rockylinux": "Rocky Linux", "alma": "AlmaLinux", "almalinux": "AlmaLinux", "amazon": "Amazon Linux",
+	"amazonlinux": "Amazon Linux", "amzn": "Amazon Linux", "suse linux enterprise server": "SUSE", "sles": "SUSE", "opensuse": "openSUSE",
+	"opensuse.leap": "openSUSE", "wolfi": "Wolfi", "chainguard": "Chainguard",
+}
+
+// Distribution names the ecosystem of a Linux distribution as OSV does:
+// "Debian:10" for debian 10.9, "Alpine:v3.18" for alpine 3.18.4; "" for one that
+// is not known.
+func Distribution(family, version string) string {
+	name := distributions[strings.ToLower(family)]
+	if name == "" || version == "" {
+		return name
+	}
+	parts := strings.SplitN(version, ".", 3)
+	if _, err := strconv.Atoi(parts[0]); err != nil {
+		return name
+	}
+	switch {
+	case name == "Alpine" && len(parts) > 1:
+		return name + ":v" + parts[0] + "." + parts[1]
+	case name == "Ubuntu" && len(parts) > 1:
+		return name + ":" + parts[0] + "." + parts[1]
+	}
+	return name + ":" + parts[0]
+}

@@ -1,0 +1,447 @@
+// Package trivy reads the JSON reports of Trivy: images, file systems,
+// repositories, configurations and clusters, of schema version 2 and of the
+// array that came before it.
+package trivy
+
+import (
+	"context"
+	"io"
+	"strings"
+
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/report"
+)
+
+type reader struct{}
+
+// New makes the reader.
+func New() report.Reader { return reader{} }
+
+func (reader) Describe() report.Description {
+	return report.Description{
+		ID: "report/trivy", Name: "Trivy", Formats: "JSON, schema version 2, the older array, and cluster reports",
+		Docs: "Produce it with `trivy image|fs|repo|config|k8s --format json`. Vulnerabilities, failed misconfiguration checks and secrets are read; " +
+			"licences are not. One finding a row; the value of a secret is never kept.",
+	}
+}
+
+func (reader) Detect(head []byte) int {
+	o := report.OutlineOf(head)
+	switch {
+	case o.Has("SchemaVersion", "ArtifactName"), o.Has("SchemaVersion", "Results"), o.Has("ArtifactName", "ArtifactType"):
+		return 95
+	case o.Has("ClusterName") && (o.Has("Resources") || o.Has("Vulnerabilities") || o.Has("Misconfigurations")):
+		return 90
+	case o.Has("Target", "Vulnerabilities"), o.Has("Target", "Type"), o.Has("Target", "Misconfigurations"), o.Has("Target", "Class"):
+		return 80
+	case o.Kind == report.KindObject && o.Has("Results[].Target") && o.Has("Results[].Class"):
+		return 70
+	}
+	return 0
+}
+
+func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
+	return report.JSON(ctx, in, func(s *report.Scanner) {
+		d := &document{s: s, sink: sink, run: fact.Run{Tool: "trivy", Format: "trivy", Complete: true}}
+		if s.Kind() == report.KindArray { // before schema version 2
+			d.start()
+			s.Array(func(int) { d.result() })
+			return
+		}
+		d.object()
+	})
+}
+
+// document is the state of reading one report.
+type document struct {
+	s       *report.Scanner
+	sink    report.Sink
+	run     fact.Run
+	started bool
+	artifact
+}
+
+// artifact is what was scanned.
+type artifact struct {
+	name, kind string
+	digests    []string
+	system     string // operating system family and version, for ecosystems
+	prefix     string // of targets, in cluster reports
+}
+
+func (d *document) start() {
+	if !d.started {
+		d.started = true
+		d.run.Target = d.name
+		d.s.Fail(d.sink.Run(d.run))
+	}
+}
+
+func (d *document) asset() fact.Asset {
+	switch d.kind {
+	case "container_image":
+		return report.ImageAsset(d.name, d.digests...)
+	case "vm":
+		return fact.Asset{Kind: fact.AssetHost, Key: d.name, Name: d.name}
+	case "kubernetes":
+		return fact.Asset{Kind: "kubernetes_object", Key: d.prefix, Name: d.prefix}
+	}
+	return fact.Asset{Kind: fact.AssetRepository, Key: d.name, Name: d.name}
+}
+
+func (d *document) object() {
+	s := d.s
+	s.Object(func(key string) {
+		switch key {
+		case "ArtifactName", "ClusterName":
+			d.name = s.Text()
+		case "ArtifactType":
+			d.kind = s.Text()
+		case "CreatedAt":
+			d.run.Started = report.Micros(s.Text())
+		case "Trivy":
+			s.Object(func(key string) {
+				if key == "Version" {
+					d.run.ToolVersion = s.Text()
+				}
+			})
+		case "Metadata":
+			d.metadata()
+		case "Results":
+			d.start()
+			s.Array(func(int) { d.result() })
+		case "Resources", "Vulnerabilities", "Misconfigurations": // of a cluster
+			d.start()
+			s.Array(func(int) { d.resource() })
+		}
+	})
+	d.start()
+}
+
+func (d *document) metadata() {
+	s := d.s
+	s.Object(func(key string) {
+		switch key {
+		case "OS":
+			family, name := "", ""
+			s.Object(func(key string) {
+				switch key {
+				case "Family":
+					family = s.Text()
+				case "Name":
+					name = s.Text()
+				}
+			})
+			d.system = report.Distribution(family, name)
+		case "RepoDigests":
+			d.digests = append(s.Texts(), d.digests...)
+		case "ImageID":
+			d.digests = append(d.digests, s.Text())
+		}
+	})
+}
+
+// resource is one object of a cluster with its results.
+func (d *document) resource() {
+	s := d.s
+	outer := d.artifact
+	namespace, kind, name := "", "", ""
+	d.kind, d.digests, d.system = "kubernetes", nil, ""
+	s.Object(func(key string) {
+		switch key {
+		case "Namespace":
+			namespace = s.Text()
+		case "Kind":
+			kind = s.Text()
+		case "Name":
+			name = s.Text()
+		case "Metadata":
+			if s.Kind() == report.KindArray {
+				s.Array(func(int) { d.metadata() })
+			} else {
+				d.metadata()
+			}
+		case "Results":
+			d.prefix = strings.Join([]string{namespace, kind, name}, "/")
+			s.Array(func(int) { d.result() })
+		}
+	})
+	d.artifact = outer
+}
+
+// result reads one target. Its class and type come before its lists.
+func (d *document) result() {
+	s := d.s
+	target, class, kind := "", "", ""
+	s.Object(func(key string) {
+		switch key {
+		case "Target":
+			target = s.Text()
+		case "Class":
+			class = s.Text()
+		case "Type":
+			kind = s.Text()
+		case "Vulnerabilities":
+			s.Array(func(int) { d.vulnerability(target, class, kind) })
+		case "Misconfigurations":
+			s.Array(func(int) { d.misconfiguration(target, kind) })
+		case "Secrets":
+			s.Array(func(int) { d.secret(target) })
+		}
+	})
+}
+
+func (d *document) emit(f *fact.Finding, from int64, item string) {
+	f.Position = fact.Position{Offset: from, Length: d.s.Offset() - from, Item: item}
+	f.Asset = d.asset()
+	if d.s.Err() == nil {
+		d.s.Fail(d.sink.Finding(*f))
+	}
+}
+
+func (d *document) vulnerability(target, class, kind string) {
+	s := d.s
+	from, item := s.Offset(), s.Item()
+	f := fact.Finding{Kind: fact.Vulnerability, Path: target}
+	f.Package.Ecosystem = ecosystem(class, kind, d.system)
+	var ids []string
+	name, version, purl, packagePath, source := "", "", "", "", ""
+	scores := map[string]rating{}
+	s.Object(func(key string) {
+		switch key {
+		case "VulnerabilityID":
+			f.Rule = s.Text()
+		case "VendorIDs":
+			ids = append(ids, s.Texts()...)
+		case "PkgName":
+			name = s.Text()
+		case "PkgPath":
+			packagePath = s.Text()
+		case "PkgIdentifier":
+			s.Object(func(key string) {
+				if key == "PURL" {
+					purl = s.Text()
+				}
+			})
+		case "InstalledVersion":
+			version = s.Text()
+		case "FixedVersion":
+			f.FixedVersions = versions(s.Text())
+		case "Status":
+			report.Attribute(&f, "status", s.Text())
+		case "Layer":
+			s.Object(func(key string) {
+				switch key {
+				case "DiffID":
+					report.Attribute(&f, "layer_diff_id", s.Text())
+				case "Digest":
+					report.Attribute(&f, "layer_digest", s.Text())
+				}
+			})
+		case "SeveritySource":
+			source = s.Text()
+		case "PrimaryURL":
+			if url := s.Text(); url != "" {
+				f.References = append([]string{url}, f.References...)
+			}
+		case "Title":
+			f.Title = s.Text()
+		case "Description":
+			f.Description = s.Text()
+		case "Severity":
+			report.Rate(&f, s.Text())
+		case "CweIDs":
+			f.CWE = report.CWEs(s.Texts()...)
+		case "CVSS":
+			s.Object(func(vendor string) { scores[vendor] = d.cvss() })
+		case "References":
+			f.References = append(f.References, s.Texts()...)
+		case "Locations":
+			s.Array(func(i int) {
+				s.Object(func(key string) {
+					switch {
+					case i > 0:
+					case key == "StartLine":
+						f.Line = s.Int()
+					case key == "EndLine":
+						f.EndLine = s.Int()
+					}
+				})
+			})
+		}
+	})
+	f.Package.Name, f.Package.Version = name, version
+	if packagePath != "" {
+		f.Path = packagePath
+	}
+	if parsed, ok := fact.ParsePURL(purl); ok {
+		f.Package = parsed
+		if f.Package.Version == "" {
+			f.Package.Version = version
+		}
+	} else {
+		f.Package.PURL = fact.PURL(f.Package.Ecosystem, name, version)
+	}
+	f.Aliases = report.Aliases(f.Rule, ids...)
+	best := scores[source]
+	for _, vendor := range []string{"nvd", "ghsa", "redhat"} {
+		if best.score == 0 && best.vector == "" {
+			best = scores[vendor]
+		}
+	}
+	f.Score, f.Vector = best.score, best.vector
+	if f.Title == "" {
+		f.Title = f.Rule + " in " + name
+	}
+	d.emit(&f, from, item)
+}
+
+type rating struct {
+	score  float64
+	vector string
+}
+
+// cvss reads one vendor's rating, of the newest version that it gives.
+func (d *document) cvss() rating {
+	s := d.s
+	var two, three, four rating
+	s.Object(func(key string) {
+		switch key {
+		case "V2Vector":
+			two.vector = s.Text()
+		case "V2Score":
+			two.score = s.Float()
+		case "V3Vector":
+			three.vector = s.Text()
+		case "V3Score":
+			three.score = s.Float()
+		case "V40Vector":
+			four.vector = s.Text()
+		case "V40Score":
+			four.score = s.Float()
+		}
+	})
+	for _, r := range []rating{three, four} {
+		if r.score > 0 || r.vector != "" {
+			return r
+		}
+	}
+	return two
+}
+
+func (d *document) misconfiguration(target, kind string) {
+	s := d.s
+	from, item := s.Offset(), s.Item()
+	f := fact.Finding{Kind: fact.Misconfiguration, Path: target}
+	status, message, avd := "", "", ""
+	s.Object(func(key string) {
+		switch key {
+		case "ID":
+			f.Rule = s.Text()
+		case "AVDID":
+			avd = s.Text()
+		case "Title":
+			f.Title = s.Text()
+		case "Description":
+			f.Description = s.Text()
+		case "Message":
+			message = s.Text()
+		case "Resolution":
+			f.Mitigation = s.Text()
+		case "Severity":
+			report.Rate(&f, s.Text())
+		case "PrimaryURL":
+			if url := s.Text(); url != "" {
+				f.References = append([]string{url}, f.References...)
+			}
+		case "References":
+			f.References = append(f.References, s.Texts()...)
+		case "Status":
+			status = s.Text()
+		case "CauseMetadata":
+			s.Object(func(key string) {
+				switch key {
+				case "Resource":
+					f.Anchor = s.Text()
+				case "StartLine":
+					f.Line = s.Int()
+				case "EndLine":
+					f.EndLine = s.Int()
+				case "Service", "Provider":
+					report.Attribute(&f, strings.ToLower(key), s.Text())
+				}
+			})
+		}
+	})
+	report.Attribute(&f, "message", message)
+	report.Attribute(&f, "type", kind)
+	f.Aliases = report.Aliases(f.Rule, avd)
+	if f.Anchor == "" {
+		f.Anchor = message
+	}
+	switch strings.ToUpper(status) {
+	case "PASS":
+		return
+	case "EXCEPTION":
+		f.Analysis = fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: "excepted in Trivy", Source: "trivy"}
+	}
+	d.emit(&f, from, item)
+}
+
+func (d *document) secret(target string) {
+	s := d.s
+	from, item := s.Offset(), s.Item()
+	f := fact.Finding{Kind: fact.Secret, Path: target}
+	s.Object(func(key string) {
+		switch key {
+		case "RuleID":
+			f.Rule = s.Text()
+		case "Category":
+			report.Attribute(&f, "category", s.Text())
+		case "Severity":
+			report.Rate(&f, s.Text())
+		case "Title":
+			f.Title = s.Text()
+		case "StartLine":
+			f.Line = s.Int()
+		case "EndLine":
+			f.EndLine = s.Int()
+		case "Layer":
+			s.Object(func(key string) {
+				if key == "DiffID" {
+					report.Attribute(&f, "layer_diff_id", s.Text())
+				}
+			})
+		}
+	})
+	d.emit(&f, from, item)
+}
+
+// versions splits "1.2.3, 2.0.1".
+func versions(text string) []string {
+	var list []string
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
+	}
+	return list
+}
+
+var languages = map[string]string{
+	"gomod": "Go", "gobinary": "Go", "npm": "npm", "yarn": "npm", "pnpm": "npm", "node-pkg": "npm", "bun": "npm",
+	"pip": "PyPI", "pipenv": "PyPI", "poetry": "PyPI", "uv": "PyPI", "python-pkg": "PyPI", "pom": "Maven", "jar": "Maven",
+	"gradle": "Maven", "sbt": "Maven", "cargo": "crates.io", "rustbinary": "crates.io", "rust-binary": "crates.io", "bundler": "RubyGems",
+	"gemspec": "RubyGems", "composer": "Packagist", "composer-vendor": "Packagist", "nuget": "NuGet", "dotnet-core": "NuGet",
+	"packages-props": "NuGet", "pub": "Pub", "hex": "Hex", "mix-lock": "Hex", "conan": "ConanCenter", "swift": "SwiftURL", "cocoapods": "CocoaPods",
+}
+
+func ecosystem(class, kind, system string) string {
+	if name := languages[kind]; name != "" {
+		return name
+	}
+	if name := report.Distribution(kind, ""); name != "" && class == "os-pkgs" && system == "" {
+		return name
+	}
+	return system
+}

@@ -1,0 +1,25 @@
+// Package builtin lists what is compiled in: every reader, scanner, fixer and
+// connector. Only this package names concrete plugins, so that what runs, and
+// in which order, is visible in one place.
+package builtin
+
+import (
+	"github.com/backstitch/backstitch/report"
+	"github.com/backstitch/backstitch/report/cyclonedx"
+	"github.com/backstitch/backstitch/report/grype"
+	"github.com/backstitch/backstitch/report/osvscanner"
+	"github.com/backstitch/backstitch/report/sarif"
+	"github.com/backstitch/backstitch/report/trivy"
+)
+
+// Readers lists the readers of scanners' reports. Of readers that are equally
+// sure of a report, the first reads it.
+func Readers() []report.Reader {
+	return []report.Reader{
+		trivy.New(),
+		grype.New(),
+		osvscanner.New(),
+		sarif.New(),
+		cyclonedx.New(),
+	}
+}

@@ -375,3 +375,74 @@ func Unchanged(t *testing.T, fixer fix.Fixer, files map[string]string, p fix.Pat
 		t.Errorf("files differ after a failure:\n%s", cmp.Diff(files, after))
 	}
 }
+
+// Data is the folder of real data to measure on. The test is left out when
+// there is none, unless BACKSTITCH_DATA_REQUIRED is 1.
+func Data(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("BACKSTITCH_DATA")
+	if dir == "" {
+		at, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
+				break
+			}
+			if filepath.Dir(at) == at {
+				t.Fatal("no go.mod above the test")
+			}
+			at = filepath.Dir(at)
+		}
+		dir = filepath.Join(at, "..", "shared", "data")
+	}
+	if _, err := os.Stat(dir); err != nil {
+		if os.Getenv("BACKSTITCH_DATA_REQUIRED") == "1" {
+			t.Fatalf("no data folder: %v", err)
+		}
+		t.Skipf("no data folder: %v", err)
+	}
+	return dir
+}
+
+// RealFiles gives the content of the data's files whose name ends in suffix,
+// by path, as they were before their fix.
+func RealFiles(t *testing.T, suffix string) map[string][]byte {
+	t.Helper()
+	dir := Data(t)
+	files := map[string][]byte{}
+	for _, folder := range []string{"fixes", "app-trees"} {
+		err := filepath.WalkDir(filepath.Join(dir, folder), func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || !strings.HasSuffix(name, suffix) || strings.Contains(filepath.ToSlash(name), "/after/") {
+				return err
+			}
+			data, err := os.ReadFile(name)
+			files[name] = data
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(files) == 0 {
+		t.Skipf("the data holds no %s", suffix)
+	}
+	return files
+}
+
+// OneValue checks an edit on a file: it can be taken back byte by byte, and
+// what it put in stands where it says.
+func OneValue(t *testing.T, name string, data []byte, edit fix.Edit) []byte {
+	t.Helper()
+	after, err := fix.Splice(data, edit)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return nil
+	}
+	back, err := fix.Splice(after, fix.Edit{Start: edit.Start, End: edit.Start + len(edit.New), Old: edit.New, New: edit.Old})
+	if err != nil || string(back) != string(data) {
+		t.Errorf("%s: the edit cannot be taken back: %v", name, err)
+	}
+	return after
+}

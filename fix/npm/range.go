@@ -129,7 +129,8 @@ func bounds(operator, text string) (from version, to *version, valid bool) {
 		}
 		return *end, nil, true
 	case "<":
-		return version{}, &from, true
+		limit := from
+		return version{}, &limit, true
 	case "<=":
 		return version{}, end, true
 	case "~", "~>":

@@ -44,6 +44,9 @@ func parseRequirement(text string) (name string, clauses []clause, insert int, o
 		insert = bracket + 1
 	}
 	clauses, ok = parseClauses(text, at)
+	if strings.HasSuffix(strings.TrimSpace(text[:at]), "(") && len(clauses) == 0 {
+		return "", nil, 0, false
+	}
 	for _, c := range clauses {
 		if c.operator == "" || c.operator == "^" || c.operator == "~" {
 			return "", nil, 0, false
@@ -64,6 +67,9 @@ func parseClauses(text string, at int) ([]clause, bool) {
 		if m[2] >= 0 {
 			c.operator, c.start = text[at+m[2]:at+m[3]], at+m[2]
 		}
+		if _, ok := numbers(c.version); !ok && (c.version != "*" || c.operator != "") {
+			return nil, false
+		}
 		clauses = append(clauses, c)
 		at += m[1]
 		if at >= len(text) || text[at] != ',' {
@@ -72,7 +78,13 @@ func parseClauses(text string, at int) ([]clause, bool) {
 		at++
 	}
 	rest := strings.TrimSpace(text[at:])
-	return clauses, rest == "" || strings.ContainsRune(`;#)\-`, rune(rest[0]))
+	switch {
+	case rest == "":
+		return clauses, true
+	case rest[0] == '-' || rest[0] == '#': // an option or a comment stands apart
+		return clauses, strings.ContainsAny(text[max(at-1, 0):at+1], " \t")
+	}
+	return clauses, strings.ContainsRune(`;)\`, rune(rest[0]))
 }
 
 // numbers reads the release numbers of a version; a star ends them.

@@ -169,14 +169,6 @@ func (p *prover) check(name, status, format string, args ...any) {
 	p.checks = append(p.checks, fact.Check{Name: name, Status: status, Detail: fix.Scrub(detail)})
 }
 
-// verdict is pass or fail.
-func verdict(ok bool) string {
-	if ok {
-		return fact.CheckPass
-	}
-	return fact.CheckFail
-}
-
 // look is what the detector and the readers of locks say about a folder.
 type look struct {
 	findings []fact.Finding

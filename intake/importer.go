@@ -132,14 +132,20 @@ type importer struct {
 	buf     []byte
 	keys    []string
 
-	fixed      map[string]int32 // texts of lists of fixed versions
-	lastAsset  fact.Asset       // as the reader wrote it
-	lastScope  *scope
-	lastPath   string // as the reader wrote it
-	path       string // the same, below the root
-	lastPlace  lastPlace
-	lastExtras map[string]string
-	lastExtra  int32
+	flaws     map[string]*remembered // by rule
+	flawBytes int
+	fixed     map[string]int32 // texts of lists of fixed versions
+	lastAsset fact.Asset       // as the reader wrote it
+	lastScope *scope
+	lastPath  string // as the reader wrote it
+	path      string // the same, below the root
+	lastPlace lastPlace
+	// The package of the finding before.
+	lastPackage       fact.Package
+	lastPackageNumber int32
+	lastPackageKnown  bool
+	lastExtras        map[string]string
+	lastExtra         int32
 }
 
 // lastPlace is the place of the finding before, which often repeats.
@@ -163,7 +169,7 @@ type batchKey struct {
 func newImporter(ctx context.Context, db store.Engine, name string, opts Options) *importer {
 	return &importer{
 		ctx: ctx, db: db, name: name, opts: opts, words: newDictionary(db), texts: newTexts(), events: store.IDs{Sequence: "finding_event", Block: 256},
-		byName: map[detectorKey]*runState{}, scopes: map[scopeKey]*scope{}, batches: map[batchKey]*batch{}, fixed: map[string]int32{},
+		byName: map[detectorKey]*runState{}, scopes: map[scopeKey]*scope{}, batches: map[batchKey]*batch{}, fixed: map[string]int32{}, flaws: map[string]*remembered{},
 	}
 }
 
@@ -300,35 +306,75 @@ func (im *importer) Finding(f fact.Finding) error {
 	return nil
 }
 
+// maxRemembered bounds the text that remembered flaws hold, in bytes.
+const maxRemembered = 16 << 20
+
+// remembered is the flaw that a rule meant last. Reports repeat an advisory
+// for each package, and comparing its texts is cheaper than hashing them.
+type remembered struct {
+	kind                                               fact.Kind
+	title, description, severityText, vector, solution string
+	score                                              float64
+	aliases, references                                []string
+	cwe                                                []int
+	number                                             int32
+}
+
+func (r *remembered) is(f *fact.Finding) bool {
+	return r.kind == f.Kind && r.score == f.Score && r.title == f.Title && r.severityText == f.SeverityText && r.vector == f.Vector &&
+		r.description == f.Description && r.solution == f.Mitigation &&
+		slices.Equal(r.aliases, f.Aliases) && slices.Equal(r.references, f.References) && slices.Equal(r.cwe, f.CWE)
+}
+
 // flaw gives the entry of what a finding says of its flaw.
 func (im *importer) flaw(f *fact.Finding) (int32, error) {
-	im.buf = appendFlaw(im.buf[:0], f)
-	n, fast, ok := im.words.find(im.buf)
-	if !ok {
-		var err error
-		n, err = im.words.add(im.ctx, im.buf, fast, pendingEntry{flaw: true, kind: string(f.Kind), rule: f.Rule, aliases: issue.Joinable(f.Rule, f.Aliases),
-			doc: encode(flawDoc{
-				Aliases: f.Aliases, Title: f.Title, Description: f.Description, SeverityText: f.SeverityText, Score: f.Score,
-				Vector: f.Vector, CWE: f.CWE, References: f.References, Mitigation: f.Mitigation,
-			})})
+	r, known := im.flaws[f.Rule]
+	if !known || !r.is(f) {
+		n, err := im.newFlaw(f)
 		if err != nil {
 			return 0, err
 		}
+		if im.flawBytes += len(f.Rule) + len(f.Title) + len(f.Description) + len(f.Mitigation) + 64*(4+len(f.References)+len(f.Aliases)); im.flawBytes > maxRemembered {
+			clear(im.flaws)
+			im.flawBytes = 0
+		}
+		r = &remembered{f.Kind, f.Title, f.Description, f.SeverityText, f.Vector, f.Mitigation, f.Score, f.Aliases, f.References, f.CWE, n}
+		im.flaws[f.Rule] = r
 	}
 	if f.EPSS > 0 {
-		im.words.scores[n] = max(im.words.scores[n], f.EPSS)
+		im.words.scores[r.number] = max(im.words.scores[r.number], f.EPSS)
 	}
-	return n, nil
+	return r.number, nil
 }
 
-// pkg gives the entry of a package.
-func (im *importer) pkg(p *fact.Package) (int32, error) {
-	im.buf = appendPackage(im.buf[:0], p)
+func (im *importer) newFlaw(f *fact.Finding) (int32, error) {
+	im.buf = appendFlaw(im.buf[:0], f)
 	n, fast, ok := im.words.find(im.buf)
 	if ok {
 		return n, nil
 	}
-	return im.words.add(im.ctx, im.buf, fast, pendingEntry{doc: encode(*p)})
+	return im.words.add(im.ctx, im.buf, fast, pendingEntry{flaw: true, kind: string(f.Kind), rule: f.Rule, aliases: issue.Joinable(f.Rule, f.Aliases),
+		doc: encode(flawDoc{
+			Aliases: f.Aliases, Title: f.Title, Description: f.Description, SeverityText: f.SeverityText, Score: f.Score,
+			Vector: f.Vector, CWE: f.CWE, References: f.References, Mitigation: f.Mitigation,
+		})})
+}
+
+// pkg gives the entry of a package.
+func (im *importer) pkg(p *fact.Package) (int32, error) {
+	if im.lastPackageKnown && *p == im.lastPackage {
+		return im.lastPackageNumber, nil
+	}
+	im.buf = appendPackage(im.buf[:0], p)
+	n, fast, ok := im.words.find(im.buf)
+	if !ok {
+		var err error
+		if n, err = im.words.add(im.ctx, im.buf, fast, pendingEntry{doc: encode(*p)}); err != nil {
+			return 0, err
+		}
+	}
+	im.lastPackage, im.lastPackageNumber, im.lastPackageKnown = *p, n, true
+	return n, nil
 }
 
 // place gives the entry of a finding's place.

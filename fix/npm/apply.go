@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -37,79 +38,95 @@ func (fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, error
 	if err := check(p.Changes); err != nil {
 		return nil, err
 	}
-	manifestPath := path.Join(p.Module, "package.json")
-	data, err := fix.ReadFile(dir, manifestPath)
-	if err != nil {
-		return nil, err
+	before := map[string][]byte{}
+	var manifests []*manifest
+	for _, name := range manifestPaths(p) {
+		data, err := fix.ReadFile(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		m, err := parseManifest(name, data)
+		if err != nil {
+			return nil, err
+		}
+		before[name] = data
+		manifests = append(manifests, m)
 	}
-	m, err := parseManifest(manifestPath, data)
-	if err != nil {
-		return nil, err
-	}
-	lockPath, lockData := "", []byte(nil)
+	project := &project{manifest: manifests[0]}
 	for _, name := range []string{"npm-shrinkwrap.json", "package-lock.json"} {
-		found, err := fix.ReadFile(dir, path.Join(p.Module, name))
+		name = path.Join(p.Module, name)
+		data, err := fix.ReadFile(dir, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err == nil {
-			lockPath, lockData = path.Join(p.Module, name), found
-			break
+			project.lock, err = parseLock(name, data)
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
 			return nil, err
 		}
+		project.lockPath, before[name] = name, data
+		break
 	}
-	project := &project{manifest: m, lockPath: lockPath}
-	if lockPath != "" {
-		if project.lock, err = parseLock(lockPath, lockData); err != nil {
-			return nil, err
-		}
-	}
-	exact, final, err := project.edited(p)
+	exact, final, err := project.edited(p, manifests)
 	if err != nil {
 		return nil, err
 	}
-	var newLock []byte
-	if lockPath != "" {
-		if newLock, err = project.relock(ctx, dir, p, lockData, exact, final); err != nil {
+	if project.lock != nil {
+		if final[project.lockPath], err = project.relock(ctx, dir, p, before[project.lockPath], exact, final); err != nil {
 			return nil, err
 		}
 	}
 	var changed []string
-	if string(final) != string(data) {
-		if err := fix.WriteFile(dir, manifestPath, final); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(final)) {
+		if string(final[name]) == string(before[name]) {
+			continue
+		}
+		if err := fix.WriteFile(dir, name, final[name]); err != nil {
+			for _, done := range changed {
+				err = errors.Join(err, fix.WriteFile(dir, done, before[done]))
+			}
 			return nil, err
 		}
-		changed = append(changed, manifestPath)
-	}
-	if lockPath != "" && string(newLock) != string(lockData) {
-		if err := fix.WriteFile(dir, lockPath, newLock); err != nil {
-			return nil, errors.Join(err, fix.WriteFile(dir, manifestPath, data))
-		}
-		changed = append(changed, lockPath)
+		changed = append(changed, name)
 	}
 	return changed, nil
 }
 
-// edited gives two versions of package.json: one that pins every change
-// exactly, which makes npm choose the lowest version that will do, and the one
-// to keep.
-func (p *project) edited(path fix.Path) (exact, final []byte, err error) {
-	m := p.manifest
-	var pins, edits []fix.Edit
-	var forced, kept []string
-	for _, change := range path.Changes {
-		pin, err := m.edits(change.Package, func(old string) (string, bool) { return pinned(old, change.To) })
-		if err != nil {
-			return nil, nil, err
+// manifestPaths lists the module's package.json and those of workspaces that
+// steps of a path name.
+func manifestPaths(p fix.Path) []string {
+	names := []string{path.Join(p.Module, "package.json")}
+	for _, step := range p.Steps {
+		if step.Location != nil && path.Base(step.Location.Path) == "package.json" && !slices.Contains(names, step.Location.Path) {
+			names = append(names, step.Location.Path)
 		}
-		pins = append(pins, pin...)
-		switch {
-		case path.Kind == fix.Override && p.lock != nil:
-			kept = append(kept, p.overrides(change.Package, change.From, change.To)...)
-		case len(pin) == 0 && p.lock != nil:
-			forced = append(forced, p.overrides(change.Package, change.From, change.To)...)
-		case path.Kind == fix.RaiseLocked:
-			continue
-		default:
+	}
+	return names
+}
+
+// edited gives two versions of each package.json, the module's own first: one
+// that pins every change exactly, which makes npm choose the lowest version
+// that will do, and the one to keep.
+func (p *project) edited(path fix.Path, manifests []*manifest) (exact, final map[string][]byte, err error) {
+	exact, final = map[string][]byte{}, map[string][]byte{}
+	stated := map[string]bool{}
+	var rootPins, rootEdits []fix.Edit
+	for i, m := range manifests {
+		var pins, edits []fix.Edit
+		for _, change := range path.Changes {
+			pin, err := m.edits(change.Package, func(old string) (string, bool) { return pinned(old, change.To) })
+			if err != nil {
+				return nil, nil, err
+			}
+			stated[change.Package] = stated[change.Package] || len(pin) > 0
+			if path.Kind == fix.Override {
+				continue
+			}
+			pins = append(pins, pin...)
+			if path.Kind == fix.RaiseLocked {
+				continue
+			}
 			edit, err := m.edits(change.Package, func(old string) (string, bool) {
 				if ok, _ := admits(old, change.To); ok && path.Kind == fix.RaiseAncestor {
 					return old, true
@@ -121,36 +138,59 @@ func (p *project) edited(path fix.Path) (exact, final []byte, err error) {
 			}
 			edits = append(edits, edit...)
 		}
-	}
-	values := len(edits)
-	if len(kept) > 0 || len(forced) > 0 {
-		for _, change := range path.Changes {
-			if m.overridden[change.Package] {
-				return nil, nil, fmt.Errorf("%s: overrides names %s already", m.path, change.Package)
-			}
+		if i == 0 {
+			rootPins, rootEdits = pins, edits
+			continue
+		}
+		if exact[m.path], err = m.spliced(pins, len(pins)); err != nil {
+			return nil, nil, err
+		}
+		if final[m.path], err = m.spliced(edits, len(edits)); err != nil {
+			return nil, nil, err
 		}
 	}
-	if len(kept) > 0 {
-		edits = append(edits, m.override(kept))
-		pins = nil
+	// What no manifest states is forced by an override, to be kept or only
+	// for the first run.
+	var members []string
+	for _, change := range path.Changes {
+		if p.lock == nil || stated[change.Package] && path.Kind != fix.Override {
+			continue
+		}
+		if p.manifest.overridden[change.Package] {
+			return nil, nil, fmt.Errorf("%s: overrides names %s already", p.manifest.path, change.Package)
+		}
+		members = append(members, p.overrides(change.Package, change.From, change.To)...)
 	}
-	if all := slices.Concat(forced, kept); len(all) > 0 {
-		pins = append(pins, m.override(all))
+	values := len(rootEdits)
+	if len(members) > 0 {
+		rootPins = append(rootPins, p.manifest.override(members))
+		if path.Kind == fix.Override {
+			rootEdits = append(rootEdits, p.manifest.override(members))
+			values += len(members)
+		}
 	}
-	if exact, err = fix.Splice(m.data, pins...); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", m.path, err)
+	name := p.manifest.path
+	if exact[name], err = fix.Splice(p.manifest.data, rootPins...); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if final, err = fix.Splice(m.data, edits...); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", m.path, err)
-	}
-	n, err := differences(m.data, final)
+	final[name], err = p.manifest.spliced(rootEdits, values)
+	return exact, final, err
+}
+
+// spliced carries out edits and checks that as many values changed.
+func (m *manifest) spliced(edits []fix.Edit, values int) ([]byte, error) {
+	data, err := fix.Splice(m.data, edits...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s after the edit: %w", m.path, err)
+		return nil, fmt.Errorf("%s: %w", m.path, err)
 	}
-	if want := values + len(kept); n != want {
-		return nil, nil, fmt.Errorf("%s: the edit changed %d values, expected %d", m.path, n, want)
+	n, err := differences(m.data, data)
+	if err != nil {
+		return nil, fmt.Errorf("%s after the edit: %w", m.path, err)
 	}
-	return exact, final, nil
+	if n != values {
+		return nil, fmt.Errorf("%s: the edit changed %d values, expected %d", m.path, n, values)
+	}
+	return data, nil
 }
 
 // pinned is the constraint that allows one version only.
@@ -209,7 +249,7 @@ func differ(a, b any) int {
 
 // relock lets npm rewrite the lock in a folder of its own that holds the
 // manifests and the lock only.
-func (p *project) relock(ctx context.Context, dir string, fixPath fix.Path, lockData, exact, final []byte) ([]byte, error) {
+func (p *project) relock(ctx context.Context, dir string, fixPath fix.Path, lockData []byte, exact, final map[string][]byte) ([]byte, error) {
 	tool, err := newTool(ctx)
 	if err != nil {
 		return nil, err
@@ -232,9 +272,12 @@ func (p *project) relock(ctx context.Context, dir string, fixPath fix.Path, lock
 	if p.lock.version > 0 {
 		args = append(args, "--lockfile-version="+strconv.Itoa(p.lock.version))
 	}
-	for _, text := range [][]byte{exact, final} {
-		if err := os.WriteFile(filepath.Join(work, "package.json"), text, 0o600); err != nil {
-			return nil, err
+	for _, files := range []map[string][]byte{exact, final} {
+		for name, data := range files {
+			below := strings.TrimPrefix(strings.TrimPrefix(name, fixPath.Module), "/")
+			if err := os.WriteFile(filepath.Join(work, filepath.FromSlash(below)), data, 0o600); err != nil {
+				return nil, err
+			}
 		}
 		if _, err := tool.Run(ctx, work, "npm", args...); err != nil {
 			return nil, err

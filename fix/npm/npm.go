@@ -12,6 +12,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -45,13 +47,15 @@ func (fixer) Handles(m *lockfile.Module) bool { return m.Tool == "npm" && len(m.
 type project struct {
 	target   *fix.Target
 	manifest *manifest
-	lock     *lock
-	lockPath string
-	key      string // the target's package in the lock
+	// workspaces are the manifests of workspaces by their key in the lock.
+	workspaces map[string]*manifest
+	lock       *lock
+	lockPath   string
+	key        string // the target's package in the lock
 }
 
 func load(ctx context.Context, target *fix.Target) (*project, error) {
-	p := &project{target: target, key: target.Present().Key}
+	p := &project{target: target, key: target.Present().Key, workspaces: map[string]*manifest{}}
 	name := target.Module.Manifests[0]
 	data, err := target.Tree.Read(ctx, name)
 	if err != nil {
@@ -70,6 +74,22 @@ func load(ctx context.Context, target *fix.Target) (*project, error) {
 	if p.lock, err = parseLock(p.lockPath, data); err != nil {
 		return nil, err
 	}
+	for key := range p.lock.entries {
+		if key == "" || strings.Contains("/"+key, "/node_modules/") {
+			continue
+		}
+		name := path.Join(target.Module.Dir, key, "package.json")
+		data, err := target.Tree.Read(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a link out of the repository
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if p.workspaces[key], err = parseManifest(name, data); err != nil {
+			return nil, err
+		}
+	}
 	if _, ok := p.lock.entries[p.key]; !ok {
 		for _, key := range p.lock.instances(target.Present().Name) {
 			if p.lock.entries[key].Version == target.Present().Version {
@@ -86,6 +106,7 @@ type hold struct {
 	constraint string
 	by         string // name and version of the package, "" for the manifest
 	key        string // lock key of the package, "" for the manifest
+	manifest   bool   // a manifest of the project states it, the root's or a workspace's
 	location   fact.Location
 }
 
@@ -98,7 +119,7 @@ func (p *project) holds() []hold {
 	}
 	if p.lock == nil {
 		if s, ok := p.manifest.spec(name); ok {
-			holds = append(holds, hold{constraint: s.text, location: *fix.At(p.manifest.path, s.line, 0)})
+			holds = append(holds, hold{constraint: s.text, manifest: true, location: *fix.At(p.manifest.path, s.line, 0)})
 		}
 		return holds
 	}
@@ -106,18 +127,21 @@ func (p *project) holds() []hold {
 		h := hold{constraint: r.constraint, key: r.key, by: nameOf(r.key) + " " + p.lock.entries[r.key].Version, location: p.locate(r.key)}
 		switch {
 		case r.key == "":
-			h.by = ""
+			h.by, h.manifest = "", true
 			if s, ok := p.manifest.spec(name); ok {
 				h.constraint, h.location = s.text, *fix.At(p.manifest.path, s.line, 0)
 			}
-		case !strings.Contains("/"+r.key, "/node_modules/"):
-			h.by = r.key // a workspace
+		case p.workspaces[r.key] != nil:
+			h.by, h.manifest = r.key, true
+			if s, ok := p.workspaces[r.key].spec(name); ok {
+				h.constraint, h.location = s.text, *fix.At(p.workspaces[r.key].path, s.line, 0)
+			}
 		}
 		holds = append(holds, h)
 	}
 	if len(holds) == 0 {
 		if s, ok := p.manifest.spec(name); ok {
-			holds = append(holds, hold{constraint: s.text, location: *fix.At(p.manifest.path, s.line, 0)})
+			holds = append(holds, hold{constraint: s.text, manifest: true, location: *fix.At(p.manifest.path, s.line, 0)})
 		}
 	}
 	return holds
@@ -158,27 +182,31 @@ func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 	if err != nil {
 		return nil, err
 	}
-	var manifestHold *hold
-	var blocking []hold
+	var stated, blocking, others []hold
 	holds := p.holds()
-	for i, h := range holds {
-		if ok, _ := admits(h.constraint, choice.Version); !ok {
+	for _, h := range holds {
+		ok, _ := admits(h.constraint, choice.Version)
+		if !ok {
 			blocking = append(blocking, h)
 		}
-		if h.key == "" {
-			manifestHold = &holds[i]
+		switch {
+		case h.manifest:
+			stated = append(stated, h)
+		case !ok:
+			others = append(others, h)
 		}
 	}
 	var paths []fix.Path
 	if len(blocking) == 0 && p.lock != nil && len(holds) > 0 {
 		paths = append(paths, p.planLocked(choice, holds))
 	}
-	others := slices.DeleteFunc(slices.Clone(blocking), func(h hold) bool { return h.key == "" })
-	if manifestHold != nil && len(others) == 0 {
-		if path, ok := p.planDirect(choice, *manifestHold); ok {
+	if len(stated) > 0 && len(others) == 0 {
+		if path, ok := p.planDirect(choice, stated); ok {
 			paths = append(paths, path)
 		} else {
-			target.Block(manifestHold.location, fmt.Sprintf("%s %s", present.Name, manifestHold.constraint), choice.Version)
+			for _, h := range stated {
+				target.Block(h.location, fmt.Sprintf("%s %s", present.Name, h.constraint), choice.Version)
+			}
 		}
 	}
 	if len(others) > 0 {
@@ -190,10 +218,10 @@ func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 			paths = append(paths, *ancestor)
 		}
 	}
-	if manifestHold == nil && p.lock != nil && !p.manifest.overridden[present.Name] {
+	if len(stated) == 0 && p.lock != nil && !p.manifest.overridden[present.Name] {
 		paths = append(paths, p.planOverride(choice, holds))
 	}
-	if len(paths) == 0 || len(blocking) > 0 && manifestHold == nil {
+	if len(paths) == 0 || len(blocking) > 0 && len(stated) == 0 {
 		for _, h := range blocking {
 			target.Block(h.location, strings.TrimSpace(h.by+" requires "+present.Name+" "+h.constraint), choice.Version)
 		}
@@ -230,20 +258,27 @@ func (p *project) planLocked(choice fix.Choice, holds []hold) fix.Path {
 	return path
 }
 
-// planDirect raises the constraint in package.json, with companions.
-func (p *project) planDirect(choice fix.Choice, h hold) (fix.Path, bool) {
+// planDirect raises the constraints in package.json and in those of
+// workspaces, with companions.
+func (p *project) planDirect(choice fix.Choice, stated []hold) (fix.Path, bool) {
 	present := p.target.Present()
 	path := p.target.NewPath(ID, fix.RaiseDirect, choice)
 	path.Changes[0].Direct = true
-	text, ok := raise(h.constraint, choice.Version)
-	if !ok {
-		return fix.Path{}, false
+	for i, h := range stated {
+		text, ok := raise(h.constraint, choice.Version)
+		if !ok {
+			return fix.Path{}, false
+		}
+		if i == 0 {
+			path.Summary = fmt.Sprintf("raise %s from %s to %s in %s", present.Name, h.constraint, text, h.location.Path)
+		} else {
+			path.Effort = fix.EffortMedium
+		}
+		path.Steps = append(path.Steps, fix.Step{
+			Text:     fmt.Sprintf("Change the constraint of %s from %s to %s.", present.Name, h.constraint, text),
+			Location: &h.location,
+		})
 	}
-	path.Summary = fmt.Sprintf("raise %s from %s to %s in package.json", present.Name, h.constraint, text)
-	path.Steps = append(path.Steps, fix.Step{
-		Text:     fmt.Sprintf("Change the constraint of %s from %s to %s.", present.Name, h.constraint, text),
-		Location: &h.location,
-	})
 	for _, companion := range fix.Lockstep(p.target.Module, p.target.Package) {
 		c := p.target.Module.Packages[companion.Package]
 		s, ok := p.manifest.spec(c.Name)
@@ -352,7 +387,7 @@ func (p *project) planAncestor(ctx context.Context, choice fix.Choice, blocking 
 			continue
 		}
 		if !strings.Contains("/"+s.h.key, "/node_modules/") {
-			continue // the manifest's own constraint, raised below
+			continue // a manifest's own constraint, raised by Apply
 		}
 		name, from := nameOf(s.h.key), p.lock.entries[s.h.key].Version
 		version, err := lowestAllowing(ctx, p.target.Registry, name, from, s.name, s.need)

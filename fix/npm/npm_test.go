@@ -260,3 +260,28 @@ func TestNamesThatAreNoneNeverBecomeArguments(t *testing.T) {
 		fixtest.Unchanged(t, npm.New(), files, fix.Path{Kind: fix.RaiseDirect, Module: "web", Changes: []fix.Change{change}}, "expected")
 	}
 }
+
+func TestAConstraintOfAWorkspaceIsRaisedWhereItStands(t *testing.T) {
+	registry(t, packages)
+	files := map[string]string{
+		"package.json":           "{\n  \"name\": \"all\",\n  \"workspaces\": [\"parts/*\"]\n}\n",
+		"parts/one/package.json": "{\n  \"name\": \"one\",\n  \"version\": \"1.0.0\",\n  \"dependencies\": { \"pad\": \"1.0.0\" }\n}\n",
+		"package-lock.json": `{"name":"all","lockfileVersion":3,"requires":true,"packages":{
+			"":{"name":"all","workspaces":["parts/*"]},
+			"node_modules/one":{"resolved":"parts/one","link":true},
+			"node_modules/pad":{"version":"1.0.0"},
+			"parts/one":{"version":"1.0.0","dependencies":{"pad":"1.0.0"}}}}`,
+	}
+	fixtest.Conformance(t, npm.New(), []fixtest.Case{{
+		Name: "pad", Files: files, Needs: []string{"npm"}, May: []string{"parts/one/package.json", "package-lock.json"},
+		Target: func() *fix.Target {
+			m := &lockfile.Module{
+				Ecosystem: "npm", Tool: "npm", Manifests: []string{"package.json"}, Locks: []string{"package-lock.json"},
+				Packages: []lockfile.Package{{Name: "pad", Version: "1.0.0", Key: "node_modules/pad", Path: "package-lock.json", Line: 4}},
+			}
+			return &fix.Target{Module: m, Advisories: flaws}
+		},
+		Lines: map[string]int{"parts/one/package.json": 1},
+		Want:  map[string][]string{"package-lock.json": {`"version": "1.2.0"`}, "parts/one/package.json": {`{ "pad": "1.2.0" }`}},
+	}})
+}

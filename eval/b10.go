@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/backstitch/backstitch/advisory"
+	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
 )
@@ -137,10 +139,18 @@ func runB10(ctx context.Context, data string) (Result, error) {
 
 // predictB10 answers one case without looking at what people chose.
 func predictB10(ctx context.Context, data string, index *advisory.Index, c *commit, change *upgrade) (string, error) {
-	module, err := b10Module(ctx, data, c, change)
+	text, err := os.ReadFile(filepath.Join(data, filepath.FromSlash(c.Dir), "before", strings.ReplaceAll(change.File, "/", "__")))
 	if err != nil {
 		return "", err
 	}
+	modules, err := lockfile.ReadPaths(ctx, code.Files{change.File: text}, []string{change.File})
+	if err != nil {
+		return "", err
+	}
+	if len(modules) != 1 {
+		return "", fmt.Errorf("%s: %d modules were read, expected 1", change.File, len(modules))
+	}
+	module := &modules[0]
 	view := &knownThen{Index: index, date: c.Date, asked: map[string]bool{}}
 	target := &fix.Target{Module: module, Package: -1, Advisories: view}
 	for _, other := range c.Changes {

@@ -308,7 +308,17 @@ func (r *Resolver) personRow(t *table, files []File, c *candidate, reserved floa
 	for s := range order {
 		order[s] = s
 	}
+	// What was asked about comes before what lies around it.
+	asked := func(s int) int {
+		if (s == lines || s == lineLast) && t.share[s][c.who] > 0 {
+			return 0
+		}
+		return 1
+	}
 	slices.SortStableFunc(order, func(a, b int) int {
+		if c := cmp.Compare(asked(a), asked(b)); c != 0 {
+			return c
+		}
 		return cmp.Compare(utility(b, t.share[b][c.who]), utility(a, t.share[a][c.who]))
 	})
 	for _, s := range order {

@@ -101,7 +101,7 @@ func Open(ctx context.Context, dir string) (*Repository, error) {
 func (r *Repository) discover(dir string) error {
 	for at := dir; ; {
 		dotGit := filepath.Join(at, ".git")
-		if info, err := os.Lstat(dotGit); err == nil {
+		if info, err := os.Stat(dotGit); err == nil {
 			switch {
 			case info.IsDir():
 				if isGitDir(dotGit) {

@@ -279,11 +279,16 @@ func (t *npmTree) flat(packages *node) {
 		source := npmSourceOf(v.str("resolved"))
 		if !strings.Contains(e.key, npmFolder) {
 			source = "path"
+			if !strings.HasPrefix(e.key, "../") {
+				source = "workspace"
+			}
 			if name == "" {
 				name = path.Base(e.key)
 			}
 		}
-		t.add(e, e.key, name, v.str("version"), source)
+		if t.add(e, e.key, name, v.str("version"), source); source == "workspace" {
+			t.m.Packages[t.at[e.key]].Direct = true
+		}
 	}
 }
 

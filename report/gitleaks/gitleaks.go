@@ -1,0 +1,176 @@
+// Package gitleaks reads the JSON reports of Gitleaks, of version 8 and of the
+// versions before it.
+//
+// The value of a secret is never kept: of it and of the text around it a
+// finding holds a hash, and every text that is kept is cleared of it.
+package gitleaks
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/report"
+)
+
+type reader struct{}
+
+// New makes the reader.
+func New() report.Reader { return reader{} }
+
+func (reader) Describe() report.Description {
+	return report.Description{
+		ID: "report/gitleaks", Name: "Gitleaks", Formats: "JSON",
+		Docs: "Produce it with `gitleaks detect -f json -r FILE`. One finding a leak and commit. The secret itself is not kept, only a hash that tells whether " +
+			"two findings are of the same secret; of a report written with `--redact` the hash is of the redacted text around it.",
+	}
+}
+
+func (reader) Detect(head []byte) int {
+	if trimmed := string(bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")))); trimmed == "[]" || trimmed == "null" {
+		return 5 // what Gitleaks writes when it found nothing, and others too
+	}
+	o := report.OutlineOf(head)
+	switch {
+	case o.Has("RuleID", "File", "StartLine") && (o.Has("Secret") || o.Has("Match") || o.Has("Fingerprint")):
+		return 95
+	case o.Has("rule", "file", "lineNumber", "offender"), o.Has("rule", "file", "offender", "commit"):
+		return 90
+	}
+	return 0
+}
+
+func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
+	if err := sink.Run(fact.Run{Tool: "gitleaks", Format: "gitleaks", Complete: true}); err != nil {
+		return err
+	}
+	return report.JSON(ctx, in, func(s *report.Scanner) {
+		s.Each(func(int) {
+			f := leak(s)
+			if s.Err() == nil {
+				s.Fail(sink.Finding(f))
+			}
+		})
+	})
+}
+
+func leak(s *report.Scanner) fact.Finding {
+	from, item := s.Offset(), s.Item()
+	f := fact.Finding{Kind: fact.Secret, Asset: fact.Asset{Kind: fact.AssetRepository}, Severity: fact.SeverityHigh}
+	secret, match, label := "", "", ""
+	s.Object(func(key string) {
+		switch key {
+		case "RuleID":
+			f.Rule = s.Text()
+		case "rule":
+			label = s.Text()
+		case "Description":
+			f.Description = s.Text()
+		case "File", "file":
+			f.Path = s.Text()
+		case "StartLine", "lineNumber":
+			f.Line = max(s.Int(), 0)
+		case "EndLine":
+			f.EndLine = max(s.Int(), 0)
+		case "Secret", "offender":
+			secret = s.Text()
+		case "Match", "line":
+			match = s.Text()
+		case "Commit", "commit":
+			f.Commit = s.Text()
+		case "Author", "author":
+			report.Attribute(&f, "author", s.Text())
+		case "Email", "email":
+			report.Attribute(&f, "email", s.Text())
+		case "Date", "date":
+			report.Attribute(&f, "date", s.Text())
+		case "SymlinkFile":
+			report.Attribute(&f, "symlink", s.Text())
+		case "Entropy":
+			report.Attribute(&f, "entropy", s.Text())
+		case "Tags", "tags":
+			report.Attribute(&f, "tags", strings.Join(s.Texts(), ", "))
+		case "Link", "leakURL":
+			if url := s.Text(); url != "" {
+				f.References = append(f.References, url)
+			}
+		case "repo":
+			report.Attribute(&f, "repository", s.Text())
+		}
+	})
+	if f.Rule == "" {
+		f.Rule = label
+	}
+	f.EndLine = max(f.EndLine, f.Line)
+	f.Anchor = anchor(&f, secret, match)
+	f.Title = title(&f, label)
+	clear(&f, secret)
+	clear(&f, match)
+	f.Position = fact.Position{Offset: from, Length: s.Offset() - from, Item: item}
+	return f
+}
+
+func title(f *fact.Finding, label string) string {
+	name := label
+	if name == "" {
+		name = f.Description
+	}
+	if name == "" {
+		name = f.Rule
+	}
+	if f.Path == "" {
+		return name
+	}
+	return name + " in " + f.Path
+}
+
+// anchor tells secrets of one rule in one file apart. A redacted secret has no
+// hash of its own; the text around it, and the line in a named commit, which
+// never shifts, stand in for it.
+func anchor(f *fact.Finding, secret, match string) string {
+	if secret != "" && !redacted(secret) {
+		return hash("sha256:", secret)
+	}
+	if f.Commit != "" {
+		return hash("context:", f.Commit+"\x00"+strconv.Itoa(f.Line)+"\x00"+match)
+	}
+	if match != "" {
+		return hash("context:", match)
+	}
+	return ""
+}
+
+func hash(prefix, text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return prefix + hex.EncodeToString(sum[:])
+}
+
+// redacted knows what --redact writes: the word alone, or after the share of
+// the secret that was left, followed by dots.
+func redacted(secret string) bool {
+	return strings.EqualFold(secret, "redacted") || strings.HasSuffix(secret, "...") || strings.Trim(secret, "*") == ""
+}
+
+const removed = "[removed]"
+
+// clear takes a secret out of every text of a finding. A secret of one or two
+// characters is in every text by chance.
+func clear(f *fact.Finding, secret string) {
+	if secret = strings.TrimSpace(secret); len(secret) < 3 || redacted(secret) {
+		return
+	}
+	for _, text := range []*string{&f.Rule, &f.Title, &f.Description, &f.Path, &f.Commit} {
+		*text = strings.ReplaceAll(*text, secret, removed)
+	}
+	for i := range f.References {
+		f.References[i] = strings.ReplaceAll(f.References[i], secret, removed)
+	}
+	for name, value := range f.Attributes {
+		f.Attributes[name] = strings.ReplaceAll(value, secret, removed)
+	}
+}

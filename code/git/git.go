@@ -388,9 +388,9 @@ func (r *Repository) fillShadow(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "HEAD"), head, 0o600); err != nil {
 		return err
 	}
-	for _, name := range []string{"refs", "packed-refs", "shallow", "reftable"} {
+	for name, isDir := range map[string]bool{"refs": true, "reftable": true, "packed-refs": false, "shallow": false} {
 		target := filepath.Join(r.common, name)
-		if _, err := os.Stat(target); err != nil {
+		if info, err := os.Stat(target); err != nil || info.IsDir() != isDir || !isDir && !info.Mode().IsRegular() {
 			continue
 		}
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {

@@ -356,6 +356,7 @@ func TestAHostileRepositoryRunsNothing(t *testing.T) {
 				dir, gitDir = to, to
 			}
 			write(t, gitDir, "included", "[core]\n\tfsmonitor = "+run+"\n\tsshCommand = "+run+"\n")
+			write(t, gitDir, "config.worktree", "[core]\n\tfsmonitor = "+run+"\n\tpager = "+run+"\n")
 			write(t, gitDir, "info/attributes", "* diff=evil filter=evil\n")
 			config, err := os.OpenFile(filepath.Join(gitDir, "config"), os.O_APPEND|os.O_WRONLY, 0)
 			if err != nil {

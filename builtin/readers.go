@@ -5,10 +5,15 @@ package builtin
 
 import (
 	"github.com/backstitch/backstitch/report"
+	"github.com/backstitch/backstitch/report/checkov"
 	"github.com/backstitch/backstitch/report/cyclonedx"
+	"github.com/backstitch/backstitch/report/gitleaks"
+	"github.com/backstitch/backstitch/report/govulncheck"
 	"github.com/backstitch/backstitch/report/grype"
 	"github.com/backstitch/backstitch/report/osvscanner"
+	"github.com/backstitch/backstitch/report/pipaudit"
 	"github.com/backstitch/backstitch/report/sarif"
+	"github.com/backstitch/backstitch/report/semgrep"
 	"github.com/backstitch/backstitch/report/trivy"
 )
 
@@ -21,5 +26,10 @@ func Readers() []report.Reader {
 		osvscanner.New(),
 		sarif.New(),
 		cyclonedx.New(),
+		pipaudit.New(),
+		govulncheck.New(),
+		checkov.New(),
+		gitleaks.New(),
+		semgrep.New(),
 	}
 }

@@ -1,0 +1,388 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/backstitch/backstitch/code/git"
+	"github.com/backstitch/backstitch/connector"
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/fix"
+	"github.com/backstitch/backstitch/intake"
+	"github.com/backstitch/backstitch/issue"
+	"github.com/backstitch/backstitch/store"
+	"github.com/backstitch/backstitch/verify"
+)
+
+//go:embed queries.sql
+var queryText string
+
+var queries = store.ParseQueries("agent", queryText)
+
+// Queries lists the queries of this package, for the conformance suite.
+func Queries() *store.Queries { return queries }
+
+var (
+	rememberCheckout = queries.Named("remember")
+	recallCheckout   = queries.Named("recall")
+)
+
+// FixRequest names a fix path of an issue.
+type FixRequest struct {
+	Issue  string // issue id
+	Path   string // fix path id, "" for the recommended one
+	Repo   string // folder of the repository, "" for where it was last looked at
+	Remote string // where a change is pushed
+}
+
+// Proof is a fix path with its verification.
+type Proof struct {
+	Path     fix.Path
+	Envelope []byte // DSSE envelope of the in-toto statement
+}
+
+// Opened is a change that was offered, or the proof that failed.
+type Opened struct {
+	Path         fix.Path          `json:"path"`
+	Verification fact.Verification `json:"verification"`
+	Commit       string            `json:"commit,omitempty"`
+	Receipt      connector.Receipt `json:"receipt"`
+	PullRequest  PullRequest       `json:"pull_request"`
+}
+
+// ErrNoPath says that an issue has no such fix path.
+var ErrNoPath = errors.New("there is no such fix path")
+
+// Issues lists issues, worst first; without all only those that still ask for
+// something.
+func (d *Desk) Issues(ctx context.Context, all bool) ([]issue.Issue, error) {
+	filter := issue.Filter{States: []issue.State{issue.Open, issue.InProgress, issue.Unconfirmed}}
+	if all {
+		filter.States = nil
+	}
+	return issue.List(ctx, d.DB, filter)
+}
+
+// Issue gives one issue as it was last investigated.
+func (d *Desk) Issue(ctx context.Context, id string) (issue.Issue, error) {
+	it, err := issue.Load(ctx, d.DB, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return it, fmt.Errorf("issue %s: %w; backstitch issue list --all names those that are known", id, err)
+	}
+	return it, err
+}
+
+// Reject decides that an issue is not to be fixed.
+func (d *Desk) Reject(ctx context.Context, id, reason, note string) error {
+	it, err := d.Issue(ctx, id)
+	if err != nil {
+		return err
+	}
+	_, err = issue.SetState(ctx, d.DB, it.ID, issue.Move{
+		To: issue.Rejected, Reason: reason, Actor: "person",
+		Evidence: []fact.Evidence{{Method: "decision", Source: "command line", Strength: fact.Declared, Detail: note}},
+		Key:      fmt.Sprintf("reject %s %s %d", it.ID, reason, d.Now().UnixMicro()),
+	}, d.Now())
+	return err
+}
+
+// remember keeps where a repository was looked at.
+func (d *Desk) remember(ctx context.Context, s *scene) error {
+	dir, err := filepath.Abs(s.repository.Root())
+	if err != nil {
+		return err
+	}
+	return d.DB.Write(ctx, store.Replayable, func(tx store.Tx) error {
+		_, err := tx.Exec(ctx, rememberCheckout, store.Text(s.identity), store.Text(dir), store.Text(s.commit), store.Int(d.Now().UnixMicro()))
+		return err
+	})
+}
+
+// recall finds where the repository of an issue was last looked at.
+func (d *Desk) recall(ctx context.Context, it issue.Issue) (string, error) {
+	if len(it.Cause.Locations) == 0 {
+		return "", fmt.Errorf("issue %s: its cause is unknown, so no repository can be changed", it.ID)
+	}
+	dir := ""
+	err := d.DB.Read(ctx, func(tx store.Tx) error {
+		return tx.Query(ctx, recallCheckout, func(row store.Row) error {
+			dir = row.Text(0)
+			return nil
+		}, store.Text(it.Cause.Locations[0].Repository))
+	})
+	if err == nil && dir == "" {
+		err = fmt.Errorf("issue %s: no checkout of %s is known, name one with --repo", it.ID, it.Cause.Locations[0].Repository)
+	}
+	return dir, err
+}
+
+// proveAll proves the recommended path of every issue, each path once.
+func (d *Desk) proveAll(ctx context.Context, s *scene, issues []issue.Issue) error {
+	type answer struct {
+		verification fact.Verification
+		diff         string
+	}
+	proved := map[string]answer{}
+	for i := range issues {
+		d.Progress("proving fixes", i, len(issues))
+		for j := range issues[i].FixPaths {
+			path := &issues[i].FixPaths[j]
+			if !path.Recommended {
+				continue
+			}
+			known, ok := proved[path.ID]
+			if !ok {
+				record, diff, err := d.prove(ctx, s, *path, closedBy(issues, path))
+				if err != nil {
+					return err
+				}
+				known = answer{record.Verification, diff}
+				proved[path.ID] = known
+			}
+			path.Verification, path.Diff = &known.verification, known.diff
+		}
+	}
+	return nil
+}
+
+// closedBy lists the issues that a path says it closes.
+func closedBy(issues []issue.Issue, path *fix.Path) []issue.Issue {
+	var closed []issue.Issue
+	for _, it := range issues {
+		if slices.Contains(path.Closes, it.ID) {
+			closed = append(closed, it)
+		}
+	}
+	return closed
+}
+
+// prove runs the negative control of a path over the issues that it closes and
+// gives the record with the change as a diff.
+func (d *Desk) prove(ctx context.Context, s *scene, path fix.Path, issues []issue.Issue) (verify.Record, string, error) {
+	var fixer fix.Fixer
+	for _, f := range d.Fixers {
+		if f.Describe().ID == path.Fixer {
+			fixer = f
+		}
+	}
+	if fixer == nil {
+		return verify.Record{}, "", fmt.Errorf("fixer %q of path %s is not built in", path.Fixer, path.ID)
+	}
+	closes := make([]verify.Closes, 0, len(issues))
+	for _, it := range issues {
+		pkg, _ := fact.ParsePURL(it.Package.PURL)
+		closes = append(closes, verify.Closes{Issue: it.ID, Advisories: it.Class, Package: pkg.Name, Severity: it.Severity})
+	}
+	record, err := verify.Prove(ctx, verify.Request{
+		Repo: s.repository, Repository: s.identity, Commit: s.commit,
+		Scanner: d.Scanner(s.known), Fixer: fixer, Path: path, Closes: closes,
+		Class: s.known.Class, Advisories: s.known.Digest(), Tool: "backstitch " + d.Version,
+		Build: true, Cache: filepath.Join(d.Cache, "build", changeKey(s.identity, path)),
+		Now: d.Now(), Signer: d.Signer,
+	})
+	if err != nil {
+		return record, "", fmt.Errorf("proof of %s: %w", path.ID, err)
+	}
+	if len(record.Files) == 0 {
+		return record, "", nil
+	}
+	commit, err := s.repository.Commit(ctx, s.commit, record.Files, "change of "+path.ID, d.author())
+	if err != nil {
+		return record, "", err
+	}
+	diff, err := s.repository.Diff(ctx, s.commit, commit)
+	return record, diff, err
+}
+
+// author is who signs changes.
+func (d *Desk) author() git.Signature {
+	return git.Signature{Name: "Backstitch", Email: "backstitch@localhost", When: d.Now()}
+}
+
+// chosen loads an issue and one of its paths, with the repository at its head
+// and everything known about it.
+func (d *Desk) chosen(ctx context.Context, request FixRequest) (*scene, issue.Issue, fix.Path, []issue.Issue, error) {
+	it, err := d.Issue(ctx, request.Issue)
+	if err != nil {
+		return nil, it, fix.Path{}, nil, err
+	}
+	at := slices.IndexFunc(it.FixPaths, func(p fix.Path) bool {
+		return request.Path == p.ID || request.Path == "" && p.Recommended
+	})
+	if at < 0 {
+		return nil, it, fix.Path{}, nil, fmt.Errorf("issue %s, path %q: %w; backstitch fix plan %s lists them", it.ID, request.Path, ErrNoPath, it.ID)
+	}
+	path := it.FixPaths[at]
+	repo := request.Repo
+	if repo == "" {
+		if repo, err = d.recall(ctx, it); err != nil {
+			return nil, it, path, nil, err
+		}
+	}
+	s := &scene{}
+	if err := d.open(ctx, s, repo, "HEAD"); err != nil {
+		return nil, it, path, nil, err
+	}
+	if home := it.Cause.Locations[0].Repository; home != s.identity {
+		return nil, it, path, nil, fmt.Errorf("issue %s is in %s, but %s is %s", it.ID, home, repo, s.identity)
+	}
+	closed := []issue.Issue{it}
+	findings := []fact.Finding{}
+	for _, id := range path.Closes {
+		if id == it.ID {
+			continue
+		}
+		other, err := d.Issue(ctx, id)
+		if err != nil {
+			return nil, it, path, nil, err
+		}
+		closed = append(closed, other)
+	}
+	issue.Sort(closed)
+	assets := []fact.Asset{}
+	for _, one := range closed {
+		assets = append(assets, one.Assets...)
+	}
+	stored, err := intake.Load(ctx, d.DB, assets)
+	if err != nil {
+		return nil, it, path, nil, err
+	}
+	for i := range stored {
+		findings = append(findings, stored[i].Finding)
+	}
+	s.known, err = newKnown(d.Advisories, findings)
+	return s, it, path, closed, err
+}
+
+// VerifyFix proves a fix path against the head of the repository and keeps the
+// outcome with the issue.
+func (d *Desk) VerifyFix(ctx context.Context, request FixRequest) (Proof, error) {
+	s, _, path, closed, err := d.chosen(ctx, request)
+	if err != nil {
+		return Proof{}, err
+	}
+	d.Progress("proving the fix", 0, 0)
+	record, diff, err := d.prove(ctx, s, path, closed)
+	if err != nil {
+		return Proof{}, err
+	}
+	path.Verification, path.Diff = &record.Verification, diff
+	for i := range closed {
+		for j := range closed[i].FixPaths {
+			if closed[i].FixPaths[j].ID == path.ID {
+				closed[i].FixPaths[j].Verification, closed[i].FixPaths[j].Diff = path.Verification, diff
+			}
+		}
+	}
+	d.Progress("", 0, 0)
+	return Proof{Path: path, Envelope: record.Envelope}, issue.Save(ctx, d.DB, closed, d.Now())
+}
+
+// OpenFix proves a fix path and, when it is proven, pushes the change as one
+// branch with its text. Opening the same change again updates nothing.
+func (d *Desk) OpenFix(ctx context.Context, request FixRequest) (Opened, error) {
+	s, it, path, closed, err := d.chosen(ctx, request)
+	if err != nil {
+		return Opened{}, err
+	}
+	d.Progress("proving the fix", 0, 0)
+	record, diff, err := d.prove(ctx, s, path, closed)
+	if err != nil {
+		return Opened{}, err
+	}
+	path.Verification, path.Diff = &record.Verification, diff
+	opened := Opened{Path: path, Verification: record.Verification}
+	if record.Verification.Status != fact.VerificationProven {
+		return opened, nil
+	}
+	key := changeKey(s.identity, path)
+	opened.PullRequest = describe(key, path, closed, record.Verification)
+	message := opened.PullRequest.Title + "\n\n" + opened.PullRequest.Body
+	if opened.Commit, err = s.repository.Commit(ctx, s.commit, record.Files, message, d.author()); err != nil {
+		return opened, err
+	}
+	d.Progress("pushing the change", 0, 0)
+	opened.Receipt, err = d.Log.Propose(ctx, d.Forge, connector.Proposal{
+		Repository: s.repository.Root(), Remote: request.Remote,
+		Branch: branch(key, path), Base: s.commit, Commit: opened.Commit, Key: key,
+		Title: opened.PullRequest.Title, Body: opened.PullRequest.Body,
+	}, payload(s.commit, record.Files), withoutUser(request.Remote))
+	if err != nil {
+		return opened, fmt.Errorf("push the change of issue %s: %w", it.ID, err)
+	}
+	for i := range closed {
+		for j := range closed[i].FixPaths {
+			if closed[i].FixPaths[j].ID == path.ID {
+				closed[i].FixPaths[j].Verification, closed[i].FixPaths[j].Diff = path.Verification, diff
+			}
+		}
+	}
+	if err := issue.Save(ctx, d.DB, closed, d.Now()); err != nil {
+		return opened, err
+	}
+	for _, one := range closed {
+		if one.State != issue.Open && one.State != issue.InProgress {
+			continue
+		}
+		if _, err := issue.SetState(ctx, d.DB, one.ID, issue.Move{
+			To: issue.InProgress, Reason: issue.ChangeOpen, Actor: "backstitch",
+			Evidence: []fact.Evidence{{Method: "branch pushed", Source: opened.Receipt.Ref, Strength: fact.Proven, Detail: opened.Commit}},
+			Key:      "change_open " + one.ID + " " + opened.Commit,
+		}, d.Now()); err != nil {
+			return opened, err
+		}
+	}
+	d.Progress("", 0, 0)
+	return opened, nil
+}
+
+// changeKey names a change by value: the same path in the same repository is the
+// same change.
+func changeKey(identity string, path fix.Path) string {
+	sum := sha256.Sum256([]byte(identity + "\x00" + path.Fixer + "\x00" + path.Module + "\x00" + path.Kind + "\x00" + path.Changes[0].Package))
+	return "bs-" + hex.EncodeToString(sum[:8])
+}
+
+// branch names the branch of a change: readable, and found again by its key.
+func branch(key string, path fix.Path) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, cut(path.Changes[0].Package, 40))
+	return "backstitch/" + cmp.Or(strings.Trim(name, "-"), "change") + "-" + strings.TrimPrefix(key, "bs-")
+}
+
+// payload identifies what a change holds: the commit it is made on and the
+// files as they are after it.
+func payload(base string, files map[string][]byte) string {
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%s\n", base)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(sum, "%q %t %x\n", name, files[name] == nil, sha256.Sum256(files[name]))
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
+}
+
+// withoutUser takes credentials out of a remote's URL.
+func withoutUser(remote string) string {
+	if u, err := url.Parse(remote); err == nil && u.User != nil {
+		u.User = nil
+		return u.String()
+	}
+	return remote
+}

@@ -1,0 +1,362 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/backstitch/backstitch/cause"
+	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/git"
+	"github.com/backstitch/backstitch/code/lockfile"
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/fix"
+	"github.com/backstitch/backstitch/intake"
+	"github.com/backstitch/backstitch/issue"
+	"github.com/backstitch/backstitch/owner"
+)
+
+// scene is a repository at a commit, with what is known of flaws: everything
+// that an investigation looks at.
+type scene struct {
+	repository *git.Repository
+	identity   string
+	commit     string
+	tree       code.Tree
+	modules    []lockfile.Module
+	findings   []issue.StoredFinding
+	known      *known
+}
+
+// Triage turns the findings of a repository into issues with where, who and how.
+func (d *Desk) Triage(ctx context.Context, request Request) (Triage, error) {
+	s, result, err := d.look(ctx, request)
+	if err != nil {
+		return result, err
+	}
+	issues, err := d.investigate(ctx, s, &result)
+	if err != nil {
+		return result, err
+	}
+	if request.Verify {
+		if err := d.proveAll(ctx, s, issues); err != nil {
+			return result, err
+		}
+	}
+	d.Progress("keeping what was found", 0, 0)
+	if err := issue.Save(ctx, d.DB, issues, d.Now()); err != nil {
+		return result, err
+	}
+	if err := d.remember(ctx, s); err != nil {
+		return result, err
+	}
+	result.Issues = issues
+	d.Progress("", 0, 0)
+	return result, nil
+}
+
+// look opens the repository and brings the findings in: those of the reports,
+// or without any those of our own scan.
+func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error) {
+	s := &scene{}
+	result := Triage{Issues: []issue.Issue{}, Complete: true}
+	err := d.open(ctx, s, request.Repo, request.Commit)
+	if err != nil {
+		return nil, result, err
+	}
+	result.Repository, result.Commit = s.identity, s.commit
+	for _, module := range s.modules {
+		for _, problem := range module.Problems {
+			result.Problems = append(result.Problems, problem.String())
+		}
+	}
+	assets := []fact.Asset{}
+	if len(request.Reports) > 0 {
+		imported, problems, err := d.importReports(ctx, s.repository, s.identity, request.Reports)
+		if err != nil {
+			return nil, result, err
+		}
+		result.Problems = append(result.Problems, problems...)
+		for _, report := range imported {
+			assets = append(assets, report.assets...)
+			if !report.Complete {
+				result.incomplete(fmt.Sprintf("report %s was not read as a complete run", report.Name))
+			}
+		}
+	} else {
+		if d.Advisories == nil {
+			return nil, result, fmt.Errorf("%w: there are no reports, and no advisory index to scan with: backstitch advisory import PATH...", ErrNothing)
+		}
+		if len(s.modules) == 0 {
+			return nil, result, fmt.Errorf("%w: there are no reports, and no manifest or lockfile in %s at %.12s", ErrNothing, s.identity, s.commit)
+		}
+		d.Progress("scanning dependencies", 0, 0)
+		known, err := newKnown(d.Advisories, nil)
+		if err != nil {
+			return nil, result, err
+		}
+		scanned, err := intake.Scan(ctx, d.DB, d.Scanner(known), s.tree, intake.Options{
+			Repository: s.identity,
+			Target:     s.identity,
+			Complete:   []fact.Asset{{Kind: fact.AssetRepository, Key: s.identity, Name: s.identity}},
+			Now:        d.Now(),
+		})
+		if err != nil {
+			return nil, result, err
+		}
+		assets = scanned.Assets
+		if !scanned.Complete {
+			result.incomplete("some manifests or lockfiles could not be read")
+		}
+		for _, problem := range scanned.Problems {
+			if !slices.Contains(result.Problems, problem) {
+				result.Problems = append(result.Problems, problem)
+			}
+		}
+	}
+	if len(assets) > 0 {
+		if s.findings, err = intake.Load(ctx, d.DB, assets); err != nil {
+			return nil, result, err
+		}
+	}
+	plain := make([]fact.Finding, len(s.findings))
+	for i := range s.findings {
+		plain[i] = s.findings[i].Finding
+	}
+	s.known, err = newKnown(d.Advisories, plain)
+	return s, result, err
+}
+
+func (t *Triage) incomplete(why string) {
+	t.Complete = false
+	if t.Why == "" {
+		t.Why = why
+	} else if !strings.Contains(t.Why, why) {
+		t.Why += "; " + why
+	}
+}
+
+// open reads a repository at a commit.
+func (d *Desk) open(ctx context.Context, s *scene, repo, commit string) error {
+	var err error
+	if s.repository, err = git.Open(ctx, repo); err != nil {
+		return err
+	}
+	if s.identity, err = s.repository.Identity(ctx); err != nil {
+		return err
+	}
+	if s.commit, err = s.repository.Resolve(ctx, cmp.Or(commit, "HEAD")); err != nil {
+		return err
+	}
+	s.tree = s.repository.Tree(s.commit)
+	d.Progress("reading manifests and lockfiles", 0, 0)
+	s.modules, err = lockfile.Read(ctx, s.tree)
+	return err
+}
+
+// investigate answers where, who and how for all findings of the scene.
+func (d *Desk) investigate(ctx context.Context, s *scene, result *Triage) ([]issue.Issue, error) {
+	d.Progress("tracing causes", 0, 0)
+	tracer, err := cause.New(ctx, cause.Context{Repository: s.identity, Commit: s.commit, Modules: s.modules, Tree: s.tree})
+	if err != nil {
+		return nil, err
+	}
+	var traceErr error
+	issues := issue.Group(s.findings, issue.Context{
+		Repository: s.identity,
+		Cause: func(f *issue.StoredFinding) fact.Cause {
+			found, err := tracer.Trace(ctx, &f.Finding)
+			if err != nil {
+				traceErr = errors.Join(traceErr, err)
+			}
+			return found
+		},
+		Advisory: s.known.lookup,
+		Classes:  s.known.Class,
+		Dependency: func(f *issue.StoredFinding) (direct, development bool) {
+			development = true
+			found := false
+			for _, t := range locate(s.modules, f.Package) {
+				p := t.module.Packages[t.index]
+				direct = direct || p.Direct
+				development = development && p.Dev
+				found = true
+			}
+			return direct, development && found
+		},
+	})
+	if traceErr != nil {
+		return nil, traceErr
+	}
+	if err := issue.Adopt(ctx, d.DB, issues); err != nil {
+		return nil, err
+	}
+	if err := d.owners(ctx, s, issues); err != nil {
+		return nil, err
+	}
+	if err := d.paths(ctx, s, issues, result); err != nil {
+		return nil, err
+	}
+	return issues, nil
+}
+
+// owners suggests who should act on each issue, from the lines of its cause.
+func (d *Desk) owners(ctx context.Context, s *scene, issues []issue.Issue) error {
+	type place struct {
+		path       string
+		first, end int
+	}
+	var resolver *owner.Resolver
+	answers := map[place][]fact.Owner{}
+	for i := range issues {
+		issues[i].Owners = []fact.Owner{}
+		if len(issues[i].Cause.Locations) == 0 {
+			continue
+		}
+		if resolver == nil {
+			d.Progress("reading history", 0, 0)
+			var err error
+			if resolver, err = owner.New(ctx, s.repository, s.commit, d.Cache, d.Now()); err != nil {
+				return fmt.Errorf("history of %s: %w", s.identity, err)
+			}
+		}
+		location := issues[i].Cause.Locations[0]
+		key := place{location.Path, location.Line, max(location.Line, location.EndLine)}
+		owners, ok := answers[key]
+		if !ok {
+			subject := owner.Subject{Path: key.path}
+			if key.first > 0 {
+				subject.Lines = [][2]int{{key.first, key.end}}
+			}
+			var err error
+			if owners, err = resolver.Suggest(ctx, subject); err != nil {
+				return fmt.Errorf("owner of %s: %w", key.path, err)
+			}
+			answers[key] = owners
+		}
+		issues[i].Owners = append(issues[i].Owners, owners...)
+	}
+	return nil
+}
+
+// spot is a package of a module.
+type spot struct {
+	module *lockfile.Module
+	index  int
+}
+
+// locate finds a package at its version in the modules.
+func locate(modules []lockfile.Module, pkg fact.Package) []spot {
+	var spots []spot
+	if pkg.Name == "" {
+		return nil
+	}
+	for i := range modules {
+		m := &modules[i]
+		if pkg.Ecosystem != "" && m.Ecosystem != pkg.Ecosystem {
+			continue
+		}
+		for j := range m.Packages {
+			if lockfile.SameName(m.Ecosystem, m.Packages[j].Name, pkg.Name) && lockfile.SameVersion(m.Ecosystem, m.Packages[j].Version, pkg.Version) {
+				spots = append(spots, spot{m, j})
+			}
+		}
+	}
+	return spots
+}
+
+// holds says whether a module's files are where a cause lies.
+func holds(m *lockfile.Module, found fact.Cause) bool {
+	return slices.ContainsFunc(found.Locations, func(l fact.Location) bool {
+		return slices.Contains(m.Manifests, l.Path) || slices.Contains(m.Locks, l.Path) ||
+			slices.ContainsFunc(m.Declared, func(d lockfile.Declaration) bool { return d.Path == l.Path || d.ValuePath == l.Path })
+	})
+}
+
+// paths plans and compares the ways to fix each issue about a package.
+func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, result *Triage) error {
+	type target struct {
+		spot
+		issues []int
+	}
+	var targets []target
+	where := map[spot]int{}
+	spots := make([]int, len(issues)) // how many places each issue must be fixed in
+	for i := range issues {
+		issues[i].FixPaths = []fix.Path{}
+		if issues[i].Package == nil || issues[i].Kind != fact.Vulnerability {
+			continue
+		}
+		pkg, ok := fact.ParsePURL(issues[i].Package.PURL)
+		if !ok {
+			continue
+		}
+		pkg.Version = issues[i].Package.Version
+		for _, found := range locate(s.modules, pkg) {
+			if !holds(found.module, issues[i].Cause) {
+				continue
+			}
+			spots[i]++
+			n, seen := where[found]
+			if !seen {
+				n = len(targets)
+				where[found] = n
+				targets = append(targets, target{spot: found})
+			}
+			targets[n].issues = append(targets[n].issues, i)
+		}
+	}
+	planned := make([][]fix.Path, len(issues))
+	for n, t := range targets {
+		d.Progress("comparing fixes", n, len(targets))
+		request := fix.Target{Module: t.module, Modules: s.modules, Package: t.index, Tree: s.tree, Advisories: s.known}
+		for _, i := range t.issues {
+			request.Close = append(request.Close, issues[i].Advisories...)
+		}
+		for _, fixer := range d.Fixers {
+			if !fixer.Handles(t.module) {
+				continue
+			}
+			paths, err := fixer.Plan(ctx, &request)
+			if err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				result.Problems = append(result.Problems, fmt.Sprintf("no fix for %s in %s: %v", t.module.Packages[t.index].Name, cmp.Or(t.module.Dir, "."), err))
+				continue
+			}
+			for _, block := range request.Blocked {
+				result.Problems = append(result.Problems, fmt.Sprintf("%s:%d: %s keeps %s from %s", block.Location.Path, block.Location.Line, block.Constraint, t.module.Packages[t.index].Name, block.Needs))
+			}
+			for _, path := range paths {
+				closes, findings := []string{}, 0
+				for _, i := range t.issues {
+					everywhere := spots[i] == 1 || path.Kind == fix.Override
+					if everywhere && slices.ContainsFunc(issues[i].Advisories, func(id string) bool { return slices.Contains(path.Closes, id) }) {
+						closes = append(closes, issues[i].ID)
+						findings += issues[i].Findings
+					}
+				}
+				if len(closes) == 0 {
+					continue
+				}
+				slices.Sort(closes)
+				path.Closes, path.Findings = closes, findings
+				for _, i := range t.issues {
+					if slices.Contains(closes, issues[i].ID) {
+						planned[i] = append(planned[i], path)
+					}
+				}
+			}
+		}
+	}
+	for i := range issues {
+		if len(planned[i]) > 0 {
+			issues[i].FixPaths = fix.Compare(fix.Group(planned[i]))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+// Package app turns a configuration into a running process: what is opened, in
+// which order and why, and what is closed.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/backstitch/backstitch/action"
+	"github.com/backstitch/backstitch/advisory"
+	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/builtin"
+	"github.com/backstitch/backstitch/store"
+	"github.com/backstitch/backstitch/store/sqlite"
+	"github.com/backstitch/backstitch/verify"
+)
+
+// Config is the whole configuration of a process.
+type Config struct {
+	// State is the folder of the database, the advisory index and the caches.
+	// It is created, readable by its owner only, when it is absent.
+	State string
+	// Now is the clock.
+	Now func() time.Time
+	// Progress hears of the stages of long work; total is 0 when unknown.
+	Progress func(stage string, done, total int)
+	// Version is that of the program.
+	Version string
+	// SigningKey is the path of a PEM private key that signs proofs, "" for none.
+	SigningKey string
+	// RemoteToken is sent to https remotes when a change is pushed, "" for none.
+	RemoteToken string
+}
+
+// App is a running process: the desk where the work is done, over its state.
+type App struct {
+	*agent.Desk
+	config Config
+	db     store.Engine
+	index  *advisory.Index // nil when nothing was imported yet
+}
+
+// Open opens the state. The database comes first, since without it nothing may
+// be done; then the advisory index, which may be absent; then what is built in.
+func Open(ctx context.Context, config Config) (*App, error) {
+	if err := os.MkdirAll(config.State, 0o700); err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	app := &App{config: config}
+	var err error
+	if app.db, err = sqlite.Open(ctx, filepath.Join(config.State, "backstitch.db")); err != nil {
+		return nil, err
+	}
+	app.index, err = advisory.Open(app.indexPath())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(fmt.Errorf("advisory index %s: %w", app.indexPath(), err), app.db.Close())
+	}
+	var signer verify.Signer
+	if config.SigningKey != "" {
+		if signer, err = verify.LoadSigner(config.SigningKey); err != nil {
+			return nil, errors.Join(err, app.Close())
+		}
+	}
+	app.Desk = &agent.Desk{
+		DB:         app.db,
+		Advisories: app.index,
+		Readers:    builtin.Readers(),
+		Scanner:    builtin.Dependencies,
+		Fixers:     builtin.Fixers(),
+		Forge:      builtin.Remote(config.RemoteToken),
+		Log:        action.New(app.db, config.Now),
+		Cache:      filepath.Join(config.State, "cache"),
+		Signer:     signer,
+		Version:    config.Version,
+		Now:        config.Now,
+		Progress:   config.Progress,
+	}
+	return app, nil
+}
+
+// Close releases the state, in the opposite order of Open.
+func (a *App) Close() error {
+	var err error
+	if a.index != nil {
+		err = a.index.Close()
+	}
+	return errors.Join(err, a.db.Close())
+}
+
+func (a *App) indexPath() string { return filepath.Join(a.config.State, "advisory.index") }
+
+// ImportAdvisories builds the advisory index from files and folders and puts it
+// in the place of the former one, which the desk uses from then on.
+func (a *App) ImportAdvisories(ctx context.Context, paths []string) (advisory.Summary, error) {
+	summary, err := advisory.Import(ctx, a.indexPath(), paths, a.config.Now())
+	if err != nil {
+		return summary, err
+	}
+	fresh, err := advisory.Open(a.indexPath())
+	if err != nil {
+		return summary, fmt.Errorf("advisory index %s: %w", a.indexPath(), err)
+	}
+	former := a.index
+	a.index, a.Desk.Advisories = fresh, fresh
+	if former != nil {
+		return summary, former.Close()
+	}
+	return summary, nil
+}
+
+// AdvisoryStatus tells the sources and age of the index; false when there is none.
+func (a *App) AdvisoryStatus() (advisory.Status, bool) {
+	if a.index == nil {
+		return advisory.Status{}, false
+	}
+	return a.index.Status(), true
+}

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newAdvisory(s *streams) *cobra.Command {
+	parent := &cobra.Command{Use: "advisory", Short: "The local advisory index"}
+	parent.AddCommand(&cobra.Command{
+		Use:   "import PATH...",
+		Short: "Build the index from OSV, CISA KEV and EPSS files",
+		Long: "Reads OSV JSON, JSON lines (also zstd) and zip dumps, the CISA KEV catalogue and EPSS\n" +
+			"scores, and writes one immutable index that replaces the former. What is in a file\n" +
+			"decides how it is read, not its name.",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			desk, err := s.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer desk.Close()
+			summary, err := desk.ImportAdvisories(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			for _, problem := range summary.Problems {
+				s.warn([]string{problem.String()})
+			}
+			if summary.Omitted > 0 {
+				s.warn([]string{fmt.Sprintf("and %d problems more", summary.Omitted)})
+			}
+			if s.output == "json" {
+				if err := s.json(summary); err != nil {
+					return err
+				}
+			} else {
+				fmt.Fprintf(s.out, "%d advisories about %d packages, %d exploited, %d withdrawn; %d bytes, %s\n",
+					summary.Advisories, summary.Packages, summary.Exploited, summary.Withdrawn, summary.Bytes, summary.Digest)
+			}
+			if len(summary.Problems) > 0 {
+				return incomplete("%d records were skipped", summary.Bad)
+			}
+			return nil
+		},
+	}, &cobra.Command{
+		Use:   "status",
+		Short: "Sources and age of the index",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			desk, err := s.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer desk.Close()
+			status, ok := desk.AdvisoryStatus()
+			if !ok {
+				return incomplete("there is no advisory index yet: backstitch advisory import PATH...")
+			}
+			if s.output == "json" {
+				return s.json(status)
+			}
+			fmt.Fprintf(s.out, "%d advisories about %d packages, %d exploited; imported %s, newest %s old\n%s\n",
+				status.Advisories, status.Packages, status.Exploited, day(status.ImportedAt), days(status.Age(s.now())), status.Digest)
+			table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(table, "SOURCE\tKIND\tRECORDS\tNEWEST")
+			for _, source := range status.Sources {
+				fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", plain(source.Name), source.Kind, source.Count, day(source.Newest))
+			}
+			return table.Flush()
+		},
+	})
+	return parent
+}
+
+// day writes a time in microseconds as a date.
+func day(micros int64) string {
+	if micros == 0 {
+		return "unknown"
+	}
+	return time.UnixMicro(micros).UTC().Format(time.DateOnly)
+}
+
+func days(age time.Duration) string {
+	if n := int(age.Hours() / 24); n != 1 {
+		return fmt.Sprintf("%d days", n)
+	}
+	return "1 day"
+}

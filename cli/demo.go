@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/app"
+	"github.com/backstitch/backstitch/demo"
+	"github.com/backstitch/backstitch/fact"
+)
+
+func newDemo(s *streams) *cobra.Command {
+	var dir string
+	command := &cobra.Command{
+		Use:   "demo",
+		Short: "The whole product on a demonstration estate",
+		Long: "Makes three small git repositories, advisories and reports in a temporary folder (or\n" +
+			"in --dir, which is kept), triages them with proofs, and pushes the proven changes to\n" +
+			"local bare remotes.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dir == "" {
+				temporary, err := os.MkdirTemp("", "backstitch-demo-")
+				if err != nil {
+					return err
+				}
+				defer os.RemoveAll(temporary)
+				dir = temporary
+			}
+			return s.runDemo(cmd, dir)
+		},
+	}
+	command.Flags().StringVar(&dir, "dir", "", "empty folder to write the estate into; it is kept")
+	return command
+}
+
+func (s *streams) runDemo(cmd *cobra.Command, dir string) error {
+	ctx := cmd.Context()
+	estate, err := demo.Build(ctx, dir)
+	if err != nil {
+		return err
+	}
+	desk, err := app.Open(ctx, app.Config{
+		State:    filepath.Join(dir, "state"),
+		Now:      func() time.Time { return estate.Now },
+		Progress: s.progress(),
+		Version:  version,
+	})
+	if err != nil {
+		return err
+	}
+	defer desk.Close()
+	if _, err := desk.ImportAdvisories(ctx, []string{estate.Advisories}); err != nil {
+		return err
+	}
+	proven, failed := 0, 0
+	for _, repository := range estate.Repositories {
+		fmt.Fprintf(s.out, "\n# %s: triage --verify of %d reports\n\n", repository.Name, len(repository.Reports))
+		result, err := desk.Triage(ctx, agent.Request{Repo: repository.Dir, Commit: "HEAD", Reports: repository.Reports, Verify: true})
+		if err != nil {
+			return err
+		}
+		s.warn(result.Problems)
+		if err := printIssues(s.out, result.Issues); err != nil {
+			return err
+		}
+		pushed := map[string]bool{}
+		for _, it := range result.Issues {
+			for _, path := range it.FixPaths {
+				if !path.Recommended || pushed[path.ID] || path.Verification == nil {
+					continue
+				}
+				pushed[path.ID] = true
+				if path.Verification.Status != fact.VerificationProven {
+					failed++
+					for _, check := range path.Verification.Checks {
+						if check.Status != fact.CheckPass {
+							fmt.Fprintf(s.out, "\nnot proven: %s: %s: %s\n", plain(path.Summary), plain(check.Name), plain(check.Detail))
+						}
+					}
+					continue
+				}
+				opened, err := desk.OpenFix(ctx, agent.FixRequest{Issue: it.ID, Path: path.ID, Repo: repository.Dir, Remote: repository.Remote})
+				if err != nil {
+					return err
+				}
+				proven++
+				fmt.Fprintf(s.out, "\npushed %s to the bare remote of %s: %s\n", plain(opened.Receipt.Ref), repository.Name, plain(opened.PullRequest.Title))
+			}
+		}
+	}
+	fmt.Fprintf(s.out, "\n%d proven changes pushed, %d not proven\n", proven, failed)
+	if proven == 0 {
+		return incomplete("no change could be proven here")
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/fix"
+)
+
+func newFix(s *streams) *cobra.Command {
+	parent := &cobra.Command{Use: "fix", Short: "Fix paths: compare, prove, open"}
+	var request agent.FixRequest
+	plan := &cobra.Command{
+		Use:   "plan ISSUE",
+		Short: "The ways to fix an issue, compared",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			desk, err := s.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer desk.Close()
+			it, err := desk.Issue(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if s.output == "json" {
+				return s.json(it.FixPaths)
+			}
+			s.printPaths(it.FixPaths)
+			return nil
+		},
+	}
+	var statement string
+	prove := &cobra.Command{
+		Use:   "verify ISSUE",
+		Short: "Prove a fix path: seen before, still seen after a no-op, gone after the change, nothing new",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			desk, err := s.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer desk.Close()
+			request.Issue = args[0]
+			proof, err := desk.VerifyFix(cmd.Context(), request)
+			if err != nil {
+				return err
+			}
+			if statement != "" {
+				if err := os.WriteFile(statement, proof.Envelope, 0o644); err != nil {
+					return err
+				}
+			}
+			if s.output == "json" {
+				if err := s.json(proof.Path); err != nil {
+					return err
+				}
+			} else {
+				s.printPaths([]fix.Path{proof.Path})
+			}
+			if proof.Path.Verification.Status != fact.VerificationProven {
+				return gate("the fix is not proven: %s", proof.Path.Verification.Status)
+			}
+			return nil
+		},
+	}
+	prove.Flags().StringVar(&statement, "statement", "", "write the signed statement (DSSE envelope) to this file")
+
+	open := &cobra.Command{
+		Use:   "open ISSUE --remote URL",
+		Short: "Prove a fix path and push it as a branch, with its pull-request text",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			desk, err := s.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer desk.Close()
+			request.Issue = args[0]
+			opened, err := desk.OpenFix(cmd.Context(), request)
+			if err != nil {
+				return err
+			}
+			if opened.Verification.Status != fact.VerificationProven {
+				s.printPaths([]fix.Path{opened.Path})
+				return gate("nothing was pushed: the fix is not proven")
+			}
+			if s.output == "json" {
+				return s.json(opened)
+			}
+			fmt.Fprintf(s.out, "%s %s at %s\n\n%s\n\n%s", opened.Receipt.Outcome, plain(opened.Receipt.Ref), opened.Commit, plain(opened.PullRequest.Title), opened.PullRequest.Body)
+			return nil
+		},
+	}
+	open.Flags().StringVar(&request.Remote, "remote", "", "where the branch is pushed: URL or path")
+	if err := open.MarkFlagRequired("remote"); err != nil {
+		panic(err) // the flag is defined one line above
+	}
+	for _, command := range []*cobra.Command{prove, open} {
+		command.Flags().StringVar(&request.Repo, "repo", "", "folder of the repository (default: where triage saw it)")
+		command.Flags().StringVar(&request.Path, "path", "", "id of the fix path (default: the recommended one)")
+	}
+	parent.AddCommand(plan, prove, open)
+	return parent
+}
+
+func (s *streams) printPaths(paths []fix.Path) {
+	if len(paths) == 0 {
+		fmt.Fprintln(s.out, "  no fix path known")
+	}
+	for _, path := range paths {
+		mark := " "
+		if path.Recommended {
+			mark = "*"
+		}
+		fmt.Fprintf(s.out, "%s %s  %s\n", mark, path.ID, plain(path.Summary))
+		fmt.Fprintf(s.out, "    %s; effort %s, risk %s, closes %d findings of %d issues\n", plain(path.Reason), path.Effort, path.Risk, path.Findings, len(path.Closes))
+		for _, step := range path.Steps {
+			fmt.Fprintf(s.out, "    - %s", plain(step.Text))
+			if step.Location != nil {
+				fmt.Fprintf(s.out, " (%s)", plain(place(*step.Location)))
+			}
+			if step.Command != "" {
+				fmt.Fprintf(s.out, ": %s", plain(step.Command))
+			}
+			fmt.Fprintln(s.out)
+		}
+		if path.Verification != nil {
+			fmt.Fprintf(s.out, "    proof: %s\n", path.Verification.Status)
+			for _, check := range path.Verification.Checks {
+				fmt.Fprintf(s.out, "      %-4s %s: %s\n", check.Status, plain(check.Name), plain(check.Detail))
+			}
+		}
+		if path.Diff != "" {
+			fmt.Fprintf(s.out, "\n%s\n", path.Diff)
+		}
+	}
+}

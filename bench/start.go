@@ -91,18 +91,13 @@ func start(ctx context.Context) (rows []Row, err error) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// cpu runs a program and gives the CPU time of it and its children. Exit code
-// 1 says that a gate said no, which is no failure here.
+// cpu runs a program and gives the CPU time of it and its children.
 func cpu(ctx context.Context, dir, program string, args ...string) (time.Duration, error) {
 	command := exec.CommandContext(ctx, program, args...)
 	command.Dir = dir
 	var said bytes.Buffer
 	command.Stderr = &said
-	err := command.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
-		err = nil
-	}
-	if err != nil {
+	if err := command.Run(); err != nil {
 		return 0, fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, said.String())
 	}
 	return command.ProcessState.UserTime() + command.ProcessState.SystemTime(), nil

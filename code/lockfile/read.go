@@ -38,9 +38,12 @@ type format struct {
 func formats() []format {
 	return []format{
 		{"gomod", wantsGo, readGo},
+		{"yarn", wantsYarn, readYarn},
+		{"pnpm", wantsPnpm, readPnpm},
 		{"npm", wantsNPM, readNPM},
 		{"pip", wantsPython, readPython},
 		{"maven", wantsMaven, readMaven},
+		{"cargo", wantsCargo, readCargo},
 	}
 }
 
@@ -166,6 +169,11 @@ func (m *Module) problem(name string, line int, format string, args ...any) {
 	m.Problems = append(m.Problems, Problem{Path: name, Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
+// conflict records that a file contradicts another.
+func (m *Module) conflict(name string, line int, format string, args ...any) {
+	m.Problems = append(m.Problems, Problem{Path: name, Line: line, Text: fmt.Sprintf(format, args...), Conflict: true})
+}
+
 // finish bounds a module and drops indexes that point nowhere.
 func finish(m *Module) {
 	if n := len(m.Packages); n > maxPackages {
@@ -226,34 +234,61 @@ func folderOf(name string) string {
 	return ""
 }
 
-// maxTies bounds the paths that Paths returns.
-const maxTies = 8
+// Bounds of Paths.
+const (
+	maxTies = 8
+	maxPath = 10_000
+)
 
 // Paths gives the shortest paths of package indexes from a direct dependency
 // down to package i, both included; ties are all returned, at most 8, in order
 // of their indexes. A direct dependency has the one path that is itself. It is
-// empty when no known edge leads to the package.
-func (m *Module) Paths(i int) [][]int {
-	if i < 0 || i >= len(m.Packages) {
+// empty when no known edge leads to the package. Who asks for many packages
+// asks a Graph.
+func (m *Module) Paths(i int) [][]int { return m.Graph().Paths(i) }
+
+// Graph answers for many packages of a module. It stands for the module as it
+// was when the graph was made.
+type Graph struct {
+	m       *Module
+	parents [][]int
+}
+
+// Graph prepares answers for many packages.
+func (m *Module) Graph() *Graph {
+	parents := make([][]int, len(m.Packages))
+	for i := range m.Packages {
+		for _, j := range m.Packages[i].Requires {
+			if j >= 0 && j < len(parents) {
+				parents[j] = append(parents[j], i)
+			}
+		}
+	}
+	return &Graph{m, parents}
+}
+
+// Paths is Module.Paths.
+func (g *Graph) Paths(i int) [][]int {
+	packages := g.m.Packages
+	if i < 0 || i >= len(packages) {
 		return nil
 	}
-	if m.Packages[i].Direct {
+	if packages[i].Direct {
 		return [][]int{{i}}
 	}
-	parents := m.parents()
 	depth := map[int]int{i: 0}
 	level := []int{i}
 	var tops []int
-	for len(level) > 0 && len(tops) == 0 {
+	for length := 1; len(level) > 0 && len(tops) == 0 && length < maxPath; length++ {
 		var next []int
 		for _, at := range level {
-			for _, parent := range parents[at] {
+			for _, parent := range g.parents[at] {
 				if _, seen := depth[parent]; seen {
 					continue
 				}
-				depth[parent] = depth[at] + 1
+				depth[parent] = length
 				next = append(next, parent)
-				if m.Packages[parent].Direct {
+				if packages[parent].Direct {
 					tops = append(tops, parent)
 				}
 			}
@@ -269,7 +304,7 @@ func (m *Module) Paths(i int) [][]int {
 			found = append(found, slices.Clone(chain))
 			return
 		}
-		for _, next := range m.Packages[at].Requires {
+		for _, next := range packages[at].Requires {
 			if d, ok := depth[next]; ok && d == depth[at]-1 && len(found) < maxTies {
 				walk(append(chain, next))
 			}
@@ -281,16 +316,4 @@ func (m *Module) Paths(i int) [][]int {
 		}
 	}
 	return found
-}
-
-func (m *Module) parents() [][]int {
-	parents := make([][]int, len(m.Packages))
-	for i := range m.Packages {
-		for _, j := range m.Packages[i].Requires {
-			if j >= 0 && j < len(parents) {
-				parents[j] = append(parents[j], i)
-			}
-		}
-	}
-	return parents
 }

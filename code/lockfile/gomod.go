@@ -163,12 +163,12 @@ func (m *Module) readGoMod(s *source, name string, f *modfile.File, work *goWork
 		}
 		line, end := r.Syntax.Start.Line, r.Syntax.End.Line
 		if first, ok := seen[r.Mod.Path]; ok {
-			m.problem(name, line, "requires %s again; line %d requires it too", r.Mod.Path, first)
+			m.conflict(name, line, "requires %s again; line %d requires it too", r.Mod.Path, first)
 			continue
 		}
 		seen[r.Mod.Path] = line
 		if excluded[r.Mod] {
-			m.problem(name, line, "requires %s %s, which it excludes", r.Mod.Path, r.Mod.Version)
+			m.conflict(name, line, "requires %s %s, which it excludes", r.Mod.Path, r.Mod.Version)
 		}
 		p := Package{Name: r.Mod.Path, Version: r.Mod.Version, Key: r.Mod.Path, Path: name, Line: line, EndLine: end, Direct: !r.Indirect}
 		d := Declaration{Name: r.Mod.Path, Constraint: r.Mod.Version, Group: "production", Path: name, Line: line, EndLine: end}
@@ -192,7 +192,7 @@ func (m *Module) readGoMod(s *source, name string, f *modfile.File, work *goWork
 			m.Declared = append(m.Declared, d)
 		}
 		if sums != nil && p.Source == "" && !sums[module.Version{Path: p.Name, Version: p.Version}] {
-			m.problem(name, line, "requires %s %s, of which %s has no checksum", p.Name, p.Version, m.Locks[0])
+			m.conflict(name, line, "requires %s %s, of which %s has no checksum", p.Name, p.Version, m.Locks[0])
 		}
 		m.Packages = append(m.Packages, p)
 	}

@@ -74,6 +74,8 @@ type Problem struct {
 	Path string
 	Line int // 0 unknown
 	Text string
+	// Conflict says that the file was read whole and contradicts another one.
+	Conflict bool
 }
 
 // String formats p as path:line: text.

@@ -294,7 +294,7 @@ func (t *npmTree) flat(packages *node) {
 
 func (t *npmTree) add(e member, key, name, version, source string) {
 	if _, ok := t.at[key]; ok {
-		t.m.problem(t.lock, e.line, "locks %s twice", key)
+		t.m.conflict(t.lock, e.line, "locks %s twice", key)
 		return
 	}
 	v := e.value
@@ -397,7 +397,7 @@ func (t *npmTree) direct(compare bool, packages *node) {
 		j, ok := t.find(from, name)
 		if !ok {
 			if compare && d.Group != "optional" && d.Group != "peer" && !slices.Contains([]string{"path", "workspace"}, npmSourceOf(d.Constraint)) {
-				m.problem(d.Path, d.Line, "declares %s %s, which %s does not lock", name, d.Constraint, t.lock)
+				m.conflict(d.Path, d.Line, "declares %s %s, which %s does not lock", name, d.Constraint, t.lock)
 			}
 			continue
 		}
@@ -408,7 +408,7 @@ func (t *npmTree) direct(compare bool, packages *node) {
 			continue
 		}
 		if fits, understood := npmSatisfies(constraint, p.Version); understood && !fits && d.Group != "peer" {
-			m.problem(d.Path, d.Line, "declares %s %s; %s line %d locks %s", name, d.Constraint, t.lock, p.Line, p.Version)
+			m.conflict(d.Path, d.Line, "declares %s %s; %s line %d locks %s", name, d.Constraint, t.lock, p.Line, p.Version)
 			continue
 		}
 		for _, g := range npmGroups {
@@ -416,7 +416,7 @@ func (t *npmTree) direct(compare bool, packages *node) {
 				continue
 			}
 			if made := packages.at(from, g.key).get(name); made != nil && made.kind == nodeText && made.text != d.Constraint {
-				m.problem(d.Path, d.Line, "declares %s %s; %s line %d was made for %s", name, d.Constraint, t.lock, made.line, made.text)
+				m.conflict(d.Path, d.Line, "declares %s %s; %s line %d was made for %s", name, d.Constraint, t.lock, made.line, made.text)
 			}
 		}
 	}

@@ -297,7 +297,7 @@ func (t *pythonTree) add(p Package) int {
 		p.Key += " " + p.Version
 		for _, j := range t.at[p.Name] {
 			if t.m.Packages[j].Key == p.Key || t.m.Packages[j].Version == p.Version {
-				t.m.problem(p.Path, p.Line, "locks %s %s twice", p.Name, p.Version)
+				t.m.conflict(p.Path, p.Line, "locks %s %s twice", p.Name, p.Version)
 				return j
 			}
 		}
@@ -335,7 +335,7 @@ func (t *pythonTree) direct(lock string) {
 		found := t.find(d.Name, "")
 		if len(found) == 0 {
 			if d.Group != "optional" && !strings.HasPrefix(d.Constraint, "@ ") {
-				m.problem(d.Path, d.Line, "declares %s %s, which %s does not lock", d.Name, d.Constraint, lock)
+				m.conflict(d.Path, d.Line, "declares %s %s, which %s does not lock", d.Name, d.Constraint, lock)
 			}
 			continue
 		}
@@ -350,7 +350,7 @@ func (t *pythonTree) direct(lock string) {
 		}
 		if understoodAll && !fitsAny {
 			p := m.Packages[found[0]]
-			m.problem(d.Path, d.Line, "declares %s %s; %s line %d locks %s", d.Name, d.Constraint, lock, p.Line, p.Version)
+			m.conflict(d.Path, d.Line, "declares %s %s; %s line %d locks %s", d.Name, d.Constraint, lock, p.Line, p.Version)
 		}
 	}
 }

@@ -44,6 +44,8 @@ func formats() []format {
 		{"pip", wantsPython, readPython},
 		{"maven", wantsMaven, readMaven},
 		{"cargo", wantsCargo, readCargo},
+		{"bundler", wantsBundler, readBundler},
+		{"composer", wantsComposer, readComposer},
 	}
 }
 

@@ -194,7 +194,7 @@ func (r *requirementsTree) build() {
 				continue
 			}
 			if source && compiled > 0 && l.address == "" && l.marker == "" {
-				m.problem(f.name, l.line, "declares %s %s, which no compiled file pins", l.name, l.constraint)
+				m.conflict(f.name, l.line, "declares %s %s, which no compiled file pins", l.name, l.constraint)
 			}
 			p := Package{Name: l.name, Version: version, Path: f.name, Line: l.line, EndLine: l.end, Source: pythonSource(l.address), Dev: dev}
 			pin, constrained := pins[l.name]
@@ -268,7 +268,7 @@ func (r *requirementsTree) contradiction(f *requirementsFile, l requirementLine,
 		}
 	}
 	p := r.m.Packages[found[0]]
-	r.m.problem(f.name, l.line, "declares %s %s; %s line %d locks %s", l.name, l.constraint, p.Path, p.Line, p.Version)
+	r.m.conflict(f.name, l.line, "declares %s %s; %s line %d locks %s", l.name, l.constraint, p.Path, p.Line, p.Version)
 }
 
 // viaSource says whether a "via" names a source file rather than a package.

@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -260,8 +261,27 @@ func newTool(ctx context.Context) (*fix.Tool, error) {
 }
 
 // Registry asks the module proxy of the operator through the go command.
+// It asks each question once and is safe for concurrent use.
 type Registry struct {
 	tool *fix.Tool
+
+	mu      sync.Mutex
+	answers map[string][]byte
+}
+
+// ask runs a command whose answer does not change, once.
+func (r *Registry) ask(ctx context.Context, args ...string) ([]byte, error) {
+	key := strings.Join(args, "\x00")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if answer, ok := r.answers[key]; ok {
+		return answer, nil
+	}
+	answer, err := r.tool.Run(ctx, r.tool.Home(), "go", args...)
+	if err == nil {
+		r.answers[key] = answer
+	}
+	return answer, err
 }
 
 // NewRegistry prepares a Registry. Close it when done.
@@ -270,7 +290,7 @@ func NewRegistry(ctx context.Context) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Registry{tool}, nil
+	return &Registry{tool: tool, answers: map[string][]byte{}}, nil
 }
 
 // Close removes what the registry kept.
@@ -281,7 +301,7 @@ func (r *Registry) Versions(ctx context.Context, name string) ([]string, error) 
 	if err := module.CheckPath(name); err != nil {
 		return nil, err
 	}
-	out, err := r.tool.Run(ctx, r.tool.Home(), "go", "list", "-m", "-versions", "-json", "--", name)
+	out, err := r.ask(ctx, "list", "-m", "-versions", "-json", "--", name)
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +317,7 @@ func (r *Registry) Requirements(ctx context.Context, name, version string) (map[
 	if err := module.Check(name, version); err != nil {
 		return nil, err
 	}
-	out, err := r.tool.Run(ctx, r.tool.Home(), "go", "list", "-m", "-json", "--", name+"@"+version)
+	out, err := r.ask(ctx, "list", "-m", "-json", "--", name+"@"+version)
 	if err != nil {
 		return nil, err
 	}

@@ -289,6 +289,7 @@ func (m *manifest) planAncestors(ctx context.Context, target *fix.Target, choice
 		p.Summary = fmt.Sprintf("raise %s from %s to %s, which requires %s %s", r.Mod.Path, r.Mod.Version, version, present.Name, choice.Version)
 		p.Changes = nil
 		p.Add(fix.Change{Package: r.Mod.Path, From: r.Mod.Version, To: version, Direct: true, Reason: "requires " + present.Name + " " + choice.Version})
+		p.Effort = fix.EffortSmall
 		m.steps(target, &p)
 		paths = append(paths, p)
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/backstitch/backstitch/code"
 	"github.com/backstitch/backstitch/fix"
@@ -396,8 +397,27 @@ func newTool(ctx context.Context) (*fix.Tool, error) {
 }
 
 // Registry asks the npm registry of the operator through npm.
+// It asks each question once and is safe for concurrent use.
 type Registry struct {
 	tool *fix.Tool
+
+	mu      sync.Mutex
+	answers map[string][]byte
+}
+
+// ask runs a command whose answer does not change, once.
+func (r *Registry) ask(ctx context.Context, args ...string) ([]byte, error) {
+	key := strings.Join(args, "\x00")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if answer, ok := r.answers[key]; ok {
+		return answer, nil
+	}
+	answer, err := r.tool.Run(ctx, r.tool.Home(), "npm", args...)
+	if err == nil {
+		r.answers[key] = answer
+	}
+	return answer, err
 }
 
 // NewRegistry prepares a Registry. Close it when done.
@@ -406,7 +426,7 @@ func NewRegistry(ctx context.Context) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Registry{tool}, nil
+	return &Registry{tool: tool, answers: map[string][]byte{}}, nil
 }
 
 // Close removes what the registry kept.
@@ -456,5 +476,5 @@ func (r *Registry) view(ctx context.Context, what, field string) ([]byte, error)
 	if !packageName.MatchString(name) {
 		return nil, fmt.Errorf("%q: expected the name of a package", name)
 	}
-	return r.tool.Run(ctx, r.tool.Home(), "npm", "view", "--json", "--", what, field)
+	return r.ask(ctx, "view", "--json", "--", what, field)
 }

@@ -222,6 +222,7 @@ type entry struct {
 	Name                 string            `json:"name"`
 	Resolved             string            `json:"resolved"`
 	Link                 bool              `json:"link"`
+	InBundle             bool              `json:"inBundle"` // shipped inside an ancestor's archive
 	Dependencies         map[string]string `json:"dependencies"`
 	OptionalDependencies map[string]string `json:"optionalDependencies"`
 	DevDependencies      map[string]string `json:"devDependencies"`
@@ -230,6 +231,7 @@ type entry struct {
 
 type oldEntry struct {
 	Version      string              `json:"version"`
+	Bundled      bool                `json:"bundled"`
 	Requires     jsontext.Value      `json:"requires"`
 	Dependencies map[string]oldEntry `json:"dependencies"`
 }
@@ -258,7 +260,7 @@ func (l *lock) addOld(under string, dependencies map[string]oldEntry, depth int)
 	}
 	for name, old := range dependencies {
 		key := strings.TrimPrefix(under+"/node_modules/"+name, "/")
-		e := entry{Version: old.Version}
+		e := entry{Version: old.Version, InBundle: old.Bundled}
 		// "requires": true stands at the top of a lock; an entry holds an object.
 		_ = json.Unmarshal(old.Requires, &e.Dependencies)
 		l.entries[key] = e
@@ -324,4 +326,16 @@ func (l *lock) instances(name string) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// bundler names the package in whose archive the package of a key is shipped.
+func (l *lock) bundler(key string) string {
+	for l.entries[key].InBundle {
+		at := strings.LastIndex(key, "/node_modules/")
+		if at < 0 {
+			return "the project"
+		}
+		key = key[:at]
+	}
+	return nameOf(key) + " " + l.entries[key].Version
 }

@@ -168,6 +168,10 @@ func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 		target.Block(*fix.At(present.Path, present.Line, present.EndLine), present.Name+" comes from "+present.Source, "a release of the registry")
 		return nil, nil
 	}
+	if p.lock != nil && p.lock.entries[p.key].InBundle {
+		target.Block(p.locate(p.key), present.Name+" "+present.Version+" is bundled in "+p.lock.bundler(p.key), "a release of "+p.lock.bundler(p.key)+" that bundles another")
+		return nil, nil
+	}
 	var known []string
 	if target.Registry != nil {
 		if known, err = target.Registry.Versions(ctx, present.Name); err != nil {
@@ -326,20 +330,32 @@ func (p *project) planOverride(choice fix.Choice, holds []hold) fix.Path {
 }
 
 // overrides gives the members to add to "overrides" so that whoever has name
-// at a version gets another: all of them by name when there is no other
-// version around, else one member for each package that asks for it.
+// at a version gets another: all of them by name when that lowers nobody and
+// takes nobody to another major version, else one member for each package that
+// asks for it.
 func (p *project) overrides(name, from, to string) []string {
 	var parents []string
 	all := true
+	want, _ := parseVersion(to)
 	for _, key := range p.lock.instances(name) {
-		if p.lock.entries[key].Version != from {
+		if p.lock.entries[key].InBundle {
+			continue
+		}
+		if v, ok := parseVersion(p.lock.entries[key].Version); p.lock.entries[key].Version != from && (!ok || want.less(v) || v.n[0] != want.n[0]) {
 			all = false
+		}
+		if p.lock.entries[key].Version != from {
 			continue
 		}
 		for _, r := range p.lock.requirers(key) {
-			if strings.Contains("/"+r.key, "/node_modules/") {
-				parents = append(parents, nameOf(r.key))
+			if !strings.Contains("/"+r.key, "/node_modules/") {
+				continue
 			}
+			parent := nameOf(r.key)
+			if len(p.lock.instances(parent)) > 1 {
+				parent += "@" + p.lock.entries[r.key].Version
+			}
+			parents = append(parents, parent)
 		}
 	}
 	if all || len(parents) == 0 {

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -9,10 +10,14 @@ import (
 	"github.com/backstitch/backstitch/store"
 )
 
+// readSize is how many bytes of a report are asked for at once.
+const readSize = 512 << 10
+
 // Import reads a report into the store. When the report ends in an error, what
 // was read before it is kept, its runs are incomplete, and both the result and
 // the *report.Error are returned. Any other error leaves the store as it was.
 func Import(ctx context.Context, db store.Engine, readers []report.Reader, name string, in io.Reader, opts Options) (Result, error) {
+	in = bufio.NewReaderSize(in, readSize)
 	var blob *store.BlobWriter
 	if opts.Keep {
 		var err error

@@ -146,7 +146,7 @@ func (e *engine) connect(busy time.Duration, cache int) (*connection, error) {
 	// Not conn.SetDefensive: zombiezen 1.4.2 gives SQLite one argument of two
 	// there, and SQLite then writes through what lies behind it.
 	for _, pragma := range []string{
-		"page_size = 8192", "journal_mode = WAL", "synchronous = NORMAL", "wal_autocheckpoint = 2000",
+		"page_size = 16384", "journal_mode = WAL", "synchronous = NORMAL", "wal_autocheckpoint = 4000",
 		"cache_size = " + strconv.Itoa(cache), "temp_store = MEMORY", "trusted_schema = OFF", "foreign_keys = ON",
 	} {
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 )
 
 // sh runs git in a test's repository with fixed people and times.
@@ -464,4 +465,66 @@ func TestReplaceRefsAndGraftsAreIgnored(t *testing.T) {
 	if h := must(r.History(t.Context(), head, ""))(t); h.Len() != 2 {
 		t.Errorf("history has %d commits, want 2: a graft was followed", h.Len())
 	}
+}
+
+func TestATreeServesManyReadersAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := initRepository(t)
+	for i := range 20 {
+		write(t, dir, fmt.Sprintf("d/f%d", i), strings.Repeat(fmt.Sprintln(i), 1000))
+	}
+	head := commitAll(t, dir, "first")
+	tree := open(t, dir).Tree(head)
+	var group errgroup.Group
+	for i := range 20 {
+		group.Go(func() error {
+			data, err := tree.Read(t.Context(), fmt.Sprintf("d/f%d", i))
+			if err == nil && string(data) != strings.Repeat(fmt.Sprintln(i), 1000) {
+				err = fmt.Errorf("d/f%d has the content of another file", i)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNoThrowAwayFolderIsLeft(t *testing.T) {
+	dir := initRepository(t)
+	write(t, dir, "a", "a\n")
+	head := commitAll(t, dir, "first")
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	r := open(t, dir)
+	for name, op := range operations(r, head, t.TempDir()) {
+		if err := op(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if left := must(os.ReadDir(temporary))(t); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestACloneThatSharesObjectsIsReadThroughItsAlternates(t *testing.T) {
+	t.Parallel()
+	dir := initRepository(t)
+	write(t, dir, "a", "a\n")
+	head := commitAll(t, dir, "first")
+	to := filepath.Join(t.TempDir(), "shared")
+	sh(t, dir, nil, "clone", "-q", "--shared", dir, to)
+	if got := string(must(open(t, to).Tree(head).Read(t.Context(), "a"))(t)); got != "a\n" {
+		t.Errorf("a is %q", got)
+	}
+}
+
+func FuzzTreeEntry(f *testing.F) {
+	f.Add([]byte("100644 a\x00aaaaaaaaaaaaaaaaaaaa40000 b\x00bbbbbbbbbbbbbbbbbbbb"), "b")
+	f.Fuzz(func(t *testing.T, object []byte, name string) {
+		e, ok := treeEntry(object, name, 20)
+		if ok && (e.path != name || len(e.id) != 40) {
+			t.Fatalf("found %+v for %q", e, name)
+		}
+	})
 }

@@ -129,6 +129,9 @@ func (r *Repository) Extend(ctx context.Context, h *History, commit string) erro
 	}
 	if err != nil {
 		h.truncate(before)
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
 		return fmt.Errorf("history of %s: %w", commit, err)
 	}
 	if !h.Has(commit) {

@@ -7,13 +7,16 @@ import (
 	"github.com/backstitch/backstitch/report"
 	"github.com/backstitch/backstitch/report/checkov"
 	"github.com/backstitch/backstitch/report/cyclonedx"
+	"github.com/backstitch/backstitch/report/dependabot"
 	"github.com/backstitch/backstitch/report/gitleaks"
 	"github.com/backstitch/backstitch/report/govulncheck"
 	"github.com/backstitch/backstitch/report/grype"
+	"github.com/backstitch/backstitch/report/npmaudit"
 	"github.com/backstitch/backstitch/report/osvscanner"
 	"github.com/backstitch/backstitch/report/pipaudit"
 	"github.com/backstitch/backstitch/report/sarif"
 	"github.com/backstitch/backstitch/report/semgrep"
+	"github.com/backstitch/backstitch/report/snyk"
 	"github.com/backstitch/backstitch/report/trivy"
 )
 
@@ -29,6 +32,9 @@ func Readers() []report.Reader {
 		pipaudit.New(),
 		govulncheck.New(),
 		checkov.New(),
+		dependabot.New(),
+		npmaudit.New(),
+		snyk.New(),
 		gitleaks.New(),
 		semgrep.New(),
 	}

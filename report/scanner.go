@@ -30,8 +30,9 @@ const (
 // of another type than asked for reads as zero where a plain value was asked
 // for, and is a fault where an object or array was; null is an empty anything.
 //
-// Accepted beyond the JSON grammar: a UTF-8 byte order mark. Invalid UTF-8 and
-// lone surrogates become U+FFFD. A key that comes twice in an object is given
+// Accepted beyond the JSON grammar: a UTF-8 byte order mark. Invalid UTF-8, lone
+// surrogates and the backslash of an escape that is none become U+FFFD, so that one
+// damaged text does not lose the report. A key that comes twice in an object is given
 // twice, so that nothing is lost; for a plain value the last one holds, as in
 // encoding/json. Numbers keep their text; one out of range reads as zero.
 //
@@ -466,8 +467,8 @@ func (s *Scanner) text(raw []byte, plain bool) string {
 		case 'u':
 			r, ok := hex4(raw[i+1:])
 			if !ok {
-				s.fault(s.pos, "four hexadecimal digits after \\u", nil)
-				return ""
+				out = append(out, "\ufffdu"...)
+				continue
 			}
 			i += 4
 			if utf16.IsSurrogate(r) {
@@ -483,8 +484,8 @@ func (s *Scanner) text(raw []byte, plain bool) string {
 			}
 			out = utf8.AppendRune(out, r)
 		default:
-			s.fault(s.pos, "a known escape", nil)
-			return ""
+			out = append(out, "\ufffd"...)
+			i-- // what follows the backslash is read as it stands
 		}
 	}
 	if !utf8.Valid(out) {

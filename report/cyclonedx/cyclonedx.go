@@ -482,24 +482,51 @@ type rating struct {
 
 type ratings []rating
 
-// apply takes the severity of the first rating that gives one, and the score of
-// the highest CVSS version below 4, else of any.
+// apply takes severity, score and vector of the rating by the highest CVSS version
+// below 4, else of any; what it does not give comes from the first that does.
 func (list ratings) apply(f *fact.Finding) {
-	best := ""
+	best := -1
+	for i, r := range list {
+		if best < 0 || r.rank() > list[best].rank() {
+			best = i
+		}
+	}
+	if best < 0 {
+		return
+	}
+	f.Score, f.Vector = list[best].score, list[best].vector
+	report.Rate(f, list[best].severity)
 	for _, r := range list {
-		if f.Severity == fact.SeverityUnknown && r.severity != "" {
+		if f.SeverityText == "" && r.severity != "" {
 			report.Rate(f, r.severity)
 		}
-		method := r.method
-		if strings.HasPrefix(method, "CVSSv4") {
-			method = "CVSSv1"
-		}
-		if r.score > 0 && (f.Score == 0 || method > best) {
-			best, f.Score, f.Vector = method, r.score, r.vector
+		if f.Score == 0 && r.score > 0 {
+			f.Score, f.Vector = r.score, r.vector
 		}
 	}
 	if f.Severity == fact.SeverityUnknown && f.Score > 0 {
 		f.Severity = fact.SeverityOfScore(f.Score)
-		f.SeverityText = strconv.FormatFloat(f.Score, 'g', -1, 64)
+		if f.SeverityText == "" {
+			f.SeverityText = strconv.FormatFloat(f.Score, 'g', -1, 64)
+		}
 	}
+}
+
+// rank orders the methods of ratings.
+func (r rating) rank() int {
+	rank := 0
+	switch r.method {
+	case "CVSSv31":
+		rank = 8
+	case "CVSSv3":
+		rank = 7
+	case "CVSSv2":
+		rank = 6
+	case "CVSSv4":
+		rank = 5
+	}
+	if r.score > 0 {
+		rank++
+	}
+	return 2*rank + min(len(r.severity), 1)
 }

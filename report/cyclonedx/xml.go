@@ -141,7 +141,11 @@ func (d *document) bom(x *tree) {
 			x.children(func(t xml.StartElement) { d.xmlComponent(x, t, true) })
 		case "vulnerabilities":
 			d.start()
-			x.children(func(t xml.StartElement) { d.xmlVulnerability(x, t, "") })
+			x.children(func(t xml.StartElement) {
+				if f, refs, ok := d.readXMLVulnerability(x, t); ok {
+					d.vulnerability(f, refs)
+				}
+			})
 		default:
 			x.skip()
 		}
@@ -233,14 +237,8 @@ func (d *document) xmlComponent(x *tree, t xml.StartElement, give bool) fact.Com
 			x.children(func(t xml.StartElement) { d.xmlComponent(x, t, give) })
 		case "vulnerabilities": // the extension of 1.0 to 1.3
 			x.children(func(t xml.StartElement) {
-				f, refs, ok := d.readXMLVulnerability(x, t)
-				if ok {
-					later = append(later, func() {
-						if len(refs) == 0 {
-							refs = []string{c.Ref}
-						}
-						d.vulnerability(f, refs)
-					})
+				if f, _, ok := d.readXMLVulnerability(x, t); ok { // it is of this component, whatever it refers to
+					later = append(later, func() { d.vulnerability(f, []string{c.Ref}) })
 				}
 			})
 		default:
@@ -262,16 +260,6 @@ func (d *document) xmlComponent(x *tree, t xml.StartElement, give bool) fact.Com
 		}
 	}
 	return c
-}
-
-func (d *document) xmlVulnerability(x *tree, t xml.StartElement, ref string) {
-	f, refs, ok := d.readXMLVulnerability(x, t)
-	if ok {
-		if len(refs) == 0 && ref != "" {
-			refs = []string{ref}
-		}
-		d.vulnerability(f, refs)
-	}
 }
 
 func (d *document) readXMLVulnerability(x *tree, t xml.StartElement) (fact.Finding, []string, bool) {

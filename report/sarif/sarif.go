@@ -25,7 +25,7 @@ func New() report.Reader { return reader{} }
 func (reader) Describe() report.Description {
 	return report.Description{
 		ID: "report/sarif", Name: "SARIF", Formats: "SARIF 2.1.0",
-		Docs: "One finding a result, at its first location; the others are among its attributes. Results of the kinds pass, notApplicable and informational are left out. " +
+		Docs: "One finding for each location of a result, since each has its line to change, and one for a result without locations. Results of the kinds pass, notApplicable and informational are left out. " +
 			"Severity is the rule's security-severity, else the result's level. Suppressions are read as statements.",
 	}
 }
@@ -49,7 +49,11 @@ type rule struct {
 	severity                          string // security-severity
 	tags                              []string
 	cwe                               []int
+	messages                          map[string]string // by id
 }
+
+// maxLocations bounds the findings made of one result.
+const maxLocations = 10_000
 
 // Names of attributes that only live between reading a result and its rules.
 const (
@@ -57,6 +61,8 @@ const (
 	heldExtension = "\x00extension"
 	heldLevel     = "\x00level"
 	heldSeverity  = "\x00severity"
+	heldMessage   = "\x00message"
+	heldArguments = "\x00arguments"
 )
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
@@ -90,7 +96,7 @@ func readRun(s *report.Scanner, sink report.Sink) {
 			})
 		case "results":
 			s.Array(func(int) {
-				if f, ok := result(s); ok && s.Err() == nil {
+				for _, f := range result(s) {
 					s.Fail(held.Add(f))
 				}
 			})
@@ -188,6 +194,13 @@ func readRule(s *report.Scanner) rule {
 			r.help = message(s)
 		case "helpUri":
 			r.uri = s.Text()
+		case "messageStrings":
+			s.Object(func(id string) {
+				if r.messages == nil {
+					r.messages = map[string]string{}
+				}
+				r.messages[id] = message(s)
+			})
 		case "defaultConfiguration":
 			s.Object(func(key string) {
 				if key == "level" {
@@ -249,11 +262,12 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
-// result reads one result; false for one that reports no flaw.
-func result(s *report.Scanner) (fact.Finding, bool) {
+// result reads one result as one finding a location; none for a result that
+// reports no flaw.
+func result(s *report.Scanner) []fact.Finding {
 	from, item := s.Offset(), s.Item()
 	f := fact.Finding{Kind: fact.CodeFlaw, Attributes: map[string]string{}}
-	var places []string
+	var places []spot
 	prints := map[string]string{}
 	kind, text := "", ""
 	s.Object(func(key string) {
@@ -282,15 +296,11 @@ func result(s *report.Scanner) (fact.Finding, bool) {
 		case "level":
 			f.Attributes[heldLevel] = s.Text()
 		case "message":
-			text = message(s)
+			text = resultMessage(s, &f)
 		case "locations":
 			s.Array(func(i int) {
-				at := location(s)
-				if i == 0 {
-					f.Path, f.Line, f.EndLine, f.Anchor = at.path, at.line, at.end, at.logical
-					report.Attribute(&f, "snippet_sha256", digest(at.snippet))
-				} else if len(places) < 50 {
-					places = append(places, at.path+":"+strconv.Itoa(at.line))
+				if i < maxLocations {
+					places = append(places, location(s))
 				}
 			})
 		case "fingerprints", "partialFingerprints":
@@ -334,23 +344,71 @@ func result(s *report.Scanner) (fact.Finding, bool) {
 			s.Array(func(int) { suppression(s, &f) })
 		}
 	})
-	report.Attribute(&f, "locations", strings.Join(places, " "))
-	for _, name := range slices.Sorted(maps.Keys(prints)) {
-		report.Attribute(&f, "fingerprint "+name, prints[name])
-		if f.Anchor == "" && !strings.Contains(name, "Line") {
-			f.Anchor = prints[name]
-		}
-	}
-	if f.Anchor == "" {
-		f.Anchor = f.Attributes["snippet_sha256"]
-	}
-	f.Title, f.Description = strings.TrimSpace(text), text
-	f.Position = fact.Position{Offset: from, Length: s.Offset() - from, Item: item}
 	switch kind {
 	case "pass", "notApplicable", "informational":
-		return f, false
+		return nil
 	}
-	return f, true
+	if s.Err() != nil {
+		return nil
+	}
+	f.Description = text
+	f.Position = fact.Position{Offset: from, Length: s.Offset() - from, Item: item}
+	print := ""
+	for _, name := range slices.Sorted(maps.Keys(prints)) {
+		report.Attribute(&f, "fingerprint "+name, prints[name])
+		if print == "" && !strings.Contains(name, "Line") {
+			print = prints[name]
+		}
+	}
+	if len(places) == 0 {
+		places = append(places, spot{})
+	}
+	list := make([]fact.Finding, 0, len(places))
+	for i, at := range places {
+		one := f
+		one.Attributes = maps.Clone(f.Attributes)
+		one.Path, one.Line, one.EndLine = at.path, at.line, at.end
+		snippet := digest(at.snippet)
+		report.Attribute(&one, "snippet_sha256", snippet)
+		one.Anchor = firstOf(at.logical, print, snippet)
+		if len(places) > 1 {
+			one.Anchor = firstOf(at.logical, snippet, print)
+			one.Position.Item = item + ".locations[" + strconv.Itoa(i) + "]"
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// resultMessage reads the message of a result, which may only name one of its
+// rule's messages.
+func resultMessage(s *report.Scanner, f *fact.Finding) string {
+	text, markdown := "", ""
+	s.Object(func(key string) {
+		switch key {
+		case "text":
+			text = s.Text()
+		case "markdown":
+			markdown = s.Text()
+		case "id":
+			report.Attribute(f, heldMessage, s.Text())
+		case "arguments":
+			report.Attribute(f, heldArguments, strings.Join(s.Texts(), "\x00"))
+		}
+	})
+	return firstOf(text, markdown)
+}
+
+// fill puts arguments in the place of {0}, {1} ...
+func fill(text, arguments string) string {
+	if arguments == "" || !strings.Contains(text, "{") {
+		return text
+	}
+	var pairs []string
+	for i, argument := range strings.Split(arguments, "\x00") {
+		pairs = append(pairs, "{"+strconv.Itoa(i)+"}", argument)
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 type spot struct {
@@ -450,7 +508,12 @@ var (
 // complete fills in what the rule says: title, severity, kind.
 func complete(f *fact.Finding, r *rule, tool string) {
 	level, severity := f.Attributes[heldLevel], f.Attributes[heldSeverity]
-	for _, name := range []string{heldIndex, heldExtension, heldLevel, heldSeverity} {
+	if id := f.Attributes[heldMessage]; id != "" && f.Description == "" && r != nil {
+		f.Description = r.messages[id]
+	}
+	f.Description = fill(f.Description, f.Attributes[heldArguments])
+	f.Title = strings.TrimSpace(f.Description)
+	for _, name := range []string{heldIndex, heldExtension, heldLevel, heldSeverity, heldMessage, heldArguments} {
 		delete(f.Attributes, name)
 	}
 	if r != nil {
@@ -482,6 +545,9 @@ func complete(f *fact.Finding, r *rule, tool string) {
 		f.Title = f.Rule
 	}
 	report.Rate(f, firstOf(level, "warning"))
+	if level == "note" { // "a minor problem or an opportunity to improve"
+		f.Severity = fact.SeverityInfo
+	}
 	if score, err := strconv.ParseFloat(severity, 64); err == nil && score > 0 && score <= 10 {
 		f.Score, f.Severity, f.SeverityText = score, fact.SeverityOfScore(score), severity
 	}

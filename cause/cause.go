@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -37,6 +38,7 @@ type Tracer struct {
 	paths  []string
 	byName map[string][]spot // by lower-case package name
 	lines  map[string]int    // of files looked at
+	graphs []*lockfile.Graph // of modules asked for
 }
 
 // spot is a package of a module.
@@ -48,7 +50,7 @@ func New(ctx context.Context, c Context) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("files of %s: %w", c.Repository, err)
 	}
-	t := &Tracer{Context: c, paths: paths, byName: map[string][]spot{}, lines: map[string]int{}}
+	t := &Tracer{Context: c, paths: paths, byName: map[string][]spot{}, lines: map[string]int{}, graphs: make([]*lockfile.Graph, len(c.Modules))}
 	for i := range c.Modules {
 		m := &c.Modules[i]
 		for j := range m.Packages {
@@ -102,121 +104,221 @@ func clean(name string) string {
 	return code.CleanPath(name)
 }
 
-// closeness says how well a path of the repository fits one that a tool wrote: 0 not,
-// 1 when one ends in the other, 2 when they are equal.
+// Closeness of a module's file to the path that a tool wrote.
+const (
+	apart    = 0
+	sameBase = 1    // only the file's name agrees
+	perPart  = 10   // one path ends in the other: for each part of the shorter
+	sameFile = 9999 // equal
+)
+
+// closeness compares a path of the repository with one that a tool wrote. A
+// tool's path is longer when it names a checkout or a container, shorter when
+// the tool looked at a part of the repository.
 func closeness(own, told string) int {
 	switch {
+	case told == "":
+		return apart
 	case own == told:
-		return 2
-	case strings.HasSuffix(told, "/"+own), strings.HasSuffix(own, "/"+told):
-		return 1
+		return sameFile
+	case strings.HasSuffix(told, "/"+own):
+		return perPart * (1 + strings.Count(own, "/"))
+	case strings.HasSuffix(own, "/"+told):
+		return perPart * (1 + strings.Count(told, "/"))
+	case path.Base(own) == path.Base(told):
+		return sameBase
 	}
-	return 0
+	return apart
+}
+
+// fit is the closeness of a module's package to what a finding says of its
+// place. In an image the repository's folders mean nothing, so that one part
+// in common is the file's name only.
+func (t *Tracer) fit(f *fact.Finding, s spot, told string) int {
+	m := &t.Modules[s.module]
+	best := closeness(m.Packages[s.index].Path, told)
+	for _, list := range [][]string{m.Manifests, m.Locks} {
+		for _, name := range list {
+			best = max(best, closeness(name, told))
+		}
+	}
+	if at := strings.Index("/"+told, "/node_modules/"); at >= 0 && m.Ecosystem == "npm" {
+		folder, key := strings.TrimSuffix(told[:at], "/"), path.Dir(told[at:])
+		if m.Packages[s.index].Key == key {
+			best = max(best, sameBase)
+			if folder != "" && m.Dir != "" && closeness(m.Dir, folder) >= perPart {
+				best = closeness(m.Dir, folder)
+			}
+		}
+	}
+	if f.Asset.Kind == fact.AssetImage && best == perPart {
+		best = sameBase
+	}
+	return best
 }
 
 // packageCause leads from a package to the line of a manifest that decides it.
 func (t *Tracer) packageCause(f *fact.Finding) fact.Cause {
-	var spots []spot
-	versions := map[string]bool{}
-	for _, s := range t.byName[t.key(f.Package.Ecosystem, f.Package.Name)] {
+	pkg := f.Package
+	if named, ok := fact.ParsePURL(pkg.PURL); ok && pkg.Ecosystem == "" {
+		pkg.Ecosystem, pkg.Name, pkg.Version = named.Ecosystem, named.Name, cmp.Or(pkg.Version, named.Version)
+	}
+	label := pkg.Name
+	if pkg.Version != "" {
+		label += " " + pkg.Version
+	}
+	told := clean(f.Path)
+	var equal, other, open []spot // at the version, at another, at none that is known
+	for _, s := range t.byName[t.key(pkg.Ecosystem, pkg.Name)] {
 		m := &t.Modules[s.module]
 		p := &m.Packages[s.index]
-		if f.Package.Ecosystem != "" && f.Package.Ecosystem != m.Ecosystem || !lockfile.SameName(m.Ecosystem, p.Name, f.Package.Name) {
-			continue
+		switch {
+		case pkg.Ecosystem != "" && pkg.Ecosystem != m.Ecosystem || !lockfile.SameName(m.Ecosystem, p.Name, pkg.Name):
+		case pkg.Version == "" || lockfile.SameVersion(m.Ecosystem, p.Version, pkg.Version):
+			equal = append(equal, s)
+		case p.Version == "":
+			open = append(open, s)
+		default:
+			other = append(other, s)
 		}
-		if f.Package.Version != "" && !lockfile.SameVersion(m.Ecosystem, p.Version, f.Package.Version) {
-			versions[p.Version] = true
-			continue
-		}
-		spots = append(spots, s)
 	}
-	label := f.Package.Name
-	if f.Package.Version != "" {
-		label += " " + f.Package.Version
-	}
-	if len(spots) == 0 {
-		missing := fmt.Sprintf("%s is in no manifest or lockfile of %s at %.12s", label, t.Repository, t.Commit)
-		if len(versions) > 0 {
-			other := []string{}
-			for version := range versions {
-				other = append(other, cmp.Or(version, "an unresolved version"))
+	closest := func(spots []spot) (best []spot, at int) {
+		for _, s := range spots {
+			switch fit := t.fit(f, s, told); {
+			case fit > at:
+				best, at = []spot{s}, fit
+			case fit == at:
+				best = append(best, s)
 			}
-			slices.Sort(other)
-			missing = fmt.Sprintf("%s is not in %s at %.12s, which has it at %s: scan that commit, or name the commit that was scanned", label, t.Repository, t.Commit, strings.Join(other, ", "))
-		} else if f.Asset.Kind == fact.AssetImage {
-			missing += ": the image's base or another repository brings it; its layers or an SBOM of it would tell"
-		} else {
-			missing += ": commit the lockfile, or give an SBOM of what was scanned"
 		}
-		return unknown([]fact.Link{t.observed(f, "reported", fact.Declared)}, missing)
+		return best, at
 	}
-	method, strength := "the report names the file", fact.Attested
-	told := clean(f.Path)
-	best := 0
-	fits := func(s spot) int {
-		fit := 0
-		if told != "" {
-			m := &t.Modules[s.module]
-			for _, list := range [][]string{m.Manifests, m.Locks} {
-				for _, name := range list {
-					fit = max(fit, closeness(name, told))
-				}
-			}
-			fit = max(fit, closeness(m.Packages[s.index].Path, told))
-		}
-		return fit
-	}
-	for _, s := range spots {
-		best = max(best, fits(s))
-	}
-	switch best {
-	case 0:
-		method, strength = "package and version equal", fact.Derived
-		if f.Package.Version == "" {
-			method, strength = "package name equal", fact.Guess
-		}
+	spots, at := closest(equal)
+	method, strength := "", fact.Derived
+	elsewhere, elsewhereAt := closest(other)
+	declared, declaredAt := closest(open)
+	switch {
+	case elsewhereAt >= perPart && elsewhereAt > at:
+		// The very file that was scanned has another version now.
+		return unknown([]fact.Link{t.observed(f, "reported", fact.Declared)}, t.otherVersions(label, elsewhere))
+	case len(spots) == 0 && declaredAt >= perPart:
+		spots, method = declared, "the report names the file, which declares no exact version"
+	case len(spots) == 0:
+		return unknown([]fact.Link{t.observed(f, "reported", fact.Declared)}, t.absent(f, pkg, label, other, open))
+	case at == sameFile:
+		method, strength = "the report names the file", fact.Attested
+	case at >= perPart:
+		method = "the report's path and the file's end alike"
+	case pkg.Version == "":
+		method, strength = "package name equal", fact.Guess
 	default:
-		spots = slices.DeleteFunc(slices.Clone(spots), func(s spot) bool { return fits(s) != best })
-		if best == 1 {
-			method, strength = "the report's path ends like this file's", fact.Derived
-		}
-	}
-	modules := []int{}
-	for _, s := range spots {
-		if !slices.Contains(modules, s.module) {
-			modules = append(modules, s.module)
-		}
+		method, strength = "package and version equal", fact.Guess
 	}
 	cause := fact.Cause{Status: fact.CauseFound, Locations: []fact.Location{}, Chain: []fact.Link{t.observed(f, method, strength)}, Missing: []string{}}
+	var folders []string
 	for _, s := range spots {
 		t.lead(&cause, s)
+		if m := &t.Modules[s.module]; !slices.Contains(folders, moduleName(m)) {
+			folders = append(folders, moduleName(m))
+		}
 	}
 	if len(cause.Locations) == 0 {
-		return unknown(cause.Chain, fmt.Sprintf("no line of %s names %s", t.Modules[spots[0].module].Dir, label))
+		return unknown(cause.Chain, fmt.Sprintf("no line of %s names %s", folders[0], label))
 	}
-	if len(modules) > 1 && len(cause.Locations) > 1 {
+	if len(folders) > 1 && len(cause.Locations) > 1 {
 		cause.Status = fact.CauseAmbiguous
-		cause.Missing = append(cause.Missing, fmt.Sprintf("%d modules hold %s alike: the file that was scanned would tell which", len(modules), label))
+		cause.Missing = append(cause.Missing, fmt.Sprintf("%s is in %d modules alike (%s): the file that was scanned would tell which", label, len(folders), listed(folders)))
 	}
 	return cause
+}
+
+// moduleName names a module for people: its folder and tool.
+func moduleName(m *lockfile.Module) string {
+	file := ""
+	if len(m.Manifests) > 0 {
+		file = m.Manifests[0]
+	} else if len(m.Locks) > 0 {
+		file = m.Locks[0]
+	}
+	return file
+}
+
+// listed joins words, at most five of them.
+func listed(words []string) string {
+	if n := len(words); n > 5 {
+		return strings.Join(words[:5], ", ") + fmt.Sprintf(" and %d more", n-5)
+	}
+	return strings.Join(words, ", ")
+}
+
+func (t *Tracer) otherVersions(label string, spots []spot) string {
+	var has []string
+	for _, s := range spots {
+		p := &t.Modules[s.module].Packages[s.index]
+		if text := fmt.Sprintf("%s in %s line %d", p.Version, p.Path, p.Line); !slices.Contains(has, text) {
+			has = append(has, text)
+		}
+	}
+	return fmt.Sprintf("%s is not in %s at %.12s, which has %s: name the commit that was scanned, or scan this one", label, t.Repository, t.Commit, listed(has))
+}
+
+// absent says what would settle where a package comes from that no module has.
+func (t *Tracer) absent(f *fact.Finding, pkg fact.Package, label string, other, open []spot) string {
+	if len(open) > 0 {
+		p := &t.Modules[open[0].module].Packages[open[0].index]
+		return fmt.Sprintf("%s line %d declares %s without an exact version, and no lockfile of %s is in the repository at %.12s: commit it", p.Path, p.Line, pkg.Name, moduleName(&t.Modules[open[0].module]), t.Commit)
+	}
+	if len(other) > 0 {
+		text := t.otherVersions(label, other)
+		if pkg.Name == lockfile.Stdlib && pkg.Ecosystem == "Go" {
+			text += "; a binary has the standard library of the toolchain that built it, which a Dockerfile or a workflow chooses"
+		}
+		return text
+	}
+	missing := fmt.Sprintf("%s is in no manifest or lockfile of %s at %.12s", label, t.Repository, t.Commit)
+	if f.Asset.Kind == fact.AssetImage {
+		return missing + ": the image's base or another repository brings it; its layers or an SBOM of it would tell"
+	}
+	same := func(m lockfile.Module) bool { return m.Ecosystem == pkg.Ecosystem && len(m.Locks) == 0 }
+	if i := slices.IndexFunc(t.Modules, same); i >= 0 && pkg.Ecosystem != "Go" {
+		return missing + fmt.Sprintf(": %s has no lockfile in the repository, which would list it", moduleName(&t.Modules[i]))
+	}
+	return missing + ": name the commit that was scanned, or give an SBOM of what was scanned"
+}
+
+// graph gives the prepared graph of a module.
+func (t *Tracer) graph(module int) *lockfile.Graph {
+	if t.graphs[module] == nil {
+		t.graphs[module] = t.Modules[module].Graph()
+	}
+	return t.graphs[module]
 }
 
 // lead adds to a cause the chain from a locked package to what declares it.
 func (t *Tracer) lead(cause *fact.Cause, s spot) {
 	m := &t.Modules[s.module]
 	p := &m.Packages[s.index]
-	lock := fact.Evidence{Method: "locked", Source: p.Path, Strength: fact.Attested}
+	edge := fact.Attested // an edge of a lock, which the ecosystem's tool wrote
 	if slices.Contains(m.Manifests, p.Path) {
-		lock = fact.Evidence{Method: "pinned", Source: p.Path, Strength: fact.Declared}
+		edge = fact.Declared
+		t.link(cause, fact.Link{Kind: "lock", Key: key(p), Location: t.at(p.Path, p.Line, p.EndLine), Evidence: fact.Evidence{Method: "stated", Source: p.Path, Strength: edge}})
+	} else {
+		t.link(cause, fact.Link{Kind: "lock", Key: key(p), Location: t.at(p.Path, p.Line, p.EndLine), Evidence: fact.Evidence{Method: "locked", Source: p.Path, Strength: edge}})
 	}
-	t.link(cause, fact.Link{Kind: "lock", Key: p.Name + "@" + p.Version, Location: t.at(p.Path, p.Line, p.EndLine), Evidence: lock})
+	for i := range m.Declared {
+		// An override decides, whoever else asks for the package.
+		if d := &m.Declared[i]; d.Group == "override" && lockfile.SameName(m.Ecosystem, d.Name, p.Name) {
+			t.declare(cause, d)
+			return
+		}
+	}
 	declared := false
-	for _, chain := range m.Paths(s.index) {
+	for _, chain := range t.graph(s.module).Paths(s.index) {
 		for step := len(chain) - 2; step >= 0; step-- {
 			parent := &m.Packages[chain[step]]
 			t.link(cause, fact.Link{
-				Kind: "package", Key: parent.Name + "@" + parent.Version, Location: t.at(parent.Path, parent.Line, parent.EndLine),
-				Evidence: fact.Evidence{Method: "requires " + m.Packages[chain[step+1]].Name, Source: parent.Path, Strength: fact.Attested},
+				Kind: "package", Key: key(parent), Location: t.at(parent.Path, parent.Line, parent.EndLine),
+				Evidence: fact.Evidence{Method: "requires " + m.Packages[chain[step+1]].Name, Source: parent.Path, Strength: edge},
 			})
 		}
 		for _, i := range m.Packages[chain[0]].Declared {
@@ -224,36 +326,42 @@ func (t *Tracer) lead(cause *fact.Cause, s spot) {
 			t.declare(cause, &m.Declared[i])
 		}
 	}
-	if declared {
-		return
-	}
-	for _, i := range p.Declared {
-		declared = true
-		t.declare(cause, &m.Declared[i])
-	}
 	if declared || p.Line == 0 {
 		return
 	}
 	// No known edge leads here: the line of the package itself can be edited.
 	t.locate(cause, t.at(p.Path, p.Line, p.EndLine))
-	if !p.EdgesKnown {
-		why := fmt.Sprintf("%s does not tell which direct dependency brings %s", p.Path, p.Name)
-		if m.Tool == "gomod" {
-			why += ": go mod graph would"
-		}
-		cause.Missing = append(cause.Missing, why)
+	var why string
+	switch {
+	case m.Tool == "gomod":
+		why = fmt.Sprintf("%s does not tell which direct dependency brings %s; go mod graph would", p.Path, p.Name)
+	case len(m.Manifests) == 0:
+		why = fmt.Sprintf("no manifest is beside %s; it would tell which dependency asks for %s", p.Path, p.Name)
+	default:
+		why = fmt.Sprintf("%s does not tell which direct dependency brings %s", p.Path, p.Name)
 	}
+	cause.Missing = append(cause.Missing, why)
+}
+
+func key(p *lockfile.Package) string {
+	if p.Version == "" {
+		return p.Name
+	}
+	return p.Name + "@" + p.Version
 }
 
 // declare adds the line of a manifest that decides, and the one that shows it
 // when that is another.
 func (t *Tracer) declare(cause *fact.Cause, d *lockfile.Declaration) {
 	evidence := fact.Evidence{Method: "declares", Source: d.Path, Strength: fact.Declared, Detail: d.Constraint}
+	if d.Group == "override" {
+		evidence.Method = "overrides"
+	}
 	location := t.at(d.Path, d.Line, d.EndLine)
 	t.link(cause, fact.Link{Kind: "manifest", Key: d.Name, Location: location, Evidence: evidence})
 	if d.ValueLine > 0 {
 		location = t.at(cmp.Or(d.ValuePath, d.Path), d.ValueLine, d.ValueLine)
-		t.link(cause, fact.Link{Kind: "value", Key: d.Name, Location: location, Evidence: fact.Evidence{Method: "the version stands here", Source: location.Path, Strength: fact.Declared}})
+		t.link(cause, fact.Link{Kind: "manifest", Key: d.Name, Location: location, Evidence: fact.Evidence{Method: "states the version", Source: location.Path, Strength: fact.Declared}})
 	}
 	t.locate(cause, location)
 }
@@ -283,20 +391,20 @@ func (t *Tracer) file(ctx context.Context, f *fact.Finding) (fact.Cause, error) 
 	if _, found := slices.BinarySearch(t.paths, told); found {
 		candidates = append(candidates, told)
 	} else {
-		method, strength = "the report's path ends like this file's", fact.Derived
-		longest := 0
+		method, strength = "the report's path and the file's end alike", fact.Derived
+		best := perPart
 		for _, own := range t.paths {
-			if closeness(own, told) == 0 {
-				continue
-			}
-			common := min(len(own), len(told))
-			if common > longest {
-				candidates, longest = candidates[:0], common
-			}
-			if common == longest {
+			switch fit := closeness(own, told); {
+			case fit > best:
+				candidates, best = []string{own}, fit
+			case fit == best:
 				candidates = append(candidates, own)
 			}
 		}
+	}
+	moved := f.Commit != "" && !strings.HasPrefix(t.Commit, f.Commit)
+	if moved {
+		strength = fact.Derived
 	}
 	chain := []fact.Link{t.observed(f, method, strength)}
 	if len(candidates) == 0 {
@@ -306,24 +414,31 @@ func (t *Tracer) file(ctx context.Context, f *fact.Finding) (fact.Cause, error) 
 	cause := fact.Cause{Status: fact.CauseFound, Locations: []fact.Location{}, Chain: chain, Missing: []string{}}
 	for _, name := range candidates {
 		location := t.at(name, f.Line, f.EndLine)
-		if f.Line > 0 {
-			lines, err := t.count(ctx, name)
-			if err != nil {
-				return fact.Cause{}, err
-			}
-			if f.Line > lines {
-				cause.Missing = append(cause.Missing, fmt.Sprintf("line %d was reported, but %s has %d lines at %.12s: name the commit that was scanned", f.Line, name, lines, t.Commit))
-				location = t.at(name, 0, 0)
-			} else {
-				location.EndLine = min(location.EndLine, lines)
-			}
+		lines, err := t.count(ctx, name)
+		if err != nil {
+			return fact.Cause{}, err
+		}
+		if f.Line > lines {
+			chain = append(chain, fact.Link{Kind: "file", Key: name, Location: t.at(name, 0, 0), Evidence: fact.Evidence{Method: method, Source: name, Strength: fact.Guess}})
+			cause.Missing = append(cause.Missing, fmt.Sprintf("line %d was reported, but %s has %d lines at %.12s: name the commit that was scanned", f.Line, name, lines, t.Commit))
+			continue
+		}
+		location.EndLine = min(location.EndLine, lines)
+		if f.Line <= 0 {
+			location.Line, location.EndLine = 0, 0
 		}
 		t.locate(&cause, location)
 		t.link(&cause, fact.Link{Kind: "file", Key: name, Location: location, Evidence: fact.Evidence{Method: method, Source: name, Strength: strength}})
 	}
-	if len(candidates) > 1 {
+	if len(cause.Locations) == 0 {
+		return unknown(chain, cause.Missing...), nil
+	}
+	if moved {
+		cause.Missing = append(cause.Missing, fmt.Sprintf("%.12s was scanned and this is %.12s: lines may have moved", f.Commit, t.Commit))
+	}
+	if len(cause.Locations) > 1 {
 		cause.Status = fact.CauseAmbiguous
-		cause.Missing = append(cause.Missing, fmt.Sprintf("%d files end in %s: the folder that was scanned would tell which", len(candidates), told))
+		cause.Missing = append(cause.Missing, fmt.Sprintf("%d files end like %s: the folder that was scanned would tell which", len(cause.Locations), told))
 	}
 	return cause, nil
 }

@@ -127,9 +127,9 @@ func oneLine(text string) string {
 }
 
 // quote makes untrusted text inert in Markdown: one line, in which nothing is a
-// link, an image, a mention, a tag or a heading.
+// link (bare addresses included), an image, a mention, a tag or a heading.
 func quote(text string) string {
-	text = cut(oneLine(text), 300)
+	text = strings.ReplaceAll(cut(oneLine(text), 300), "://", ":\u2060//")
 	var b strings.Builder
 	for _, r := range text {
 		switch r {

@@ -248,7 +248,7 @@ type spot struct {
 	index  int
 }
 
-// locate finds a package at its version in the modules.
+// locate finds a package in the modules, at its version when it names one.
 func locate(modules []lockfile.Module, pkg fact.Package) []spot {
 	var spots []spot
 	if pkg.Name == "" {
@@ -260,7 +260,7 @@ func locate(modules []lockfile.Module, pkg fact.Package) []spot {
 			continue
 		}
 		for j := range m.Packages {
-			if lockfile.SameName(m.Ecosystem, m.Packages[j].Name, pkg.Name) && lockfile.SameVersion(m.Ecosystem, m.Packages[j].Version, pkg.Version) {
+			if lockfile.SameName(m.Ecosystem, m.Packages[j].Name, pkg.Name) && (pkg.Version == "" || lockfile.SameVersion(m.Ecosystem, m.Packages[j].Version, pkg.Version)) {
 				spots = append(spots, spot{m, j})
 			}
 		}

@@ -217,7 +217,7 @@ func (g *group) issue(c Context) Issue {
 		if i.Title == "" {
 			i.Title = m.Title
 		}
-		if i.Package == nil && m.Package.Name != "" {
+		if m.Package.Name != "" && (i.Package == nil || i.Package.Version == "" && m.Package.Version != "") {
 			i.Package = &Package{PURL: cmp.Or(m.Package.PURL, fact.PURL(m.Package.Ecosystem, m.Package.Name, m.Package.Version)), Version: m.Package.Version}
 		}
 		if !slices.ContainsFunc(i.Assets, func(a fact.Asset) bool { return a.Kind == m.Asset.Kind && a.Key == m.Asset.Key }) {

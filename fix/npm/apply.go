@@ -35,7 +35,7 @@ func check(changes []fix.Change) error {
 	return nil
 }
 
-func (fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, error) {
+func (*fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, error) {
 	if err := check(p.Changes); err != nil {
 		return nil, err
 	}

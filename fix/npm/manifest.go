@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -215,6 +216,8 @@ func (m *manifest) indent() string {
 type lock struct {
 	version int
 	entries map[string]entry
+	named   map[string][]string   // keys by the name of the package, sorted
+	asking  map[string][]requirer // who asks for a name, sorted by key
 }
 
 type entry struct {
@@ -251,7 +254,31 @@ func parseLock(name string, data []byte) (*lock, error) {
 		l.entries = map[string]entry{}
 		l.addOld("", document.Dependencies, 0)
 	}
+	l.index()
 	return l, nil
+}
+
+func (l *lock) index() {
+	l.named, l.asking = map[string][]string{}, map[string][]requirer{}
+	for _, key := range slices.Sorted(maps.Keys(l.entries)) {
+		e := l.entries[key]
+		if strings.Contains("/"+key, "/node_modules/") && !e.Link {
+			name := e.Name
+			if name == "" {
+				name = nameOf(key)
+			}
+			l.named[name] = append(l.named[name], key)
+		}
+		asked := map[string]bool{}
+		for _, dependencies := range []map[string]string{e.Dependencies, e.OptionalDependencies, e.DevDependencies, e.PeerDependencies} {
+			for name, constraint := range dependencies {
+				if !asked[name] {
+					asked[name] = true
+					l.asking[name] = append(l.asking[name], requirer{key, constraint})
+				}
+			}
+		}
+	}
 }
 
 func (l *lock) addOld(under string, dependencies map[string]oldEntry, depth int) {
@@ -282,15 +309,11 @@ func nameOf(key string) string {
 func (l *lock) requirers(key string) []requirer {
 	name := nameOf(key)
 	var found []requirer
-	for from, e := range l.entries {
-		for _, dependencies := range []map[string]string{e.Dependencies, e.OptionalDependencies, e.DevDependencies, e.PeerDependencies} {
-			if constraint, ok := dependencies[name]; ok && l.resolve(from, name) == key {
-				found = append(found, requirer{from, constraint})
-				break
-			}
+	for _, r := range l.asking[name] {
+		if l.resolve(r.key, name) == key {
+			found = append(found, r)
 		}
 	}
-	slices.SortFunc(found, func(a, b requirer) int { return strings.Compare(a.key, b.key) })
 	return found
 }
 
@@ -317,16 +340,7 @@ func (l *lock) resolve(from, name string) string {
 }
 
 // instances lists the keys of a package, sorted.
-func (l *lock) instances(name string) []string {
-	var keys []string
-	for key, e := range l.entries {
-		if key != "" && strings.Contains("/"+key, "/node_modules/") && !e.Link && (e.Name == name || e.Name == "" && nameOf(key) == name) {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
-}
+func (l *lock) instances(name string) []string { return l.named[name] }
 
 // bundler names the package in whose archive the package of a key is shipped.
 func (l *lock) bundler(key string) string {

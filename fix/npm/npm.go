@@ -25,12 +25,14 @@ import (
 // ID is the fixer's id.
 const ID = "fix/npm"
 
-type fixer struct{}
+type fixer struct {
+	locks fix.Cache[*lock]
+}
 
 // New returns the fixer of npm projects.
-func New() fix.Fixer { return fixer{} }
+func New() fix.Fixer { return &fixer{} }
 
-func (fixer) Describe() fix.Description {
+func (*fixer) Describe() fix.Description {
 	return fix.Description{
 		ID:   ID,
 		Name: "npm",
@@ -41,7 +43,7 @@ func (fixer) Describe() fix.Description {
 	}
 }
 
-func (fixer) Handles(m *lockfile.Module) bool { return m.Tool == "npm" && len(m.Manifests) > 0 }
+func (*fixer) Handles(m *lockfile.Module) bool { return m.Tool == "npm" && len(m.Manifests) > 0 }
 
 // project is a module with its files read.
 type project struct {
@@ -54,7 +56,7 @@ type project struct {
 	key        string // the target's package in the lock
 }
 
-func load(ctx context.Context, target *fix.Target) (*project, error) {
+func (f *fixer) load(ctx context.Context, target *fix.Target) (*project, error) {
 	p := &project{target: target, key: target.Present().Key, workspaces: map[string]*manifest{}}
 	name := target.Module.Manifests[0]
 	data, err := target.Tree.Read(ctx, name)
@@ -71,7 +73,7 @@ func load(ctx context.Context, target *fix.Target) (*project, error) {
 	if data, err = target.Tree.Read(ctx, p.lockPath); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.lockPath, err)
 	}
-	if p.lock, err = parseLock(p.lockPath, data); err != nil {
+	if p.lock, err = f.locks.Get(p.lockPath, data, parseLock); err != nil {
 		return nil, err
 	}
 	for key := range p.lock.entries {
@@ -157,9 +159,9 @@ func (p *project) locate(key string) fact.Location {
 	return fact.Location{Path: p.lockPath}
 }
 
-func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
+func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 	target.Blocked = nil
-	p, err := load(ctx, target)
+	p, err := f.load(ctx, target)
 	if err != nil {
 		return nil, err
 	}

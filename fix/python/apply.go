@@ -67,7 +67,7 @@ func places(dir string, p fix.Path) (manifests []string, lock string, err error)
 	return manifests, "", nil
 }
 
-func (fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, error) {
+func (*fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, error) {
 	if err := check(p.Changes); err != nil {
 		return nil, err
 	}

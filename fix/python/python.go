@@ -32,12 +32,14 @@ const (
 	toolUV     = "uv"
 )
 
-type fixer struct{}
+type fixer struct {
+	locks fix.Cache[[]lockPackage]
+}
 
 // New returns the fixer of Python projects.
-func New() fix.Fixer { return fixer{} }
+func New() fix.Fixer { return &fixer{} }
 
-func (fixer) Describe() fix.Description {
+func (*fixer) Describe() fix.Description {
 	return fix.Description{
 		ID:   ID,
 		Name: "Python",
@@ -48,7 +50,7 @@ func (fixer) Describe() fix.Description {
 	}
 }
 
-func (fixer) Handles(m *lockfile.Module) bool {
+func (*fixer) Handles(m *lockfile.Module) bool {
 	return len(m.Manifests) > 0 && slices.Contains([]string{toolPip, toolPoetry, toolUV}, m.Tool)
 }
 
@@ -89,7 +91,7 @@ func parse(file string, data []byte) ([]requirement, error) {
 	return nil, nil
 }
 
-func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
+func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 	target.Blocked = nil
 	present := target.Present()
 	all, err := requirements(ctx, target)
@@ -116,7 +118,7 @@ func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 		return nil, err
 	}
 	locked := len(target.Module.Locks) > 0
-	if err := blockByLock(ctx, target, choice.Version); err != nil {
+	if err := f.blockByLock(ctx, target, choice.Version); err != nil {
 		return nil, err
 	}
 	fits := true
@@ -246,7 +248,7 @@ func parseLock(file string, data []byte) ([]lockPackage, error) {
 // blockByLock notes the packages of a poetry.lock whose constraints forbid a
 // version of the target's package. uv.lock keeps no constraints; there uv says
 // so itself.
-func blockByLock(ctx context.Context, target *fix.Target, version string) error {
+func (f *fixer) blockByLock(ctx context.Context, target *fix.Target, version string) error {
 	if target.Module.Tool != toolPoetry || len(target.Module.Locks) == 0 {
 		return nil
 	}
@@ -255,7 +257,7 @@ func blockByLock(ctx context.Context, target *fix.Target, version string) error 
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	packages, err := parseLock(file, data)
+	packages, err := f.locks.Get(file, data, parseLock)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (reader) Describe() report.Description {
 	return report.Description{
 		ID: "report/gitleaks", Name: "Gitleaks", Formats: "JSON",
 		Docs: "Produce it with `gitleaks detect -f json -r FILE`. One finding a leak and commit. The secret itself is not kept, only a hash that tells whether " +
-			"two findings are of the same secret; of a report written with `--redact` the hash is of the redacted text around it.",
+			"two findings are of the same secret; of a report written with `--redact` the hash is of the redacted text around it. An empty list names no tool, so it never proves that a leak is gone.",
 	}
 }
 
@@ -46,17 +46,28 @@ func (reader) Detect(head []byte) int {
 }
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
-	if err := sink.Run(fact.Run{Tool: "gitleaks", Format: "gitleaks", Complete: true}); err != nil {
-		return err
-	}
-	return report.JSON(ctx, in, func(s *report.Scanner) {
+	run := fact.Run{Tool: "gitleaks", Format: "gitleaks"}
+	begun := false
+	err := report.JSON(ctx, in, func(s *report.Scanner) {
 		s.Each(func(int) {
 			f := leak(s)
-			if s.Err() == nil {
-				s.Fail(sink.Finding(f))
+			if s.Err() != nil {
+				return
 			}
+			if !begun {
+				begun, run.Complete = true, true
+				s.Fail(sink.Run(run))
+			}
+			s.Fail(sink.Finding(f))
 		})
 	})
+	if begun {
+		return err
+	}
+	if sinkErr := sink.Run(run); sinkErr != nil {
+		return sinkErr
+	}
+	return err
 }
 
 func leak(s *report.Scanner) fact.Finding {
@@ -123,10 +134,7 @@ func title(f *fact.Finding, label string) string {
 	if name == "" {
 		name = f.Rule
 	}
-	if f.Path == "" {
-		return name
-	}
-	return name + " in " + f.Path
+	return name
 }
 
 // anchor tells secrets of one rule in one file apart. A redacted secret has no
@@ -161,7 +169,8 @@ const removed = "[removed]"
 // clear takes a secret out of every text of a finding. A secret of one or two
 // characters is in every text by chance.
 func clear(f *fact.Finding, secret string) {
-	if secret = strings.TrimSpace(secret); len(secret) < 3 || redacted(secret) {
+	secret = strings.TrimSuffix(strings.TrimSpace(secret), "...")
+	if len(secret) < 3 || redacted(secret) {
 		return
 	}
 	for _, text := range []*string{&f.Rule, &f.Title, &f.Description, &f.Path, &f.Commit} {

@@ -35,8 +35,10 @@ func (reader) Detect(head []byte) int {
 		return 90
 	case o.Keys["vulnerabilities"] == report.KindObject && o.Has("metadata.vulnerabilities"):
 		return 70
-	case strings.HasPrefix(o.Texts["type"], "audit") && o.Keys["data"] == report.KindObject:
-		return 90
+	case o.Has("actions[].resolves") && o.Has("actions[].module"): // the advisories come after many actions
+		return 80
+	case strings.HasPrefix(o.Texts["type"], "audit") || o.Has("type", "data") && strings.Contains(string(head), `{"type":"audit`):
+		return 85
 	}
 	return 0
 }
@@ -71,8 +73,10 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 				})
 			case "data":
 				run.Tool = "yarn audit"
-				run.Complete = true
-				add(yarnLine(s, seen))
+				if s.Kind() == report.KindObject { // a text is a message for people
+					run.Complete = true
+					add(yarnLine(s, seen))
+				}
 			case "error":
 				run.Complete = false
 			}

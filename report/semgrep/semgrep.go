@@ -24,7 +24,7 @@ func (reader) Describe() report.Description {
 		ID: "report/semgrep", Name: "Semgrep", Formats: "JSON of the command line, of the findings API and of the supply chain API",
 		Docs: "Produce it with `semgrep scan --json`. One finding a result. Results ignored by a comment are read as accepted risks, triaged ones by their reason. " +
 			"Supply chain results are vulnerabilities with the package, secret ones are secrets; matched lines are kept as a hash only. " +
-			"Errors of the scan make the report incomplete, and so does a page of the API that is not the last.",
+			"Errors of the scan make the report incomplete, and so does a page of the API, unless it says that no more follow.",
 	}
 }
 
@@ -56,6 +56,7 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 			case "results":
 				s.Array(func(int) { s.Fail(held.Add(result(s))) })
 			case "findings":
+				run.Complete = false // one page of the API
 				s.Array(func(int) { s.Fail(held.Add(apiFinding(s))) })
 			case "vulns":
 				s.Array(func(int) { s.Fail(held.Add(supplyChain(s))) })

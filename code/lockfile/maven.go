@@ -200,6 +200,17 @@ func (p *pom) chain() []*pom {
 	return all
 }
 
+// outsideParent gives the <parent> at the end of the chain that is not in the
+// repository, with the file that names it.
+func (p *pom) outsideParent() (*element, string) {
+	for _, at := range p.chain() {
+		if at.outside != nil {
+			return at.outside, at.file
+		}
+	}
+	return nil, ""
+}
+
 // property gives a property as the project sees it, with the file it is in.
 func (p *pom) property(name string) (*element, string) {
 	chain := p.chain()
@@ -449,7 +460,12 @@ func (r *mavenReader) depend(m *Module, p *pom, t *table, e *element, profile bo
 			d.point(p.decide(t.outside[0].version, t.outside[0].file))
 		}
 	}
-	if version.lack != "" {
+	if above, file := p.outsideParent(); version.lack != "" && above != nil { // a property of that parent
+		foreign = true
+		if chosen := above.child("version"); chosen != nil {
+			d.point(p.decide(chosen, file))
+		}
+	} else if version.lack != "" {
 		m.problem(version.file, version.line, "version of %s: property %q is not in the repository", d.Name, version.lack)
 	} else if version.ok {
 		found.Version = exactMaven(version.text)

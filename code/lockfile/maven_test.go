@@ -168,11 +168,13 @@ func TestMavenNamesTheOutsideParentThatDecides(t *testing.T) {
 <parent><groupId>org.boot</groupId><artifactId>starter</artifactId>
 <version>3.1.0</version></parent>
 <groupId>a</groupId><artifactId>b</artifactId><version>1</version>
-<dependencies><dependency><groupId>c</groupId><artifactId>d</artifactId></dependency></dependencies>
+<dependencies><dependency><groupId>c</groupId><artifactId>d</artifactId></dependency>
+<dependency><groupId>c</groupId><artifactId>e</artifactId><version>${e.version}</version></dependency></dependencies>
 </project>`))
 	want := []string{
 		"c:d@ pom.xml:5-5 direct [ pom.xml:5 value pom.xml:3]",
-		"problem pom.xml: 1 versions are decided by org.boot:starter, not in the repository",
+		"c:e@ pom.xml:6-6 direct [${e.version} pom.xml:6 value pom.xml:3]",
+		"problem pom.xml: 2 versions are decided by org.boot:starter, not in the repository",
 	}
 	if diff := cmp.Diff(want, listing(only(t, modules, "", "maven"))); diff != "" {
 		t.Error(diff)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -531,5 +533,33 @@ func TestLaw4TheSameImportsGiveTheSameFindings(t *testing.T) {
 		} else if diff := cmp.Diff(first, got); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+func TestNastyFactsAreStoredOnce(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	nasty := []fact.Finding{
+		{},
+		{Rule: "\x00\xff\xfe", Path: "../../etc/passwd", Title: "\u202e", Anchor: "\x00"},
+		{Rule: "'; DROP TABLE finding; --", Kind: "made up", Severity: 99, Score: math.NaN(), EPSS: math.Inf(1), Line: -5, EndLine: math.MaxInt},
+		{Rule: "CVE-2026-1", Aliases: []string{"", " ", "CVE-2026-1", strings.Repeat("GHSA-", 1000)}, Description: strings.Repeat("x", 1<<20), CWE: []int{-1}},
+		{Rule: "a", Attributes: map[string]string{"": "", "\xff": "\xff"}, Introduced: []string{""}, FixedVersions: []string{"\xff"}, Package: fact.Package{PURL: "pkg:"}},
+		{Rule: "b", Position: fact.Position{Offset: -1, Length: -1}, Analysis: fact.Analysis{State: "\xff"}},
+	}
+	first := feed(t, db, at(0), trivy, nasty...)
+	if got := countsOf(first); got != (counts{New: len(nasty)}) {
+		t.Errorf("%+v", got)
+	}
+	if got := countsOf(feed(t, db, at(1), trivy, nasty...)); got != (counts{Unchanged: len(nasty)}) {
+		t.Errorf("again: %+v", got)
+	}
+	for _, f := range load(t, db) {
+		if f.Line < 0 || f.Severity > fact.SeverityCritical || math.IsNaN(f.Score) || math.IsInf(f.EPSS, 0) {
+			t.Errorf("%q came back as %+v", f.Rule, f.Finding)
+		}
+	}
+	if got := issue.Group(load(t, db), issue.Context{}); len(got) != len(nasty) {
+		t.Errorf("%d issues, want %d", len(got), len(nasty))
 	}
 }

@@ -286,8 +286,9 @@ func (t *npmTree) flat(packages *node) {
 				name = path.Base(e.key)
 			}
 		}
-		if t.add(e, e.key, name, v.str("version"), source); source == "workspace" {
-			t.m.Packages[t.at[e.key]].Direct = true
+		t.add(e, e.key, name, v.str("version"), source)
+		if i, ok := t.at[e.key]; ok && source == "workspace" {
+			t.m.Packages[i].Direct = true
 		}
 	}
 }
@@ -295,6 +296,10 @@ func (t *npmTree) flat(packages *node) {
 func (t *npmTree) add(e member, key, name, version, source string) {
 	if _, ok := t.at[key]; ok {
 		t.m.conflict(t.lock, e.line, "locks %s twice", key)
+		return
+	}
+	if len(key) > maxKey {
+		t.m.problem(t.lock, e.line, "has a key of %d bytes; expected at most %d", len(key), maxKey)
 		return
 	}
 	v := e.value

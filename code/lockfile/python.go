@@ -289,11 +289,17 @@ type pythonTree struct {
 	at map[string][]int
 }
 
+// add gives the index of the package, which is that of an equal one when there
+// is one, and that of the last one when there are too many of one name.
 func (t *pythonTree) add(p Package) int {
 	i := len(t.m.Packages)
 	p.Name = PythonName(p.Name)
 	p.Key = p.Name
 	if n := len(t.at[p.Name]); n > 0 {
+		if n >= maxVersions {
+			t.m.problem(p.Path, p.Line, "has more than %d versions of %s", maxVersions, p.Name)
+			return t.at[p.Name][n-1]
+		}
 		p.Key += " " + p.Version
 		for _, j := range t.at[p.Name] {
 			if t.m.Packages[j].Key == p.Key || t.m.Packages[j].Version == p.Version {

@@ -18,6 +18,8 @@ const (
 	maxPackages = 1_000_000 // of one module
 	maxNodes    = 8_000_000 // values of one JSON or TOML document
 	maxDepth    = 200       // nesting of one document
+	maxKey      = 4096      // bytes of a lock's own key
+	maxVersions = 64        // of one package in one Python module
 	maxProblems = 1000      // of one module; the rest is counted
 )
 
@@ -239,7 +241,7 @@ func folderOf(name string) string {
 // Bounds of Paths.
 const (
 	maxTies = 8
-	maxPath = 10_000
+	maxPath = 1000
 )
 
 // Paths gives the shortest paths of package indexes from a direct dependency

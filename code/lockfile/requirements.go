@@ -165,6 +165,7 @@ func (r *requirementsTree) build() {
 			continue
 		}
 		dev := developmentFile.MatchString(path.Base(f.name))
+		sourced := sources && r.hasSource(f.name)
 		for _, l := range f.lines {
 			p := Package{
 				Name: l.name, Version: pythonPin(l.constraint), Path: f.name, Line: l.line, EndLine: l.end,
@@ -173,8 +174,7 @@ func (r *requirementsTree) build() {
 			i := r.add(p)
 			r.m.Packages[i].Dev = r.m.Packages[i].Dev && dev
 			r.vias[i] = append(r.vias[i], l.via...)
-			asked := len(l.via) == 0 || slices.ContainsFunc(l.via, viaSource)
-			if asked && !(sources && r.hasSource(f.name)) {
+			if !sourced && (len(l.via) == 0 || slices.ContainsFunc(l.via, viaAsks)) {
 				r.declare(f, l, i)
 			}
 		}
@@ -270,6 +270,9 @@ func (r *requirementsTree) contradiction(f *requirementsFile, l requirementLine,
 	p := r.m.Packages[found[0]]
 	r.m.conflict(f.name, l.line, "declares %s %s; %s line %d locks %s", l.name, l.constraint, p.Path, p.Line, p.Version)
 }
+
+// viaAsks says whether a "via" names a source file that asks for the package.
+func viaAsks(via string) bool { return viaSource(via) && !strings.HasPrefix(via, "-c") }
 
 // viaSource says whether a "via" names a source file rather than a package.
 func viaSource(via string) bool {

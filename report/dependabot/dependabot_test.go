@@ -12,6 +12,7 @@ import (
 
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/report"
+	"github.com/backstitch/backstitch/report/reporttest"
 )
 
 // collector keeps what a reader gives; it fails from the finding numbered stop on.
@@ -87,6 +88,17 @@ func TestEachLayoutIsReadIntoFindings(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	var samples []string
+	for _, c := range cases {
+		if len(c.want) > 0 {
+			samples = append(samples, c.in)
+		}
+	}
+	reporttest.Conformance(t, New(), samples...)
 }
 
 func TestACutReportIsAnErrorWithItsPositionAndNeverPanics(t *testing.T) {

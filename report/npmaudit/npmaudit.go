@@ -193,6 +193,9 @@ func advisory(s *report.Scanner, list []fact.Finding) []fact.Finding {
 	if f.Rule = ghsa; ghsa == "" {
 		f.Rule = "npm:" + id
 	}
+	if f.Title == "" {
+		f.Title = f.Rule + " in " + name
+	}
 	f.References = append(f.References, links(references, f.References)...)
 	f.FixedVersions = lowerBounds(f.Attributes["patched_versions"])
 	f.Aliases = report.Aliases(f.Rule, append(slices.Clone(cves), "npm:"+id)...)

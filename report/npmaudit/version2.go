@@ -99,6 +99,9 @@ func via(s *report.Scanner, name string) fact.Finding {
 	if f.Rule = advisoryID(url); f.Rule == "" {
 		f.Rule = "npm:" + source
 	}
+	if f.Title == "" {
+		f.Title = f.Rule + " in " + name
+	}
 	f.Aliases = report.Aliases(f.Rule, "npm:"+source)
 	if url != "" {
 		f.References = []string{url}

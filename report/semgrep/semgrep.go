@@ -449,6 +449,9 @@ func supplyChain(s *report.Scanner) fact.Finding {
 		}
 	})
 	f.EndLine = max(f.EndLine, f.Line)
+	if f.Title == "" {
+		f.Title = f.Rule
+	}
 	f.Aliases = report.Aliases(f.Rule, f.Aliases...)
 	f.Package = report.Named(ecosystems[strings.ToLower(ecosystem)], name, version)
 	f.Analysis = triage(state, reason, "")

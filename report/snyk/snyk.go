@@ -238,6 +238,9 @@ func vulnerability(s *report.Scanner) fact.Finding {
 		f.Kind = fact.Misconfiguration
 		report.Attribute(&f, "type", "license")
 	}
+	if f.Title == "" {
+		f.Title = f.Rule
+	}
 	if severity = strings.TrimSpace(severity); critical != "" {
 		severity = critical
 	}
@@ -355,6 +358,9 @@ func infrastructure(s *report.Scanner) fact.Finding {
 		f.Aliases = report.Aliases(public, f.Rule)
 		f.Rule = public
 	}
+	if f.Title == "" {
+		f.Title = f.Rule
+	}
 	f.Description = strings.Join(report.Aliases("", issueText, impact), "\n\n")
 	if f.Anchor = message; message == "" {
 		f.Anchor = strings.Join(path, " > ")
@@ -438,6 +444,9 @@ func issue(s *report.Scanner) fact.Finding {
 		}
 	})
 	f.Rule = rule
+	if f.Title == "" {
+		f.Title = rule
+	}
 	switch kind {
 	case "code":
 		f.Kind, f.Anchor = fact.CodeFlaw, rule

@@ -15,6 +15,9 @@ import (
 // asked.
 var ErrNoVersion = errors.New("no version is known that closes it")
 
+// ErrNotAffected says that no advisory at hand affects the package.
+var ErrNotAffected = errors.New("no advisory at hand affects it at this version")
+
 // Need is the question which version a package should be raised to.
 type Need struct {
 	Package fact.Package
@@ -65,6 +68,9 @@ func Choose(advisories Advisories, need Need) (Choice, error) {
 	if err != nil {
 		return Choice{}, err
 	}
+	if len(present) == 0 {
+		return Choice{}, fmt.Errorf("%s %s: %w", need.Package.Name, from, ErrNotAffected)
+	}
 	before := map[string]bool{}
 	for _, advisory := range present {
 		before[advisory.ID] = true
@@ -108,7 +114,7 @@ func Choose(advisories Advisories, need Need) (Choice, error) {
 			*ids = slices.Compact(*ids)
 		}
 		choice.Closes = slices.DeleteFunc(choice.Closes, func(id string) bool { return slices.Contains(choice.Open, id) })
-		if len(choice.Closes) == 0 && len(present) > 0 {
+		if len(choice.Closes) == 0 {
 			continue
 		}
 		if !found || better(choice, best) {

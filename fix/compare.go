@@ -128,8 +128,8 @@ func list(ids []string) string {
 	return strings.Join(ids, ", ")
 }
 
-// Group joins paths that are the same change: same fixer, module, kind and
-// versions. The joined path closes what each of them closes. Order is that of
+// Group joins paths that are the same change: same fixer, module, kind,
+// versions and files. The joined path closes what each of them closes. Order is that of
 // the first of each group.
 func Group(paths []Path) []Path {
 	var result []Path
@@ -138,6 +138,11 @@ func Group(paths []Path) []Path {
 		key := fmt.Sprintf("%q %q %q", p.Fixer, p.Module, p.Kind)
 		for _, change := range p.Changes {
 			key += fmt.Sprintf(" %q %q", change.Package, change.To)
+		}
+		for _, step := range p.Steps {
+			if step.Location != nil {
+				key += fmt.Sprintf(" %q", step.Location.Path)
+			}
 		}
 		i, seen := at[key]
 		if !seen {

@@ -129,6 +129,14 @@ func TestWithoutAFixThereIsNoVersion(t *testing.T) {
 	}
 }
 
+func TestAPackageThatNothingAffectsNeedsNoVersion(t *testing.T) {
+	t.Parallel()
+	_, err := fix.Choose(fixtest.Advisories{fixtest.Flaw("A", "npm", "p", "0", "1.2.0")}, fix.Need{Package: fact.Package{Ecosystem: "npm", Name: "p", Version: "1.2.0"}})
+	if !errors.Is(err, fix.ErrNotAffected) {
+		t.Errorf("Choose() = %v, expected ErrNotAffected", err)
+	}
+}
+
 func FuzzChooseNeverLowersAVersion(f *testing.F) {
 	f.Add("1.0.0", "1.2.0", "1.1.0", "1.3.0")
 	f.Add("1.0.0-rc.1", "1.0.0", "0", "2.0.0-0")
@@ -268,8 +276,10 @@ func TestOneChangeThatClosesManyIsOnePath(t *testing.T) {
 	path := func(closes, to string) fix.Path {
 		return fix.Path{Fixer: "f", Module: "m", Kind: fix.RaiseDirect, Risk: fix.RiskPatch, Closes: []string{closes}, Findings: 1, Changes: []fix.Change{{Package: "p", To: to}}}
 	}
-	got := fix.Group([]fix.Path{path("b", "1.2.0"), path("x", "2.0.0"), path("a", "1.2.0")})
-	if len(got) != 2 || got[0].Findings != 2 || !slices.Equal(got[0].Closes, []string{"a", "b"}) || !slices.Equal(got[1].Closes, []string{"x"}) {
+	elsewhere := path("c", "1.2.0")
+	elsewhere.Steps = []fix.Step{{Location: fix.At("other.txt", 1, 1)}}
+	got := fix.Group([]fix.Path{path("b", "1.2.0"), path("x", "2.0.0"), path("a", "1.2.0"), elsewhere})
+	if len(got) != 3 || got[0].Findings != 2 || !slices.Equal(got[0].Closes, []string{"a", "b"}) || !slices.Equal(got[1].Closes, []string{"x"}) {
 		t.Errorf("Group() = %+v", got)
 	}
 }

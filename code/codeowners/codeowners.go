@@ -278,7 +278,9 @@ func (r *Rule) describe() string {
 type Coverage struct {
 	Owned   int
 	Unowned []string
-	Dead    []*Rule // rules that match no path at all
+	// Dead holds rules that decide about no path and are in no Match that
+	// they could be shadowed in; as a rule, those that match nothing.
+	Dead []*Rule
 }
 
 // Cover judges every path.
@@ -305,4 +307,23 @@ func (r *Rules) Cover(paths []string) Coverage {
 		}
 	}
 	return c
+}
+
+// Disagreement is a path that two readings give to different owners.
+type Disagreement struct {
+	Path string
+	A, B Match
+}
+
+// Compare lists the paths that two readings disagree about: of one file in two
+// dialects, or of two versions of a file.
+func Compare(a, b *Rules, paths []string) []Disagreement {
+	var all []Disagreement
+	for _, path := range paths {
+		d := Disagreement{path, a.Match(path), b.Match(path)}
+		if !slices.Equal(d.A.Owners, d.B.Owners) {
+			all = append(all, d)
+		}
+	}
+	return all
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -450,4 +451,36 @@ func FuzzParse(f *testing.F) {
 			t.Fatal("nothing explained")
 		}
 	})
+}
+
+func TestRulesServeManyAtOnce(t *testing.T) {
+	t.Parallel()
+	rules, _ := Parse(GitHub, "CODEOWNERS", []byte("* @a\n**/x/**/y/ @b\n/d*/*.go @c\n"))
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for path, want := range map[string]int{"q": 1, "x/y/z": 2, "a/x/b/y/z": 2, "dd/m.go": 3} {
+				for range 200 {
+					if m := rules.Match(path); m.Line != want {
+						t.Errorf("%s: line %d, want %d", path, m.Line, want)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestCompareListsWhereDialectsDisagree(t *testing.T) {
+	t.Parallel()
+	text := []byte("* @all\n/docs/** @docs\nlib @lib\n")
+	github, _ := Parse(GitHub, "CODEOWNERS", text)
+	gitlab, _ := Parse(GitLab, "CODEOWNERS", text)
+	var got []string
+	for _, d := range Compare(github, gitlab, []string{"a", "docs/x", "docs/x/y", "lib", "lib/z"}) {
+		got = append(got, fmt.Sprint(d.Path, d.A.Owners, d.B.Owners))
+	}
+	if diff := cmp.Diff([]string{"docs/x/y[@docs][@all]", "lib/z[@lib][@all]"}, got); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"path"
-	"slices"
 	"strings"
 )
 
@@ -61,7 +60,9 @@ type yarn struct {
 	bySpec  map[string]int
 	byName  map[string][]int // name as asked for -> packages
 	members map[string]bool  // names of the workspaces
-	failed  bool
+	// rewritten holds the range that a resolution puts in place of others.
+	rewritten map[string]string
+	failed    bool
 }
 
 func (y *yarn) entries(s *source, file string) []yarnEntry {
@@ -279,6 +280,12 @@ func inGlobs(list *node, dir string) bool {
 
 func (y *yarn) packages(file string, entries []yarnEntry) {
 	m := y.m
+	y.rewritten = map[string]string{}
+	for _, d := range m.Declared {
+		if d.Group == "override" {
+			y.rewritten[d.Name] = d.Constraint
+		}
+	}
 	kept := entries[:0]
 	for _, e := range entries {
 		if strings.Contains(e.resolved, "@workspace:") {
@@ -332,12 +339,19 @@ func (y *yarn) packages(file string, entries []yarnEntry) {
 }
 
 // find gives the package that a range resolves to: the one locked for this
-// very range, else (resolutions rewrite ranges) the only one of the name, else
+// very range, for the range that a resolution puts in its place, else the only one of the
+// name, else
 // the newest that the range admits.
 func (y *yarn) find(name, constraint string) (int, bool) {
-	for _, spec := range []string{name + "@" + constraint, name + "@npm:" + constraint} {
-		if i, ok := y.bySpec[spec]; ok {
-			return i, true
+	wanted := []string{constraint}
+	if other, ok := y.rewritten[name]; ok {
+		wanted = append(wanted, other)
+	}
+	for _, constraint := range wanted {
+		for _, spec := range []string{name + "@" + constraint, name + "@npm:" + constraint} {
+			if i, ok := y.bySpec[spec]; ok {
+				return i, true
+			}
 		}
 	}
 	list := y.byName[name]
@@ -359,12 +373,6 @@ func (y *yarn) direct(file string) {
 	if y.failed {
 		m.npmPinned()
 		return
-	}
-	var overridden []string
-	for _, d := range m.Declared {
-		if d.Group == "override" {
-			overridden = append(overridden, d.Name)
-		}
 	}
 	for i, d := range m.Declared {
 		name := d.Name
@@ -392,7 +400,7 @@ func (y *yarn) direct(file string) {
 			constraint = c
 		}
 		constraint = strings.TrimPrefix(constraint, "npm:")
-		if fits, understood := npmSatisfies(constraint, p.Version); understood && !fits && d.Group != "peer" && !slices.Contains(overridden, d.Name) {
+		if fits, understood := npmSatisfies(constraint, p.Version); understood && !fits && d.Group != "peer" && y.rewritten[d.Name] == "" {
 			m.problem(d.Path, d.Line, "declares %s %s; %s line %d locks %s", name, d.Constraint, file, p.Line, p.Version)
 		}
 	}

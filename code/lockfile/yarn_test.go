@@ -141,6 +141,25 @@ func TestYarnOfLaterVersionsIsRead(t *testing.T) {
 	}
 }
 
+func TestYarnFollowsResolutions(t *testing.T) {
+	t.Parallel()
+	m := only(t, read(t, files("package.json", "{\"dependencies\": {\n\"a\": \"^1.0.0\"},\n\"resolutions\": {\n\"b\": \"3.0.0\"}}", "yarn.lock", `a@^1.0.0:
+  version "1.0.0"
+  dependencies:
+    b "^1.0.0"
+
+b@3.0.0:
+  version "3.0.0"
+
+b@^2.0.0:
+  version "2.0.0"
+`)), "", "yarn")
+	want := []string{"a@1.0.0 yarn.lock:1-4 direct [^1.0.0 package.json:2] >b@3.0.0", "b@3.0.0 yarn.lock:6-7", "b@2.0.0 yarn.lock:9-10"}
+	if diff := cmp.Diff(want, listing(m)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestYarnCountsEqualASecondCountOnRealLocks(t *testing.T) {
 	t.Parallel()
 	data := dataFolder(t)

@@ -38,13 +38,6 @@ func fingerprint(buf []byte, f *fact.Finding, path string) (digest, []byte) {
 	return digest(sum[:16]), buf
 }
 
-// Fingerprint gives the identity of a finding within its asset and detector, as
-// 16 bytes. Its path is taken as it is.
-func Fingerprint(f *fact.Finding) [16]byte {
-	d, _ := fingerprint(nil, f, f.Path)
-	return d
-}
-
 // record is a finding as it waits for the merge. It holds no pointer, so that
 // the garbage collector passes by: what it refers to are numbers of entries of
 // the dictionary, of texts and of scopes.

@@ -170,6 +170,9 @@ func save(ctx context.Context, tx store.Tx, i *Issue, stored []row, at int64) er
 		}
 	}
 	if len(stored) == 0 {
+		if i.State == Resolved || i.State == InProgress {
+			return fmt.Errorf("%w: a new issue is %s, which only a decision makes it", ErrTransition, i.State)
+		}
 		seq, err := store.ReserveIDs(ctx, tx, "issue", 1)
 		if err != nil {
 			return err
@@ -232,6 +235,7 @@ func save(ctx context.Context, tx store.Tx, i *Issue, stored []row, at int64) er
 // issue another.
 func settle(kept row, i *Issue) (State, string) {
 	switch {
+	case i.State == Resolved || i.State == InProgress: // no finding says so; SetState does
 	case !kept.decided && kept.state != Resolved:
 		return i.State, i.Reason
 	case kept.state == Resolved:

@@ -167,6 +167,20 @@ func TestAResolvedIssueIsReopenedOnlyByALaterLook(t *testing.T) {
 	}
 }
 
+func TestSavingNeverResolves(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	issues := group(finding("trivy", "CVE-2026-1", "a", "1", "p"))
+	issues[0].State, issues[0].Reason = issue.Resolved, issue.FixedVerified
+	if err := issue.Save(t.Context(), db, issues, day(0)); !errors.Is(err, issue.ErrTransition) {
+		t.Errorf("error %v, want ErrTransition", err)
+	}
+	save(t, db, 1, finding("trivy", "CVE-2026-1", "a", "1", "p"))
+	if err := issue.Save(t.Context(), db, issues, day(2)); err != nil || issues[0].State != issue.Open {
+		t.Errorf("saved as %s (%v)", issues[0].State, err)
+	}
+}
+
 func TestAnIssueKeepsItsIDWhenItsClassGrows(t *testing.T) {
 	t.Parallel()
 	db := database(t)

@@ -138,7 +138,7 @@ func (e *engine) connect(busy time.Duration, cache int) (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	conn, err := sqlite.OpenConn(name, sqlite.OpenReadWrite, sqlite.OpenNoMutex)
+	conn, err := sqlite.OpenConn(name, sqlite.OpenReadWrite)
 	if err != nil {
 		return nil, e.explain(err)
 	}

@@ -68,7 +68,7 @@ func readPython(s *source, files []string) []Module {
 			modules = append(modules, m)
 		}
 	}
-	return append(modules, readRequirements(s, files)...)
+	return readRequirements(s, files, modules)
 }
 
 // requirement is one PEP 508 requirement.

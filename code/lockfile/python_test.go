@@ -62,6 +62,24 @@ func TestCompiledRequirementsGiveEdgesAndTheirSourceTheDeclarations(t *testing.T
 	}
 }
 
+func TestRequirementsCompiledFromAProjectBelongToIt(t *testing.T) {
+	t.Parallel()
+	modules := read(t, files(
+		"pyproject.toml", "[project]\nname = \"shop\"\ndependencies = [\n  \"flask>=2\",\n]\n",
+		"requirements.txt", "flask==2.0.1\n    # via shop (pyproject.toml)\njinja2==3.0.1\n    # via flask\n",
+	))
+	if len(modules) != 1 {
+		t.Fatalf("modules = %+v", modules)
+	}
+	m := &modules[0]
+	if got := describe(m); got != "1 flask 2.0.1 direct []\n3 jinja2 3.0.1 [flask]" || m.Name != "shop" {
+		t.Errorf("%s packages\n%s", m.Name, got)
+	}
+	if len(m.Declared) != 1 || m.Declared[0].Path != "pyproject.toml" || m.Declared[0].Line != 4 || len(m.Packages[0].Declared) != 1 {
+		t.Errorf("declared = %+v by %v", m.Declared, m.Packages[0].Declared)
+	}
+}
+
 const poetryProject = `[tool.poetry]
 name = "shop"
 

@@ -26,9 +26,10 @@ type include struct {
 	constraint bool   // -c rather than -r
 }
 
-// readRequirements makes one module of all requirements files that include
-// each other or were compiled from each other.
-func readRequirements(s *source, names []string) []Module {
+// readRequirements adds to modules one of all requirements files that include
+// each other or were compiled from each other. A pyproject.toml or setup file
+// from which one was compiled becomes part of it.
+func readRequirements(s *source, names []string, modules []Module) []Module {
 	parsed := make(map[string]*requirementsFile)
 	problems := make(map[string][]Problem)
 	var order []string
@@ -90,7 +91,6 @@ func readRequirements(s *source, names []string) []Module {
 	for _, name := range order {
 		members[top(name)] = append(members[top(name)], name)
 	}
-	var modules []Module
 	for _, name := range order {
 		list := members[name]
 		if len(list) == 0 {
@@ -98,7 +98,7 @@ func readRequirements(s *source, names []string) []Module {
 		}
 		slices.SortStableFunc(list, func(a, b string) int { return requirementsRank(a) - requirementsRank(b) })
 		m := Module{Dir: folderOf(list[0]), Ecosystem: "PyPI", Tool: "pip", Manifests: list}
-		r := &requirementsTree{pythonTree: pythonTree{&m, make(map[string][]int)}, vias: make(map[int][]string)}
+		r := &requirementsTree{pythonTree: pythonTree{&m, make(map[string][]int)}, vias: make(map[int][]string), projects: make(map[string]bool)}
 		only := func(name string) bool { // constrains, and asks for nothing itself
 			return !required[name] && (constraints[name] || strings.Contains(path.Base(name), "constraints"))
 		}
@@ -117,6 +117,13 @@ func readRequirements(s *source, names []string) []Module {
 			continue
 		}
 		r.build()
+		compiled := func(p Module) bool {
+			return p.Dir == m.Dir && p.Tool == "pip" && len(p.Locks) == 0 && len(p.Manifests) == 1 && r.projects[path.Base(p.Manifests[0])]
+		}
+		if i := slices.IndexFunc(modules, compiled); i >= 0 {
+			r.adopt(&modules[i])
+			modules = slices.Delete(modules, i, i+1)
+		}
 		if len(m.Declared) > 0 || len(m.Packages) > 0 || len(m.Problems) > 0 {
 			modules = append(modules, m)
 		}
@@ -143,6 +150,59 @@ type requirementsTree struct {
 	pythonTree
 	files, constraints []*requirementsFile
 	vias               map[int][]string
+	projects           map[string]bool // project files that a comment names as what asked
+}
+
+var projectFile = regexp.MustCompile(`(?:pyproject\.toml|setup\.(?:py|cfg))`)
+
+// adopt makes the module of the project file that the requirements were
+// compiled from part of theirs: its declarations ask for the compiled packages.
+func (r *requirementsTree) adopt(project *Module) {
+	m := r.m
+	own := make(map[string]bool)
+	for _, d := range project.Declared {
+		own[d.Name] = true
+	}
+	declared := slices.Clone(project.Declared)
+	moved := make(map[int]int)
+	for i, d := range m.Declared {
+		if !own[d.Name] || !r.compiled(d.Path) {
+			moved[i] = len(declared)
+			declared = append(declared, d)
+		}
+	}
+	for i := range m.Packages {
+		p := &m.Packages[i]
+		var list []int
+		for _, d := range p.Declared {
+			if to, ok := moved[d]; ok {
+				list = append(list, to)
+			}
+		}
+		p.Declared = list
+	}
+	m.Name, m.Version = project.Name, project.Version
+	m.Manifests = append(slices.Clone(project.Manifests), m.Manifests...)
+	m.Problems = append(slices.Clone(project.Problems), m.Problems...)
+	m.Declared = declared
+	for i, d := range project.Declared {
+		if d.Group == "override" || d.Group == "build" {
+			continue
+		}
+		found := r.find(d.Name, "")
+		for _, j := range found {
+			m.Packages[j].Direct = true
+			m.Packages[j].Declared = append(m.Packages[j].Declared, i)
+		}
+		if len(found) > 0 {
+			r.contradiction(d.Path, d.Line, d.Name, d.Constraint, found)
+		}
+	}
+}
+
+// compiled says whether a file of the module was written by a tool.
+func (r *requirementsTree) compiled(name string) bool {
+	return slices.ContainsFunc(r.files, func(f *requirementsFile) bool { return f.name == name && f.via })
 }
 
 func (r *requirementsTree) build() {
@@ -174,6 +234,11 @@ func (r *requirementsTree) build() {
 			i := r.add(p)
 			r.m.Packages[i].Dev = r.m.Packages[i].Dev && dev
 			r.vias[i] = append(r.vias[i], l.via...)
+			for _, via := range l.via {
+				if name := projectFile.FindString(via); name != "" {
+					r.projects[name] = true
+				}
+			}
 			if !sourced && (len(l.via) == 0 || slices.ContainsFunc(l.via, viaAsks)) {
 				r.declare(f, l, i)
 			}
@@ -190,7 +255,7 @@ func (r *requirementsTree) build() {
 			version := pythonPin(l.constraint)
 			if found := r.find(l.name, version); len(found) > 0 && (source || version == "" && l.address == "") && found[0] < compiled {
 				r.declare(f, l, found...)
-				r.contradiction(f, l, found)
+				r.contradiction(f.name, l.line, l.name, l.constraint, found)
 				continue
 			}
 			if source && compiled > 0 && l.address == "" && l.marker == "" {
@@ -261,14 +326,14 @@ func (r *requirementsTree) declare(f *requirementsFile, l requirementLine, packa
 	r.m.Declared = append(r.m.Declared, Declaration{Name: l.name, Constraint: constraint, Group: group, Path: f.name, Line: l.line, EndLine: l.end})
 }
 
-func (r *requirementsTree) contradiction(f *requirementsFile, l requirementLine, found []int) {
+func (r *requirementsTree) contradiction(file string, line int, name, constraint string, found []int) {
 	for _, i := range found {
-		if fits, understood := pythonSatisfies(l.constraint, r.m.Packages[i].Version); fits || !understood {
+		if fits, understood := pythonSatisfies(constraint, r.m.Packages[i].Version); fits || !understood {
 			return
 		}
 	}
 	p := r.m.Packages[found[0]]
-	r.m.conflict(f.name, l.line, "declares %s %s; %s line %d locks %s", l.name, l.constraint, p.Path, p.Line, p.Version)
+	r.m.conflict(file, line, "declares %s %s; %s line %d locks %s", name, constraint, p.Path, p.Line, p.Version)
 }
 
 // viaAsks says whether a "via" names a source file that asks for the package.

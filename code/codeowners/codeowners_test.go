@@ -480,7 +480,7 @@ func TestCompareListsWhereDialectsDisagree(t *testing.T) {
 	for _, d := range Compare(github, gitlab, []string{"a", "docs/x", "docs/x/y", "lib", "lib/z"}) {
 		got = append(got, fmt.Sprint(d.Path, d.A.Owners, d.B.Owners))
 	}
-	if diff := cmp.Diff([]string{"docs/x/y[@docs][@all]", "lib/z[@lib][@all]"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"docs/x/y[@docs] [@all]", "lib/z[@lib] [@all]"}, got); diff != "" {
 		t.Error(diff)
 	}
 }

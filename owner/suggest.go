@@ -34,7 +34,7 @@ const (
 	idleWeight    = -2.617
 	shareScale    = 0.05
 	temperature   = 0.9
-	codeOwnerLift = 1.1
+	codeOwnerLift = 1.0
 )
 
 // Bounds of a list of suggestions.
@@ -117,7 +117,7 @@ func (r *Resolver) suggest(ctx context.Context, s Subject) ([]fact.Owner, []fact
 	for _, c := range claims {
 		if !isTeam(c.owner) && !c.taken {
 			unknown++
-			part = max(part, claimConfidence(c, len(files))*.6)
+			part = max(part, strangerPart(c)*float64(min(c.files, len(files)))/float64(len(files)))
 		}
 	}
 	var rows []fact.Owner
@@ -147,6 +147,12 @@ func (r *Resolver) lineCount(ctx context.Context, name string) (int, error) {
 
 // rank orders the humans of the view by the model.
 func (r *Resolver) rank(t *table, claims []*claim) []candidate {
+	named := 0
+	for _, k := range claims {
+		if !isTeam(k.owner) && !k.catchAll {
+			named++
+		}
+	}
 	var all []candidate
 	for i := range r.people.list {
 		if r.people.list[i].bot || t.active[i] == 0 {
@@ -160,7 +166,9 @@ func (r *Resolver) rank(t *table, claims []*claim) []candidate {
 		for _, k := range claims {
 			if !isTeam(k.owner) && !k.taken && r.isPerson(k.owner, c.who) {
 				k.taken, c.claim = true, k
-				c.utility += codeOwnerLift
+				if !k.catchAll {
+					c.utility += codeOwnerLift / float64(named)
+				}
 			}
 		}
 		all = append(all, c)
@@ -281,6 +289,15 @@ func claimConfidence(c *claim, files int) float64 {
 		sure = .7
 	}
 	return round(sure * float64(min(c.files, files)) / float64(files))
+}
+
+// strangerPart is how much of the certainty goes to persons whom CODEOWNERS
+// names and history does not know.
+func strangerPart(c *claim) float64 {
+	if c.catchAll {
+		return .15
+	}
+	return .5
 }
 
 func claimRow(c *claim, kind string, confidence float64) fact.Owner {

@@ -41,6 +41,15 @@ func (s scanner) Scan(ctx context.Context, tree code.Tree, found func(fact.Findi
 		return nil, err
 	}
 	var problems []scan.Problem
+	resolved := make(map[place]bool)
+	for i := range modules {
+		m := &modules[i]
+		for _, p := range m.Packages {
+			if p.Version != "" {
+				resolved[place{m.Dir, m.Ecosystem, p.Name}] = true
+			}
+		}
+	}
 	for i := range modules {
 		m := &modules[i]
 		for _, p := range m.Problems {
@@ -49,7 +58,7 @@ func (s scanner) Scan(ctx context.Context, tree code.Tree, found func(fact.Findi
 			}
 			problems = append(problems, scan.Problem{Path: p.Path, Line: p.Line, Text: p.Text})
 		}
-		failed, err := s.module(ctx, m, found)
+		failed, err := s.module(ctx, m, resolved, found)
 		if err != nil {
 			return problems, err
 		}
@@ -58,8 +67,12 @@ func (s scanner) Scan(ctx context.Context, tree code.Tree, found func(fact.Findi
 	return problems, nil
 }
 
-// module gives the findings of one module.
-func (s scanner) module(ctx context.Context, m *lockfile.Module, found func(fact.Finding) error) ([]scan.Problem, error) {
+// place is a package of a folder, whichever module of the folder has it.
+type place struct{ dir, ecosystem, name string }
+
+// module gives the findings of one module. A package that it has without a
+// version is a gap unless another module of the folder has resolved it.
+func (s scanner) module(ctx context.Context, m *lockfile.Module, resolved map[place]bool, found func(fact.Finding) error) ([]scan.Problem, error) {
 	var problems []scan.Problem
 	type seen struct{ name, version, advisory string }
 	given := map[seen]bool{}
@@ -74,6 +87,9 @@ func (s scanner) module(ctx context.Context, m *lockfile.Module, found func(fact
 			continue
 		}
 		if p.Version == "" {
+			if resolved[place{m.Dir, m.Ecosystem, p.Name}] {
+				continue
+			}
 			if open++; open == 1 {
 				first = i
 			}

@@ -101,3 +101,13 @@ func TestAnErrorOfTheSinkEndsTheScan(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
+
+func TestAPackageThatAnotherFileOfTheFolderPinsIsNoGap(t *testing.T) {
+	t.Parallel()
+	found, problems := run(t, code.Files{
+		"setup.cfg": []byte("[options]\ninstall_requires =\n  a>=1\n"), "requirements.txt": []byte("a==1\n"),
+	}, known{"PyPI a 1": {{ID: "PYSEC-1"}}})
+	if len(found) != 1 || len(problems) != 0 {
+		t.Errorf("findings = %+v, problems = %+v", found, problems)
+	}
+}

@@ -1,6 +1,7 @@
 package npm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -371,29 +372,32 @@ func copyManifests(ctx context.Context, dir, module, work string) error {
 // newTool prepares runs of npm: the registry of the operator, and nothing else
 // of his settings.
 func newTool(ctx context.Context) (*fix.Tool, error) {
-	var settings []string
-	for _, name := range []string{"npm_config_registry", "NPM_CONFIG_REGISTRY"} {
-		if value := os.Getenv(name); value != "" {
-			settings = append(settings, "npm_config_registry="+fix.WithoutUser(value))
+	registry := cmp.Or(os.Getenv("npm_config_registry"), os.Getenv("NPM_CONFIG_REGISTRY"))
+	if registry == "" {
+		var err error
+		if registry, err = configured(ctx); err != nil {
+			return nil, err
 		}
 	}
-	if home, err := os.UserHomeDir(); err == nil && len(settings) == 0 {
-		settings = append(settings, "HOME="+home, "npm_config_update_notifier=false")
+	return fix.NewTool(
+		"npm_config_registry="+fix.WithoutUser(registry), "npm_config_globalconfig="+os.DevNull,
+		"npm_config_update_notifier=false", "npm_config_fetch_retries=1", "npm_config_ignore_scripts=true", "npm_config_git="+os.DevNull,
+	)
+}
+
+// configured asks npm for the registry of the operator's own settings.
+func configured(ctx context.Context) (string, error) {
+	var settings []string
+	if home, err := os.UserHomeDir(); err == nil {
+		settings = append(settings, "HOME="+home)
 	}
-	ask, err := fix.NewTool(settings...)
+	ask, err := fix.NewTool(append(settings, "npm_config_update_notifier=false")...)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer ask.Close()
 	out, err := ask.Run(ctx, ask.Home(), "npm", "config", "get", "registry")
-	if err != nil {
-		return nil, err
-	}
-	return fix.NewTool(
-		"npm_config_registry="+fix.WithoutUser(strings.TrimSpace(string(out))),
-		"npm_config_globalconfig="+os.DevNull,
-		"npm_config_update_notifier=false", "npm_config_fetch_retries=1", "npm_config_ignore_scripts=true", "npm_config_git="+os.DevNull,
-	)
+	return strings.TrimSpace(string(out)), err
 }
 
 // Registry asks the npm registry of the operator through npm.

@@ -83,11 +83,19 @@ type document struct {
 	subject fact.Asset
 	known   map[string]fact.Package // by bom-ref
 	held    report.Spool
+
+	// Dependencies come after the components, which are held for them up to
+	// maxHeld; those beyond are given on at once, without their dependencies.
+	components []fact.Component
+	requires   map[string][]string
 }
+
+// maxHeld bounds the components that are held for their dependencies.
+const maxHeld = 50_000
 
 func newDocument(sink report.Sink) *document {
 	return &document{
-		sink: sink, known: map[string]fact.Package{},
+		sink: sink, known: map[string]fact.Package{}, requires: map[string][]string{},
 		run:     fact.Run{Tool: "cyclonedx", Format: "cyclonedx", Complete: true},
 		subject: fact.Asset{Kind: fact.AssetUnknown},
 	}
@@ -114,7 +122,18 @@ func (d *document) component(c fact.Component) {
 	if c.Ref != "" && len(d.known) < maxComponents {
 		d.known[c.Ref] = c.Package
 	}
+	if len(d.components) < maxHeld {
+		d.components = append(d.components, c)
+		return
+	}
 	d.give(d.sink.Component(c))
+}
+
+// dependency notes what a component requires.
+func (d *document) dependency(ref string, on []string) {
+	if ref != "" && len(on) > 0 && len(d.requires) < maxHeld {
+		d.requires[ref] = append(d.requires[ref], on...)
+	}
 }
 
 // Attributes that only live until the document's end.
@@ -143,6 +162,12 @@ func (d *document) vulnerability(f fact.Finding, refs []string) {
 // flush resolves what was held, after the last component.
 func (d *document) flush() error {
 	d.start()
+	for _, c := range d.components {
+		c.Requires = d.requires[c.Ref]
+		if !d.give(d.sink.Component(c)) {
+			break
+		}
+	}
 	if d.sinkErr != nil {
 		return d.sinkErr
 	}
@@ -197,6 +222,20 @@ func (d *document) readJSON(s *report.Scanner) {
 		case "vulnerabilities":
 			d.start()
 			s.Array(func(int) { d.readVulnerability(s) })
+		case "dependencies":
+			s.Array(func(int) {
+				ref := ""
+				var on []string
+				s.Object(func(key string) {
+					switch key {
+					case "ref":
+						ref = s.Text()
+					case "dependsOn":
+						on = s.Texts()
+					}
+				})
+				d.dependency(ref, on)
+			})
 		}
 		s.Fail(d.sinkErr)
 	})

@@ -146,6 +146,17 @@ func (d *document) bom(x *tree) {
 					d.vulnerability(f, refs)
 				}
 			})
+		case "dependencies":
+			x.children(func(t xml.StartElement) {
+				var on []string
+				x.children(func(inner xml.StartElement) {
+					if ref := attribute(inner, "ref"); ref != "" && inner.Name.Local == "dependency" {
+						on = append(on, ref)
+					}
+					x.skip()
+				})
+				d.dependency(attribute(t, "ref"), on)
+			})
 		default:
 			x.skip()
 		}

@@ -100,7 +100,8 @@ func (o Outcome) text() string {
 }
 
 func (p *prover) job(ctx context.Context, chain toolchain, j job, fetched map[string]error) error {
-	name := strings.Join(j.command.Argv, " ")
+	// Where a program is installed differs between machines, and proves nothing.
+	name := strings.Join(append([]string{filepath.Base(j.command.Argv[0])}, j.command.Argv[1:]...), " ")
 	after, err := p.attempt(ctx, chain, j, p.after, fetched)
 	if err != nil {
 		return err

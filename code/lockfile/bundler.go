@@ -278,7 +278,7 @@ func (g *gems) lock(s *source, file string) bool {
 	}
 	for _, n := range needs {
 		if list := g.at[n.name]; len(list) > 0 {
-			m.Packages[n.from].Requires = append(m.Packages[n.from].Requires, list...)
+			m.Packages[n.from].Requires = append(m.Packages[n.from].Requires, some(list)...)
 		} else if n.name != "bundler" {
 			m.problem(file, n.line, "%s requires %s, which is not locked", m.Packages[n.from].Name, n.name)
 		}
@@ -290,7 +290,7 @@ func (g *gems) lock(s *source, file string) bool {
 func (g *gems) match(file string) {
 	m := g.m
 	for i, d := range m.Declared {
-		for _, j := range g.at[d.Name] {
+		for _, j := range some(g.at[d.Name]) {
 			m.Packages[j].Direct = true
 			m.Packages[j].Declared = append(m.Packages[j].Declared, i)
 		}

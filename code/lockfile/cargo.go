@@ -297,7 +297,7 @@ func (c *crates) match(byName map[string][]int) {
 		}
 		candidates := byName[decl.Name]
 		best := -1
-		for _, i := range candidates {
+		for _, i := range some(candidates) {
 			if cargoAdmits(decl.Constraint, m.Packages[i].Version) && (best < 0 || newer(m.Packages[i].Version, m.Packages[best].Version)) {
 				best = i
 			}

@@ -8,6 +8,13 @@ import (
 	"github.com/google/osv-scalibr/semantic"
 )
 
+// maxSameName bounds how many versions of one name are looked at when a lock
+// does not say which of them is meant.
+const maxSameName = 256
+
+// some gives at most maxSameName of a list.
+func some(list []int) []int { return list[:min(len(list), maxSameName)] }
+
 // markDev says of each package whether only development asks for it, from the
 // groups of the declarations. Workspace members are not walked through: what
 // they ask for is declared by themselves.

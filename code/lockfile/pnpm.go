@@ -27,7 +27,7 @@ func readPnpm(s *source, files []string) []Module {
 		}
 		p := &pnpm{
 			m:    &Module{Dir: folderOf(file), Ecosystem: "npm", Tool: "pnpm", Locks: []string{file}},
-			file: file, at: map[string]int{},
+			file: file, at: map[string]int{}, overridden: map[string]bool{},
 		}
 		p.read(s)
 		modules = append(modules, *p.m)
@@ -41,6 +41,8 @@ type pnpm struct {
 	major     int
 	at        map[string]int // key of the lock, with and without what peers it was made for -> package
 	workspace *node
+	// overridden holds names whose constraint the lock does not repeat.
+	overridden map[string]bool
 }
 
 func (p *pnpm) read(s *source) {
@@ -76,6 +78,11 @@ func (p *pnpm) read(s *source) {
 		p.major = 9
 	}
 	p.packages(root)
+	for _, list := range []*node{root.get("overrides"), p.workspace.get("overrides")} {
+		for _, o := range list.fields() {
+			p.overridden[o.key] = true
+		}
+	}
 	importers := root.get("importers").fields()
 	if len(importers) == 0 {
 		importers = []member{{key: ".", line: 1, value: root}}
@@ -263,6 +270,11 @@ func locked(importer *node, name string) (version, specifier string, line int) {
 // compare joins declarations with what the importer locks for them.
 func (p *pnpm) compare(importer *node, first int) {
 	m := p.m
+	for _, d := range m.Declared[first:] {
+		if d.Group == "override" {
+			p.overridden[d.Name] = true
+		}
+	}
 	for i := first; i < len(m.Declared); i++ {
 		d := &m.Declared[i]
 		if d.Group == "override" {
@@ -279,7 +291,7 @@ func (p *pnpm) compare(importer *node, first int) {
 			}
 			continue
 		}
-		if specifier != "" && specifier != d.Constraint && !slices.ContainsFunc(m.Declared, func(o Declaration) bool { return o.Group == "override" && o.Name == d.Name }) && p.workspace.at("overrides", d.Name) == nil {
+		if specifier != "" && specifier != d.Constraint && !p.overridden[d.Name] {
 			m.problem(d.Path, d.Line, "declares %s %s; %s line %d was made for %s", name, d.Constraint, p.file, line, specifier)
 		}
 		p.join(i, name, version, line)

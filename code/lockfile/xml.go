@@ -21,6 +21,10 @@ type element struct {
 // maxElements bounds one XML document.
 const maxElements = 1_000_000
 
+// maxText is how long an element's text may grow out of pieces, in bytes; no
+// value that is read is near it.
+const maxText = 4096
+
 // parseXML reads a document into elements. It refuses document types, entities
 // of their own, depth over maxDepth and more than maxElements; errors are
 // *lineError.
@@ -66,8 +70,8 @@ func parseXML(data []byte) (*element, error) {
 			open = append(open, e)
 		case xml.CharData:
 			if n := len(open); n > 0 {
-				if text := bytes.TrimSpace(t); len(text) > 0 {
-					e := open[n-1]
+				e := open[n-1]
+				if text := bytes.TrimSpace(t); len(text) > 0 && len(e.text) < maxText {
 					if e.textLine == 0 {
 						e.textLine = line - bytes.Count(bytes.TrimLeft(t, " \t\r\n"), []byte("\n"))
 					}

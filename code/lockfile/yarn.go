@@ -359,7 +359,7 @@ func (y *yarn) find(name, constraint string) (int, bool) {
 		return list[0], true
 	}
 	best := -1
-	for _, i := range list {
+	for _, i := range some(list) {
 		fits, _ := npmSatisfies(strings.TrimPrefix(constraint, "npm:"), y.m.Packages[i].Version)
 		if fits && (best < 0 || newer(y.m.Packages[i].Version, y.m.Packages[best].Version)) {
 			best = i

@@ -253,6 +253,22 @@ func TestLeaversFallBehindThoseWhoWorkThere(t *testing.T) {
 	}
 }
 
+func TestInASleepingRepositoryNobodyHasLeft(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.commit(ann, "", 0, "first", map[string]string{"a.go": "1\n"})
+	f.commit(ben, "", 1, "second", map[string]string{"b.go": "1\n"})
+	soon, late := f.suggest(7, Subject{Path: "a.go"}), f.suggest(2000, Subject{Path: "a.go"})
+	for i := range soon {
+		if soon[i].ID != late[i].ID || soon[i].Confidence != late[i].Confidence {
+			t.Errorf("after a week %s %v, after years %s %v", soon[i].ID, soon[i].Confidence, late[i].ID, late[i].Confidence)
+		}
+	}
+	if !evidence(late, "inactive", "did nothing here for") {
+		t.Error("that nobody did anything for years is not said")
+	}
+}
+
 func TestMailmapAndCoAuthorsCount(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

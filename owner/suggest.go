@@ -162,7 +162,7 @@ func (r *Resolver) rank(t *table, claims []*claim) []candidate {
 		for s := range t.share {
 			c.utility += utility(s, t.share[s][i])
 		}
-		c.utility += idleWeight * math.Log1p(r.idle(t, c.who)) / 5
+		c.utility += r.idleUtility(t, c.who)
 		for _, k := range claims {
 			if !isTeam(k.owner) && !k.taken && r.isPerson(k.owner, c.who) {
 				k.taken, c.claim = true, k
@@ -206,6 +206,16 @@ func (r *Resolver) rank(t *table, claims []*claim) []candidate {
 // idle is how long a person did nothing, in days.
 func (r *Resolver) idle(t *table, who int32) float64 {
 	return math.Max(0, float64(r.now-t.active[who])/day)
+}
+
+// sleep is how long after its last commit a repository counts as in use, in
+// seconds. Past it nobody gets any more idle: where nobody works, nobody left.
+const sleep = 7 * 86400
+
+func (r *Resolver) idleUtility(t *table, who int32) float64 {
+	newest := r.view.History().Entry(r.view.Commit()).Committed
+	days := math.Max(0, float64(min(r.now, newest+sleep)-t.active[who])/day)
+	return idleWeight * math.Log1p(days) / 5
 }
 
 // isPerson matches an owner of CODEOWNERS with a person of the history: by
@@ -350,7 +360,7 @@ func (r *Resolver) personRow(t *table, files []File, c *candidate, reserved floa
 	if days := r.idle(t, c.who); days >= leftAfter {
 		row.Evidence = append(row.Evidence, fact.OwnerEvidence{
 			Kind: "inactive", Source: "history " + short(r.commit), Detail: fmt.Sprintf("did nothing here for %.0f days", days),
-			Weight: -round(-idleWeight * math.Log1p(days) / 5),
+			Weight: -round(-r.idleUtility(t, c.who)),
 		})
 	}
 	return row

@@ -59,7 +59,11 @@ var peerKinds = []peerKind{
 	{folders: []string{"osv_scanner"}},
 	{folders: []string{"sarif"}},
 	{folders: []string{"cyclonedx"}},
-	{folders: []string{"snyk", "snyk_issue_api"}},
+	{
+		folders: []string{"snyk", "snyk_issue_api"},
+		drops:   func(f *fact.Finding) bool { return strings.Contains(f.Position.Item, "applications[") },
+		why:     "leaves out the applications inside an image",
+	},
 	{
 		folders: []string{"semgrep", "semgrep_pro"},
 		same: func(f *fact.Finding) string {
@@ -75,7 +79,14 @@ var peerKinds = []peerKind{
 		why: "merges secrets of one rule at one line",
 	},
 	{folders: []string{"checkov"}},
-	{folders: []string{"npm_audit", "npm_audit_7_plus"}},
+	{
+		folders: []string{"npm_audit", "npm_audit_7_plus"},
+		same:    func(f *fact.Finding) string { return f.Position.Item + "\x00" + f.Rule + "\x00" + f.Package.Name },
+		why:     "makes one finding of an advisory; here each installed version stays its own, since each is fixed for itself",
+	},
+	// The peer makes a finding of every advisory that a stream names. In a newer
+	// stream most of them were looked up and not found, so no finding is made of
+	// them here and the counts differ.
 	{folders: []string{"govulncheck"}, invented: []string{"severity"}},
 	{folders: []string{"pip_audit"}, invented: []string{"severity", "cwe"}},
 	{folders: []string{"github_vulnerability"}},
@@ -321,7 +332,8 @@ func attributeEquals(f *fact.Finding, name string, raw json.RawMessage) bool {
 		return strings.EqualFold(word, text) || f.Severity == fact.SeverityUnknown && text == "Info"
 	case "title": // the peer's own sentence: it must speak of the same flaw
 		return strings.Contains(text, f.Title) || strings.Contains(f.Title, text) || f.Rule != "" && strings.Contains(text, f.Rule) ||
-			slices.ContainsFunc(f.Aliases, func(id string) bool { return strings.Contains(text, id) })
+			slices.ContainsFunc(f.Aliases, func(id string) bool { return strings.Contains(text, id) }) ||
+			f.Kind == fact.Secret && f.Path != "" && strings.HasSuffix(text, " "+f.Path)
 	case "vuln_id_from_tool", "cve":
 		return text == "" || slices.Contains(ids, text) || strings.EqualFold(f.Attributes["rule"], text)
 	case "component_name": // the peer leaves out a Maven group
@@ -334,12 +346,12 @@ func attributeEquals(f *fact.Finding, name string, raw json.RawMessage) bool {
 			return slices.Contains(f.CWE, n)
 		}
 		return len(f.CWE) == 0
-	case "file_path":
-		return f.Path == text || strings.TrimPrefix(f.Path, "/") == strings.TrimPrefix(text, "/")
+	case "file_path": // of a Go package without a file, the peer writes its import path
+		return f.Path == text || f.Attributes["package"] == text || strings.TrimPrefix(f.Path, "/") == strings.TrimPrefix(text, "/")
 	case "line":
 		return strconv.Itoa(f.Line) == text
-	case "fix_available":
-		return (len(f.FixedVersions) > 0) == (text == "true")
+	case "fix_available": // some detectors know of a fix and do not name its version
+		return (len(f.FixedVersions) > 0 || f.Attributes["fix_available"] == "true") == (text == "true")
 	case "fix_version":
 		return text == "" && len(f.FixedVersions) == 0 || slices.ContainsFunc(f.FixedVersions, func(v string) bool {
 			return strings.TrimPrefix(v, "v") == strings.TrimPrefix(text, "v")

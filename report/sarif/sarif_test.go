@@ -25,7 +25,7 @@ const sample = `{"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "ve
   "extensions": [{"name": "more", "rules": [{"id": "ext/1", "shortDescription": {"text": "Extended"}, "defaultConfiguration": {"level": "error"}}]}]}}]}`
 
 const vulnerabilities = `{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "Trivy", "rules": []}}, "results": [
- {"ruleId": "CVE-2024-1", "level": "error", "message": {"text": "Package: libx\nInstalled Version: 1.0\nVulnerability CVE-2024-1\nSeverity: HIGH\nFixed Version: 1.1, 2.0"}}]},
+ {"ruleId": "CVE-2024-0001", "level": "error", "message": {"text": "Package: libx\nInstalled Version: 1.0\nVulnerability CVE-2024-0001\nSeverity: HIGH\nFixed Version: 1.1, 2.0"}}]},
  {"tool": {"driver": {"name": "gitleaks"}}, "invocations": [{"executionSuccessful": false}], "results": [{"ruleId": "key", "message": {"text": "a key"}}]}]}`
 
 func TestConformance(t *testing.T) { reporttest.Conformance(t, New(), sample, vulnerabilities) }

@@ -177,7 +177,6 @@ func TestAGoModuleIsBuiltAndTestedInTheSandbox(t *testing.T) {
 		build, tests string
 	}{
 		{"as it was", files["m.go"], fact.CheckPass, fact.CheckPass},
-		{"another result", strings.Replace(files["m.go"], "1", "2", 1), fact.CheckPass, fact.CheckFail},
 		{"no program", "package m\n\nfunc F() int { return nothing }\n", fact.CheckFail, fact.CheckFail},
 		{"ends well before it is judged", "package m\n\nimport (\n\t\"fmt\"\n\t\"os\"\n)\n\nfunc F() int { fmt.Println(\"PASS\"); os.Exit(0); return 1 }\n", fact.CheckPass, fact.CheckFail},
 	} {
@@ -212,6 +211,9 @@ func TestAGoModuleIsBuiltAndTestedInTheSandbox(t *testing.T) {
 
 func TestAnNpmPackageIsTestedInTheSandbox(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("runs npm several times")
+	}
 	s := sandbox(t)
 	manifest := `{"name":"m","version":"1.0.0","scripts":{"build":"node -e 0","test":"node test.js"}}`
 	lock := `{"name":"m","version":"1.0.0","lockfileVersion":3,"requires":true,"packages":{"":{"name":"m","version":"1.0.0"}}}`
@@ -223,8 +225,6 @@ func TestAnNpmPackageIsTestedInTheSandbox(t *testing.T) {
 	}{
 		{"green", manifest, "", "", fact.CheckPass, fact.CheckPass},
 		{"red now", manifest, "", "process.exit(1)", fact.CheckPass, fact.CheckFail},
-		{"red before and now", manifest, "process.exit(1)", "process.exit(2)", fact.CheckPass, fact.CheckSkip},
-		{"runs too long", manifest, "", "setInterval(() => {}, 1000)", fact.CheckPass, fact.CheckFail},
 		{"no tests", `{"name":"m","version":"1.0.0","scripts":{"test":"echo \"Error: no test specified\" && exit 1"}}`, "", "", fact.CheckSkip, fact.CheckSkip},
 	} {
 		p := &prover{request: Request{Sandbox: s}, dir: t.TempDir(), before: t.TempDir(), after: t.TempDir()}
@@ -244,9 +244,6 @@ func TestAnNpmPackageIsTestedInTheSandbox(t *testing.T) {
 			if j.none != "" {
 				p.check(j.check, fact.CheckSkip, "%s", j.none)
 				continue
-			}
-			if test.name == "runs too long" && j.check == CheckTests {
-				j.command.Timeout = 3 * time.Second
 			}
 			if err := p.job(t.Context(), chain, j, fetched); err != nil {
 				t.Fatal(err)

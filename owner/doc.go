@@ -8,9 +8,9 @@
 // folders above, files of that type, files that change along with it, and the
 // repository lately. A conditional logit model over these shares and over the
 // time since the person last did anything ranks persons and gives each a
-// probability, so that the confidences of persons sum to at most 1. Persons
-// whom CODEOWNERS names and history does not know take a fixed part of that. A person
-// who has left thereby falls behind those who now work around the file.
+// probability, so that the confidences of persons sum to at most 1. A person
+// who has left thereby falls behind those who now work around the file. Persons
+// whom CODEOWNERS names and history does not know take a fixed part.
 //
 // How long somebody was idle counts up to a week after the repository's last
 // commit: where nobody works, nobody left.

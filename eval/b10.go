@@ -77,9 +77,10 @@ func (k *knownThen) standing(a *fact.Advisory) bool {
 	if k.asked[a.ID] || slices.ContainsFunc(a.Aliases, func(id string) bool { return k.asked[id] }) {
 		return true
 	}
-	// One rule for both ecosystems: Go's advisories carry no date, so the year
-	// of the id is the bound for all of them. PyPI's dates say when a record
-	// was published, which is not when people could know the fixed version.
+	if a.Published > 0 {
+		return time.UnixMicro(a.Published).UTC().Format(time.DateOnly) <= k.date
+	}
+	// Go advisories carry no date; the year of the id is a bound.
 	parts := strings.Split(a.ID, "-")
 	return len(parts) > 2 && len(parts[1]) == 4 && parts[1] < k.date[:4]
 }

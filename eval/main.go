@@ -11,9 +11,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"sort"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -101,10 +103,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			value, mark := result.Metrics[name], ""
 			target, has := b.Targets[name]
 			if has {
-				sign := ">="
-				ok := value >= target
+				sign, ok := ">=", reached(value, target, b.Most[name])
 				if b.Most[name] {
-					sign, ok = "<=", value <= target
+					sign = "<="
 				}
 				mark = fmt.Sprintf("%s %.4g", sign, target)
 				if !ok {
@@ -141,4 +142,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// reached says whether a figure is at least (or, with most, at most) its
+// target, at the decimals in which the target is stated: .7596 is .76. A target
+// that is a whole number is met exactly.
+func reached(value, target float64, most bool) bool {
+	if _, decimals, ok := strings.Cut(strconv.FormatFloat(target, 'f', -1, 64), "."); ok {
+		scale := math.Pow10(len(decimals))
+		value, target = math.Round(value*scale), math.Round(target*scale)
+	}
+	if most {
+		return value <= target
+	}
+	return value >= target
 }

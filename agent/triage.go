@@ -88,7 +88,7 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 		}
 	} else {
 		if d.Advisories == nil {
-			return nil, result, fmt.Errorf("%w: there are no reports, and no advisory index to scan with: backstitch advisory import PATH...", ErrNothing)
+			return nil, result, fmt.Errorf("%w: there are no reports, and no advisory index to scan with; make one with backstitch advisory import", ErrNothing)
 		}
 		if len(s.modules) == 0 {
 			return nil, result, fmt.Errorf("%w: there are no reports, and no manifest or lockfile in %s at %.12s", ErrNothing, s.identity, s.commit)
@@ -151,7 +151,7 @@ func (d *Desk) open(ctx context.Context, s *scene, repo, commit string) error {
 	if s.commit, err = s.repository.Resolve(ctx, cmp.Or(commit, "HEAD")); err != nil {
 		return err
 	}
-	s.tree = s.repository.Tree(s.commit)
+	s.tree = newMemo(s.repository.Tree(s.commit))
 	d.Progress("reading manifests and lockfiles", 0, 0)
 	s.modules, err = lockfile.Read(ctx, s.tree)
 	return err

@@ -76,14 +76,6 @@ func (n *node) yes(key string) bool {
 	return v != nil && v.kind == nodeBool && v.text == "true"
 }
 
-// lineOf gives a node's first line, 0 for nil.
-func (n *node) lineOf() int {
-	if n == nil {
-		return 0
-	}
-	return n.line
-}
-
 // fields gives an object's members, none for any other node.
 func (n *node) fields() []member {
 	if n == nil {

@@ -40,7 +40,7 @@ func pythonClause(clause, version string) (fits, understood bool) {
 		return false, false
 	}
 	prefix, wild := strings.CutSuffix(want, ".*")
-	if strings.Contains(prefix, "*") || strings.IndexAny(prefix, "0123456789") > 1 || strings.IndexAny(prefix, "0123456789") < 0 {
+	if strings.Contains(prefix, "*") || strings.IndexAny(prefix, "0123456789") > 1 || !strings.ContainsAny(prefix, "0123456789") {
 		return false, false
 	}
 	if !strings.Contains(prefix, "+") {

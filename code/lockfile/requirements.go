@@ -55,8 +55,7 @@ func readRequirements(s *source, names []string, modules []Module) []Module {
 	}
 	slices.Sort(order)
 	group := make(map[string]string) // file -> representative of its module
-	var top func(name string) string
-	top = func(name string) string {
+	top := func(name string) string {
 		for group[name] != "" && group[name] != name {
 			name = group[name]
 		}

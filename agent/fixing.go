@@ -320,6 +320,7 @@ func (d *Desk) OpenFix(ctx context.Context, request FixRequest) (Opened, error) 
 	if err != nil {
 		return opened, fmt.Errorf("push the change of issue %s: %w", it.ID, err)
 	}
+	opened.Commit = cmp.Or(opened.Receipt.Commit, opened.Commit)
 	for i := range closed {
 		for j := range closed[i].FixPaths {
 			if closed[i].FixPaths[j].ID == path.ID {

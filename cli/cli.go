@@ -188,6 +188,15 @@ func plain(text string) string {
 	}, text)
 }
 
+// plainCode is plain for a line of code: tabs stay.
+func plainCode(line string) string {
+	parts := strings.Split(line, "\t")
+	for i := range parts {
+		parts[i] = plain(parts[i])
+	}
+	return strings.Join(parts, "\t")
+}
+
 // cut shortens text to width runes.
 func cut(text string, width int) string {
 	runes := []rune(text)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +33,7 @@ func newFix(s *streams) *cobra.Command {
 				return s.json(it.FixPaths)
 			}
 			s.printPaths(it.FixPaths)
+			s.printBlocked(it)
 			return nil
 		},
 	}
@@ -137,7 +139,10 @@ func (s *streams) printPaths(paths []fix.Path) {
 			}
 		}
 		if path.Diff != "" {
-			fmt.Fprintf(s.out, "\n%s\n", path.Diff)
+			fmt.Fprintln(s.out)
+			for line := range strings.Lines(path.Diff) {
+				fmt.Fprintln(s.out, plainCode(strings.TrimSuffix(line, "\n")))
+			}
 		}
 	}
 }

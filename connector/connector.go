@@ -36,5 +36,6 @@ type Proposal struct {
 type Receipt struct {
 	URL     string // where a person can look at it, "" when there is no such place
 	Ref     string // what was published, for example refs/heads/...
+	Commit  string // the commit that stands there, which may be an equal older one
 	Outcome string // created, updated, unchanged
 }

@@ -82,28 +82,44 @@ func (r *Repository) RemoteBranch(ctx context.Context, remote Remote, branch str
 	return "", nil
 }
 
-// Message gives the message of a commit. A commit that is not here is fetched
-// from the branch of the remote first; no ref of the repository changes.
-func (r *Repository) Message(ctx context.Context, remote Remote, branch, commit string) (string, error) {
+// Head is what a commit holds.
+type Head struct {
+	Tree    string
+	Parents []string
+	Message string
+}
+
+// Head gives what a commit holds. A commit that is not here is fetched from the
+// branch of the remote first; no ref of the repository changes.
+func (r *Repository) Head(ctx context.Context, remote Remote, branch, commit string) (Head, error) {
 	if !isID(commit) {
-		return "", fmt.Errorf("commit %q: expected a full id", commit)
+		return Head{}, fmt.Errorf("commit %q: expected a full id", commit)
 	}
 	out, err := r.run(ctx, maxSmallFile, nil, nil, "cat-file", "commit", commit)
 	if err != nil {
 		ref, refErr := branchRef(branch)
 		where, whereErr := remote.where()
 		if refErr = errors.Join(refErr, whereErr); refErr != nil {
-			return "", refErr
+			return Head{}, refErr
 		}
 		if _, err := r.run(ctx, maxSmallFile, nil, remote.environment(where), "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--", where, ref); err != nil {
-			return "", err
+			return Head{}, err
 		}
 		if out, err = r.run(ctx, maxSmallFile, nil, nil, "cat-file", "commit", commit); err != nil {
-			return "", err
+			return Head{}, err
 		}
 	}
-	_, message, _ := strings.Cut(string(out), "\n\n")
-	return message, nil
+	header, message, _ := strings.Cut(string(out), "\n\n")
+	head := Head{Message: message}
+	for line := range strings.Lines(header) {
+		switch name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "); name {
+		case "tree":
+			head.Tree = value
+		case "parent":
+			head.Parents = append(head.Parents, value)
+		}
+	}
+	return head, nil
 }
 
 // Push puts a commit on a remote's branch, provided that the branch stands where

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/backstitch/backstitch/code/git"
@@ -39,7 +40,7 @@ func (f *Forge) Describe() connector.Description {
 
 // Propose implements connector.Forge.
 func (f *Forge) Propose(ctx context.Context, change connector.Proposal) (connector.Receipt, error) {
-	receipt := connector.Receipt{Ref: "refs/heads/" + change.Branch}
+	receipt := connector.Receipt{Ref: "refs/heads/" + change.Branch, Commit: change.Commit}
 	repository, err := git.Open(ctx, change.Repository)
 	if err != nil {
 		return receipt, err
@@ -57,12 +58,21 @@ func (f *Forge) Propose(ctx context.Context, change connector.Proposal) (connect
 	case "":
 		receipt.Outcome = "created"
 	default:
-		message, err := repository.Message(ctx, remote, change.Branch, present)
+		former, err := repository.Head(ctx, remote, change.Branch, present)
 		if err != nil {
 			return receipt, fmt.Errorf("look at %s: %w", change.Branch, err)
 		}
-		if !carries(message, change.Key) {
+		if !carries(former.Message, change.Key) {
 			return receipt, fmt.Errorf("%s at %.12s: %w; it was left as it is", change.Branch, present, ErrForeign)
+		}
+		ours, err := repository.Head(ctx, remote, change.Branch, change.Commit)
+		if err != nil {
+			return receipt, fmt.Errorf("look at %s: %w", change.Commit, err)
+		}
+		if former.Tree == ours.Tree && slices.Equal(former.Parents, ours.Parents) {
+			// Only the time of the work differs: reviewers keep their commit.
+			receipt.Outcome, receipt.Commit = "unchanged", present
+			return receipt, nil
 		}
 		receipt.Outcome = "updated"
 	}

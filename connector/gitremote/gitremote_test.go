@@ -82,6 +82,30 @@ func TestAChangeIsCreatedThenUnchangedThenUpdated(t *testing.T) {
 	}
 }
 
+func TestTheSameChangeMadeLaterLeavesTheCommitThatIsThere(t *testing.T) {
+	repository, remote := estate(t)
+	change := proposal(t, repository, remote, "two\n", "bs-1")
+	if _, err := New("").Propose(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	first := change.Commit
+	var err error
+	if change.Commit, err = repository.Commit(t.Context(), change.Base, map[string][]byte{"a.txt": []byte("two\n")},
+		"change, told anew\n\nBackstitch-Key: bs-1\n", git.Signature{Name: "b", Email: "b@example.org", When: time.Unix(2e9, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	if change.Commit == first {
+		t.Fatal("the later commit has the id of the first")
+	}
+	receipt, err := New("").Propose(t.Context(), change)
+	if err != nil || receipt.Outcome != "unchanged" || receipt.Commit != first {
+		t.Errorf("receipt %+v, %v; want unchanged at %s", receipt, err, first)
+	}
+	if at := run(t, remote, "rev-parse", "refs/heads/backstitch/x"); at != first {
+		t.Errorf("the remote's branch is at %s, want %s", at, first)
+	}
+}
+
 func TestABranchOfSomebodyElseIsLeftAsItIs(t *testing.T) {
 	repository, remote := estate(t)
 	run(t, remote, "branch", "backstitch/x", "main")

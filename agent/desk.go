@@ -40,12 +40,15 @@ type Desk struct {
 	// Scanner makes the dependency scanner over what is known of flaws.
 	Scanner func(scan.Advisories) scan.Scanner
 	Fixers  []fix.Fixer
-	Forge   connector.Forge
-	Log     *action.Log
-	Cache   string        // folder of indexes that can be made again
-	Signer  verify.Signer // nil leaves proofs unsigned
-	Version string        // of the program, for the record of a proof
-	Now     func() time.Time
+	// Registry prepares what an ecosystem's registry is asked with, for requests
+	// that allow it; close releases it.
+	Registry func(ctx context.Context, ecosystem string) (registry fix.Registry, close func() error, err error)
+	Forge    connector.Forge
+	Log      *action.Log
+	Cache    string        // folder of indexes that can be made again
+	Signer   verify.Signer // nil leaves proofs unsigned
+	Version  string        // of the program, for the record of a proof
+	Now      func() time.Time
 	// Progress hears of the stages of long work; total is 0 when unknown.
 	Progress func(stage string, done, total int)
 }
@@ -56,6 +59,10 @@ type Request struct {
 	Commit  string   // commit to look at, "" for HEAD
 	Reports []string // files of reports; none means that we scan ourselves
 	Verify  bool     // prove each recommended fix
+	// Registries allows asking the ecosystems' registries which versions exist
+	// and what they require, through the ecosystems' own tools. Without it
+	// nothing is asked, and raising an ancestor cannot be planned.
+	Registries bool
 }
 
 // Triage is the answer: issues with where, who and how, worst first.

@@ -37,7 +37,7 @@ func (d *Desk) Triage(ctx context.Context, request Request) (Triage, error) {
 	if err != nil {
 		return result, err
 	}
-	issues, err := d.investigate(ctx, s, &result)
+	issues, err := d.investigate(ctx, s, request.Registries, &result)
 	if err != nil {
 		return result, err
 	}
@@ -158,7 +158,7 @@ func (d *Desk) open(ctx context.Context, s *scene, repo, commit string) error {
 }
 
 // investigate answers where, who and how for all findings of the scene.
-func (d *Desk) investigate(ctx context.Context, s *scene, result *Triage) ([]issue.Issue, error) {
+func (d *Desk) investigate(ctx context.Context, s *scene, ask bool, result *Triage) ([]issue.Issue, error) {
 	d.Progress("tracing causes", 0, 0)
 	tracer, err := cause.New(ctx, cause.Context{Repository: s.identity, Commit: s.commit, Modules: s.modules, Tree: s.tree})
 	if err != nil {
@@ -197,7 +197,7 @@ func (d *Desk) investigate(ctx context.Context, s *scene, result *Triage) ([]iss
 	if err := d.owners(ctx, s, issues); err != nil {
 		return nil, err
 	}
-	if err := d.paths(ctx, s, issues, result); err != nil {
+	if err := d.paths(ctx, s, issues, ask, result); err != nil {
 		return nil, err
 	}
 	return issues, nil
@@ -277,7 +277,15 @@ func holds(m *lockfile.Module, found fact.Cause) bool {
 }
 
 // paths plans and compares the ways to fix each issue about a package.
-func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, result *Triage) error {
+func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bool, result *Triage) error {
+	registries := map[string]fix.Registry{}
+	if ask {
+		release, err := d.registries(ctx, s.modules, registries, result)
+		defer release()
+		if err != nil {
+			return err
+		}
+	}
 	type target struct {
 		spot
 		issues []int
@@ -286,7 +294,7 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, result
 	where := map[spot]int{}
 	spots := make([]int, len(issues)) // how many places each issue must be fixed in
 	for i := range issues {
-		issues[i].FixPaths = []fix.Path{}
+		issues[i].FixPaths, issues[i].Blocked = []fix.Path{}, []string{}
 		if issues[i].Package == nil || issues[i].Kind != fact.Vulnerability {
 			continue
 		}
@@ -312,7 +320,7 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, result
 	planned := make([][]fix.Path, len(issues))
 	for n, t := range targets {
 		d.Progress("comparing fixes", n, len(targets))
-		request := fix.Target{Module: t.module, Modules: s.modules, Package: t.index, Tree: s.tree, Advisories: s.known}
+		request := fix.Target{Module: t.module, Modules: s.modules, Package: t.index, Tree: s.tree, Advisories: s.known, Registry: registries[t.module.Ecosystem]}
 		for _, i := range t.issues {
 			request.Close = append(request.Close, issues[i].Advisories...)
 		}
@@ -329,7 +337,12 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, result
 				continue
 			}
 			for _, block := range request.Blocked {
-				result.Problems = append(result.Problems, fmt.Sprintf("%s:%d: %s keeps %s from %s", block.Location.Path, block.Location.Line, block.Constraint, t.module.Packages[t.index].Name, block.Needs))
+				text := fmt.Sprintf("%s:%d: %s keeps %s from %s", block.Location.Path, block.Location.Line, block.Constraint, t.module.Packages[t.index].Name, block.Needs)
+				for _, i := range t.issues {
+					if !slices.Contains(issues[i].Blocked, text) {
+						issues[i].Blocked = append(issues[i].Blocked, text)
+					}
+				}
 			}
 			for _, path := range paths {
 				closes, findings := []string{}, 0
@@ -359,4 +372,36 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, result
 		}
 	}
 	return nil
+}
+
+// registries prepares the registries of the modules' ecosystems. One that cannot
+// be asked is a problem, and planning goes on without it.
+func (d *Desk) registries(ctx context.Context, modules []lockfile.Module, into map[string]fix.Registry, result *Triage) (release func(), err error) {
+	var closers []func() error
+	release = func() {
+		for _, closer := range closers {
+			if err := closer(); err != nil {
+				result.Problems = append(result.Problems, err.Error())
+			}
+		}
+	}
+	asked := map[string]bool{}
+	for i := range modules {
+		ecosystem := modules[i].Ecosystem
+		if asked[ecosystem] {
+			continue
+		}
+		asked[ecosystem] = true
+		registry, closer, err := d.Registry(ctx, ecosystem)
+		if ctx.Err() != nil {
+			return release, ctx.Err()
+		}
+		if err != nil {
+			result.Problems = append(result.Problems, "versions that exist are not known: "+err.Error())
+			continue
+		}
+		into[ecosystem] = registry
+		closers = append(closers, closer)
+	}
+	return release, nil
 }

@@ -72,6 +72,7 @@ func Open(ctx context.Context, config Config) (*App, error) {
 		Readers:    builtin.Readers(),
 		Scanner:    builtin.Dependencies,
 		Fixers:     builtin.Fixers(),
+		Registry:   builtin.Registry,
 		Forge:      builtin.Remote(config.RemoteToken),
 		Log:        action.New(app.db, config.Now),
 		Cache:      filepath.Join(config.State, "cache"),

@@ -1,6 +1,9 @@
 package builtin
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/connector/gitremote"
 	"github.com/backstitch/backstitch/fix"
@@ -20,3 +23,24 @@ func Dependencies(advisories scan.Advisories) scan.Scanner { return dependencies
 // Remote makes the connector that changes go out through; the token, which may
 // be empty, goes to https remotes only.
 func Remote(token string) connector.Forge { return gitremote.New(token) }
+
+// Registry prepares what the registry of an ecosystem is asked with, through the
+// ecosystem's own tool; close releases it. It fails for an ecosystem whose
+// registry is not asked.
+func Registry(ctx context.Context, ecosystem string) (registry fix.Registry, close func() error, err error) {
+	switch ecosystem {
+	case "Go":
+		r, err := gomod.NewRegistry(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r, r.Close, nil
+	case "npm":
+		r, err := npm.NewRegistry(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r, r.Close, nil
+	}
+	return nil, nil, fmt.Errorf("the registry of %s is not asked", ecosystem)
+}

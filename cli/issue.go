@@ -108,6 +108,13 @@ func (s *streams) printIssue(it issue.Issue) {
 	say("")
 	say("HOW")
 	s.printPaths(it.FixPaths)
+	s.printBlocked(it)
+}
+
+func (s *streams) printBlocked(it issue.Issue) {
+	for _, text := range it.Blocked {
+		fmt.Fprintf(s.out, "  blocked by %s\n", plain(text))
+	}
 }
 
 func (s *streams) printCause(cause fact.Cause) {

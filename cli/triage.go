@@ -68,6 +68,7 @@ func newTriage(s *streams) *cobra.Command {
 	command.Flags().StringVar(&request.Repo, "repo", ".", "folder of the repository")
 	command.Flags().StringVar(&request.Commit, "at", "HEAD", "commit to look at")
 	command.Flags().BoolVar(&request.Verify, "verify", false, "prove each recommended fix")
+	command.Flags().BoolVar(&request.Registries, "registries", false, "ask the ecosystems' registries, through their own tools, which versions exist")
 	command.Flags().StringVar(&failOn, "fail-on", "", "exit with 1 when an open issue is at least this severe")
 	return command
 }
@@ -150,6 +151,9 @@ func how(it issue.Issue) string {
 	}
 	if len(it.FixPaths) > 0 {
 		return "no path recommended: " + cut(it.FixPaths[0].Reason, 60)
+	}
+	if len(it.Blocked) > 0 {
+		return "blocked: " + cut(it.Blocked[0], 80)
 	}
 	return "no fix path known"
 }

@@ -214,8 +214,8 @@ func (g *group) issue(c Context) Issue {
 		if better(m.cause, i.Cause) {
 			i.Cause = m.cause
 		}
-		if i.Title == "" {
-			i.Title = m.Title
+		if i.Title == "" && (m.Kind != fact.Vulnerability || !strings.HasPrefix(m.Title, m.Rule)) {
+			i.Title = m.Title // of a flaw, only a title that says more than its id
 		}
 		if m.Package.Name != "" && (i.Package == nil || i.Package.Version == "" && m.Package.Version != "") {
 			i.Package = &Package{PURL: cmp.Or(m.Package.PURL, fact.PURL(m.Package.Ecosystem, m.Package.Name, m.Package.Version)), Version: m.Package.Version}

@@ -57,6 +57,10 @@ type Issue struct {
 	Owners     []fact.Owner  `json:"owners"`
 	FixPaths   []fix.Path    `json:"fix_paths"`
 
+	// Blocked are the constraints, with their lines, that keep the package from a
+	// version that would do.
+	Blocked []string `json:"blocked"`
+
 	Rule      string   `json:"rule"`       // rule id, or the primary id of the alias class
 	Class     []string `json:"class"`      // ids that were joined, preferred first
 	FirstSeen int64    `json:"first_seen"` // microseconds since 1970 UTC, 0 unknown

@@ -200,7 +200,7 @@ func (g *group) issue(c Context) Issue {
 	first := g.members[0]
 	i := Issue{
 		ID: IDOf(g.key), Key: g.key, Kind: first.Kind, Rule: g.class[0], Class: g.class, Findings: len(g.members),
-		Advisories: []string{}, Assets: []fact.Asset{}, Owners: []fact.Owner{}, FixPaths: []fix.Path{}, Tools: []string{},
+		Advisories: []string{}, Assets: []fact.Asset{}, Owners: []fact.Owner{}, FixPaths: []fix.Path{}, Tools: []string{}, Blocked: []string{},
 		Cause: first.cause,
 	}
 	if i.Kind == fact.Vulnerability {

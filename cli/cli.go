@@ -25,6 +25,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/backstitch/backstitch/agent"
 	"github.com/backstitch/backstitch/app"
 )
 
@@ -103,6 +104,8 @@ func exitCode(err error) int {
 		return exitClean
 	case errors.As(err, &code):
 		return code.code
+	case errors.Is(err, agent.ErrNothing):
+		return exitIncomplete
 	}
 	return exitFailure
 }

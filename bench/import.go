@@ -20,9 +20,8 @@ import (
 
 	_ "modernc.org/sqlite" // the driver of the baseline
 
+	"github.com/backstitch/backstitch/builtin"
 	"github.com/backstitch/backstitch/intake"
-	"github.com/backstitch/backstitch/report"
-	"github.com/backstitch/backstitch/report/trivy"
 	"github.com/backstitch/backstitch/store/sqlite"
 )
 
@@ -171,7 +170,7 @@ func importOurs(ctx context.Context, name, database string) (written int, err er
 		return 0, err
 	}
 	defer file.Close()
-	result, err := intake.Import(ctx, db, []report.Reader{trivy.New()}, "trivy.json", file, intake.Options{Now: time.Unix(1_760_000_000, 0)})
+	result, err := intake.Import(ctx, db, builtin.Readers(), "trivy.json", file, intake.Options{Now: time.Unix(1_760_000_000, 0)})
 	if err != nil {
 		return 0, err
 	}

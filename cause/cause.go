@@ -81,7 +81,7 @@ func (t *Tracer) Trace(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 func (t *Tracer) observed(f *fact.Finding, method string, strength fact.Strength) fact.Link {
 	source := cmp.Or(f.Path, f.Asset.Key, f.Position.Item, "report")
 	return fact.Link{
-		Kind: "finding", Key: cmp.Or(f.Rule, string(f.Kind)),
+		Kind: "finding", Key: cmp.Or(f.Rule, string(f.Kind), "unnamed"),
 		Location: fact.Location{Path: f.Path, Line: f.Line, EndLine: f.EndLine, Commit: f.Commit},
 		Evidence: fact.Evidence{Method: method, Source: source, Strength: strength},
 	}

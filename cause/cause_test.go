@@ -262,3 +262,65 @@ func TestEveryCauseHoldsLaws3And9(t *testing.T) {
 		t.Errorf("statuses seen: %v", seen)
 	}
 }
+
+func TestAPropertyAndTheModuleThatAReportNamesDecide(t *testing.T) {
+	t.Parallel()
+	tree := code.Files{
+		"pom.xml": []byte(`<project>
+  <groupId>com.example</groupId>
+  <artifactId>shop</artifactId>
+  <version>1</version>
+  <properties>
+    <text.version>1.9</text.version>
+  </properties>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.commons</groupId>
+      <artifactId>commons-text</artifactId>
+      <version>${text.version}</version>
+    </dependency>
+  </dependencies>
+</project>
+`),
+		"one/package.json":      []byte(`{"dependencies": {"qs": "6.1.0"}}`),
+		"one/package-lock.json": []byte(`{"lockfileVersion": 3, "packages": {"": {"dependencies": {"qs": "6.1.0"}}, "node_modules/qs": {"version": "6.1.0"}}}`),
+		"two/package.json":      []byte(`{"dependencies": {"qs": "6.1.0"}}`),
+		"two/package-lock.json": []byte(`{"lockfileVersion": 3, "packages": {"": {"dependencies": {"qs": "6.1.0"}}, "node_modules/qs": {"version": "6.1.0"}}}`),
+	}
+	tr := tracer(t, tree)
+	qs := fact.Package{Ecosystem: "npm", Name: "qs", Version: "6.1.0"}
+	for _, c := range []struct {
+		name, path string
+		pkg        fact.Package
+		want       string
+	}{
+		{"the property of a version is the line to edit", "pom.xml", fact.Package{Ecosystem: "Maven", Name: "org.apache.commons:commons-text", Version: "1.9"}, "found pom.xml:6"},
+		{"two modules alike are a tie", "", qs, "ambiguous one/package.json:1 two/package.json:1"},
+		{"a base name settles nothing", "package-lock.json", qs, "ambiguous one/package.json:1 two/package.json:1"},
+		{"a path settles it", "two/package-lock.json", qs, "found two/package.json:1"},
+		{"so does an absolute one", "/home/ci/work/two/package-lock.json", qs, "found two/package.json:1"},
+		{"and one of a container", "/app/one/package-lock.json", qs, "found one/package.json:1"},
+		{"and a target with its kind", "two/package-lock.json (npm)", qs, "found two/package.json:1"},
+		{"and backslashes", `C:\src\two\package-lock.json`, qs, "found two/package.json:1"},
+	} {
+		got := trace(t, tr, tree, fact.Finding{Kind: fact.Vulnerability, Rule: "CVE-1", Package: c.pkg, Path: c.path})
+		if places(got) != c.want {
+			t.Errorf("%s:\n got %s %q\nwant %s", c.name, places(got), got.Missing, c.want)
+		}
+	}
+}
+
+func FuzzTrace(f *testing.F) {
+	f.Add("vulnerability", "shop/package-lock.json (npm)", "qs", "6.1.0", "npm", "", 3, 4)
+	f.Add("misconfiguration", `C:\w\deploy\main.tf`, "", "", "", "image", 2, 1)
+	f.Add("vulnerability", "/node_modules/", "example.com/deep", "v0.9.0", "Go", "pkg:golang/example.com/deep@v0.9.0", -1, 1<<40)
+	f.Add("vulnerability", "a/node_modules/qs/package.json", "qs", "", "", "pkg:npm/qs", 0, 0)
+	tree := estate()
+	tr := tracer(f, tree)
+	f.Fuzz(func(t *testing.T, kind, path, name, version, ecosystem, purl string, line, end int) {
+		trace(t, tr, tree, fact.Finding{
+			Kind: fact.Kind(kind), Path: path, Line: line, EndLine: end,
+			Asset: fact.Asset{Kind: purl}, Package: fact.Package{Ecosystem: ecosystem, Name: name, Version: version, PURL: purl},
+		})
+	})
+}

@@ -111,3 +111,74 @@ func TestAPackageThatAnotherFileOfTheFolderPinsIsNoGap(t *testing.T) {
 		t.Errorf("findings = %+v, problems = %+v", found, problems)
 	}
 }
+
+func TestTheSameTreeGivesTheSameFindingsWhoseLinesExist(t *testing.T) {
+	t.Parallel()
+	tree := code.Files{
+		"go.mod":               []byte("module example.com/m\n\ngo 1.22.1\n\nrequire example.com/a v1.0.0\n"),
+		"x/package-lock.json":  []byte(lock),
+		"y/package-lock.json":  []byte(lock),
+		"app/requirements.txt": []byte("# pins\nb==1\n"),
+	}
+	k := known{
+		"npm a 1.0.0": {{ID: "GHSA-1"}, {ID: "GHSA-2"}}, "npm b 1.5.0": {{ID: "GHSA-1"}},
+		"PyPI b 1": {{ID: "PYSEC-1"}}, "Go stdlib 1.22.1": {{ID: "GO-1"}}, "Go example.com/a v1.0.0": {{ID: "GO-2"}},
+	}
+	first, _ := run(t, tree, k)
+	second, _ := run(t, tree, k)
+	if a, b := fmt.Sprintf("%+v", first), fmt.Sprintf("%+v", second); a != b {
+		t.Errorf("the second scan differs:\n%s\n%s", a, b)
+	}
+	got := map[string]int{}
+	for _, f := range first {
+		got[f.Path+" "+f.Package.Name+" "+f.Rule]++
+		if lines := strings.Count(string(tree[f.Path]), "\n"); f.Line < 1 || f.EndLine > lines || f.EndLine != 0 && f.EndLine < f.Line {
+			t.Errorf("%s %s: lines %d to %d of %d", f.Path, f.Rule, f.Line, f.EndLine, lines)
+		}
+	}
+	for _, want := range []string{
+		"go.mod stdlib GO-1", "go.mod example.com/a GO-2", "app/requirements.txt b PYSEC-1",
+		"x/package-lock.json a GHSA-1", "x/package-lock.json a GHSA-2", "x/package-lock.json b GHSA-1",
+		"y/package-lock.json a GHSA-1", "y/package-lock.json a GHSA-2", "y/package-lock.json b GHSA-1",
+	} {
+		if got[want] != 1 {
+			t.Errorf("%d findings of %s, want one", got[want], want)
+		}
+		delete(got, want)
+	}
+	if len(got) > 0 {
+		t.Errorf("findings besides: %v", got)
+	}
+}
+
+func TestAVersionThatIsNoneIsAProblemAndTheRestGoesOn(t *testing.T) {
+	t.Parallel()
+	tree := code.Files{"package-lock.json": []byte(`{"lockfileVersion": 3, "packages": {
+"": {"dependencies": {"a": "1", "z": "1"}},
+"node_modules/a": {"version": "0.0.0-bad"},
+"node_modules/z": {"version": "1.0.0"}
+}}
+`)}
+	found, problems := run(t, tree, known{"npm z 1.0.0": {{ID: "GHSA-1"}}})
+	if len(found) != 1 || found[0].Package.Name != "z" {
+		t.Errorf("findings = %+v", found)
+	}
+	if len(problems) != 1 || problems[0].Line != 3 || problems[0].Path != "package-lock.json" {
+		t.Errorf("problems = %+v", problems)
+	}
+}
+
+func TestPackagesOfTheRepositoryItselfAreLeftOut(t *testing.T) {
+	t.Parallel()
+	tree := code.Files{"package-lock.json": []byte(`{"lockfileVersion": 3, "packages": {
+"": {"dependencies": {"own": "file:own", "z": "1"}},
+"node_modules/own": {"resolved": "own", "link": true},
+"own": {"version": "1.0.0"},
+"node_modules/z": {"version": "1.0.0", "resolved": "https://packages.example/z.tgz"}
+}}
+`)}
+	found, _ := run(t, tree, known{"npm own 1.0.0": {{ID: "GHSA-1"}}, "npm z 1.0.0": {{ID: "GHSA-2"}}})
+	if len(found) != 1 || found[0].Package.Name != "z" {
+		t.Errorf("findings = %+v, want only the one of z", found)
+	}
+}

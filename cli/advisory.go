@@ -42,7 +42,7 @@ func newAdvisory(s *streams) *cobra.Command {
 					summary.Advisories, summary.Packages, summary.Exploited, summary.Withdrawn, summary.Bytes, summary.Digest)
 			}
 			if len(summary.Problems) > 0 {
-				return incomplete("%d records were skipped", summary.Bad)
+				return incomplete("not everything was imported as it stands: %d records skipped, %d problems", summary.Bad, len(summary.Problems)+summary.Omitted)
 			}
 			return nil
 		},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,15 @@ func document(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+func ids(issues []issue.Issue) []string {
+	list := make([]string, 0, len(issues))
+	for _, it := range issues {
+		list = append(list, it.ID)
+	}
+	slices.Sort(list)
+	return list
 }
 
 func repository(t *testing.T, estate demo.Estate, name string) demo.Repository {
@@ -312,5 +322,49 @@ func TestRepositoriesOfEveryShapeWorkOrSayWhyNot(t *testing.T) {
 		if c.want == nil && len(result.Issues) == 0 {
 			t.Errorf("%s: no issue", c.name)
 		}
+	}
+}
+
+func TestReportsThatContradictAreKeptBesideEachOther(t *testing.T) {
+	t.Parallel()
+	later := 0
+	estate, desk := build(t, &later)
+	platform := repository(t, estate, "platform")
+	report := func(name, severity, fixed string) string {
+		file := filepath.Join(t.TempDir(), name)
+		text := `{"SchemaVersion": 2, "CreatedAt": "2024-07-01T06:00:00Z", "ArtifactName": ".", "ArtifactType": "filesystem", "Results": [{
+"Target": "oncall/requirements.txt", "Class": "lang-pkgs", "Type": "pip", "Vulnerabilities": [{
+"VulnerabilityID": "CVE-2018-18074", "PkgName": "requests", "PkgIdentifier": {"PURL": "pkg:pypi/requests@2.19.1"},
+"InstalledVersion": "2.19.1", "FixedVersion": "` + fixed + `", "Severity": "` + severity + `"}]}]}`
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	low, critical := report("low.json", "LOW", "2.20.0"), report("critical.json", "CRITICAL", "9.0.0")
+	reports := append([]string{low, critical}, platform.Reports...)
+	result := triage(t, desk, agent.Request{Repo: platform.Dir, Reports: reports})
+	about := 0
+	for _, it := range result.Issues {
+		for _, id := range it.Advisories {
+			if id != "CVE-2018-18074" {
+				continue
+			}
+			about++
+			if len(it.Tools) < 2 || it.Cause.Status != fact.CauseFound {
+				t.Errorf("%s: seen by %v, cause %s; want both tools and one place", it.ID, it.Tools, it.Cause.Status)
+			}
+		}
+	}
+	if about != 1 {
+		t.Errorf("%d issues about one flaw in one place, want 1", about)
+	}
+	moved, other := build(t, &later)
+	reports[0], reports[1] = reports[1], reports[0]
+	swapped := triage(t, other, agent.Request{Repo: repository(t, moved, "platform").Dir, Reports: reports})
+	// Of two runs of one tool the later import is what it says now; which issues
+	// there are does not depend on the order.
+	if diff := cmp.Diff(ids(result.Issues), ids(swapped.Issues)); diff != "" {
+		t.Errorf("the order of the reports decides which issues there are:\n%s", diff)
 	}
 }

@@ -189,3 +189,31 @@ func TestALineOfADiffKeepsItsTabsAndLosesWhatMovesTheCursor(t *testing.T) {
 		t.Errorf("plainCode gives %q, want %q", got, want)
 	}
 }
+
+func TestAFixIsVerifiedAndOpenedFromTheCommandLine(t *testing.T) {
+	built, state := estate(t)
+	platform := built.Repositories[2]
+	issues := decoded[[]struct {
+		ID    string `json:"id"`
+		Paths []any  `json:"fix_paths"`
+	}](t, state, append([]string{"triage", "--repo", platform.Dir}, platform.Reports...)...)
+	id := ""
+	for _, it := range issues {
+		if len(it.Paths) > 0 {
+			id = it.ID
+		}
+	}
+	statement := filepath.Join(t.TempDir(), "proof.json")
+	code, out, stderr := command(t, state, "fix", "verify", id, "--statement", statement)
+	if code != exitClean || !strings.Contains(out, "proof: proven") || !strings.Contains(out, "+++ b/") {
+		t.Fatalf("fix verify: exit code %d\n%s\n%s", code, out, stderr)
+	}
+	if data, err := os.ReadFile(statement); err != nil || !strings.Contains(string(data), "payload") {
+		t.Errorf("statement %q, %v", data, err)
+	}
+	for _, want := range []string{"created", "unchanged"} {
+		if code, out, stderr := command(t, state, "fix", "open", id, "--remote", platform.Remote); code != exitClean || !strings.HasPrefix(out, want+" refs/heads/backstitch/") {
+			t.Errorf("fix open: exit code %d, want %s\n%s\n%s", code, want, out, stderr)
+		}
+	}
+}

@@ -77,13 +77,17 @@ func (d *Desk) Issues(ctx context.Context, all bool) ([]issue.Issue, error) {
 func (d *Desk) Issue(ctx context.Context, id string) (issue.Issue, error) {
 	it, err := issue.Load(ctx, d.DB, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return it, fmt.Errorf("issue %s: %w; backstitch issue list --all names those that are known", id, err)
+		return it, fmt.Errorf("%w; backstitch issue list --all names those that are known", err)
 	}
 	return it, err
 }
 
-// Reject decides that an issue is not to be fixed.
+// Reject decides that an issue is not to be fixed. The note is the decision's
+// evidence and cannot be blank.
 func (d *Desk) Reject(ctx context.Context, id, reason, note string) error {
+	if strings.TrimSpace(note) == "" {
+		return fmt.Errorf("reject issue %s: expected a note that says why", id)
+	}
 	it, err := d.Issue(ctx, id)
 	if err != nil {
 		return err

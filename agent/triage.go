@@ -73,6 +73,11 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 			result.Problems = append(result.Problems, problem.String())
 		}
 	}
+	omitted, partial, err := s.omitted(ctx)
+	if err != nil {
+		return nil, result, err
+	}
+	result.Problems = append(result.Problems, omitted...)
 	assets := []fact.Asset{}
 	if len(request.Reports) > 0 {
 		imported, problems, err := d.importReports(ctx, s.repository, s.identity, request.Reports)
@@ -91,7 +96,11 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 			return nil, result, fmt.Errorf("%w: there are no reports, and no advisory index to scan with; make one with backstitch advisory import", ErrNothing)
 		}
 		if len(s.modules) == 0 {
-			return nil, result, fmt.Errorf("%w: there are no reports, and no manifest or lockfile in %s at %.12s", ErrNothing, s.identity, s.commit)
+			why := ""
+			if len(omitted) > 0 {
+				why = ": " + omitted[0]
+			}
+			return nil, result, fmt.Errorf("%w: there are no reports, and no manifest or lockfile in %s at %.12s%s", ErrNothing, s.identity, s.commit, why)
 		}
 		d.Progress("scanning dependencies", 0, 0)
 		known, err := newKnown(d.Advisories, nil)
@@ -101,6 +110,7 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 		scanned, err := intake.Scan(ctx, d.DB, d.Scanner(known), s.tree, intake.Options{
 			Repository: s.identity,
 			Target:     s.identity,
+			Partial:    partial,
 			Complete:   []fact.Asset{{Kind: fact.AssetRepository, Key: s.identity, Name: s.identity}},
 			Now:        d.Now(),
 		})
@@ -108,7 +118,7 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 			return nil, result, err
 		}
 		assets = scanned.Assets
-		if !scanned.Complete {
+		if !scanned.Complete || partial {
 			result.incomplete("some manifests or lockfiles could not be read")
 		}
 		for _, problem := range scanned.Problems {
@@ -128,6 +138,20 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 	}
 	s.known, err = newKnown(d.Advisories, plain)
 	return s, result, err
+}
+
+// omitted tells of manifests and lockfiles of the commit that are not looked at,
+// and of submodules. partial says that the repository's own are among them.
+func (s *scene) omitted(ctx context.Context) (problems []string, partial bool, err error) {
+	list, err := s.repository.Omissions(ctx, s.commit, lockfile.Wants)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, o := range list {
+		problems = append(problems, strings.ToValidUTF8(o.Path, "\ufffd")+" "+o.Why)
+		partial = partial || !o.Submodule
+	}
+	return problems, partial, nil
 }
 
 func (t *Triage) incomplete(why string) {

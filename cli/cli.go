@@ -92,7 +92,8 @@ func Main(args []string, in io.Reader, out, stderr io.Writer) int {
 			if errors.As(err, &code) && code.err == nil {
 				return
 			}
-			fmt.Fprintln(w, "backstitch:", err)
+			// Errors quote reports, paths and what programs said.
+			fmt.Fprintln(w, "backstitch:", plain(err.Error()))
 		}))
 	return exitCode(err)
 }

@@ -66,7 +66,7 @@ func (s *streams) runDemo(cmd *cobra.Command, dir string) error {
 			return err
 		}
 		s.warn(result.Problems)
-		if err := printIssues(s.out, result.Issues); err != nil {
+		if err := printIssues(s.out, result.Issues, result.Complete); err != nil {
 			return err
 		}
 		pushed := map[string]bool{}

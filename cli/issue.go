@@ -30,7 +30,7 @@ func newIssue(s *streams) *cobra.Command {
 			if s.output == "json" {
 				return s.json(issues)
 			}
-			return printIssues(s.out, issues)
+			return printIssues(s.out, issues, true)
 		},
 	}
 	list.Flags().BoolVar(&all, "all", false, "resolved and rejected ones too")

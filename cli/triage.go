@@ -43,7 +43,7 @@ func newTriage(s *streams) *cobra.Command {
 			if s.output == "json" {
 				err = s.json(result.Issues)
 			} else {
-				err = printIssues(s.out, result.Issues)
+				err = printIssues(s.out, result.Issues, result.Complete)
 			}
 			if err != nil {
 				return err
@@ -80,8 +80,9 @@ func (s *streams) warn(problems []string) {
 	}
 }
 
-// printIssues prints one row per issue.
-func printIssues(w io.Writer, issues []issue.Issue) error {
+// printIssues prints one row per issue. complete says that all was looked at, so
+// that no row means no issue.
+func printIssues(w io.Writer, issues []issue.Issue, complete bool) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ISSUE\tSEVERITY\tWHAT\tWHERE\tWHO\tHOW")
 	for _, it := range issues {
@@ -90,11 +91,15 @@ func printIssues(w io.Writer, issues []issue.Issue) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	if len(issues) == 0 {
-		_, err := fmt.Fprintln(w, "no open issues")
-		return err
+	if len(issues) > 0 {
+		return nil
 	}
-	return nil
+	text := "no open issues"
+	if !complete {
+		text = "no issues in what was read; not everything was"
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
 }
 
 func what(it issue.Issue) string {

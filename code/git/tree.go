@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"runtime"
 	"slices"
 	"strconv"
@@ -123,7 +124,7 @@ func (r *Repository) entries(ctx context.Context, commit string) ([]entry, error
 	}
 	var entries []entry
 	for _, item := range strings.Split(string(out), "\x00") {
-		meta, path, ok := strings.Cut(item, "\t")
+		meta, name, ok := strings.Cut(item, "\t")
 		words := strings.Fields(meta)
 		if !ok || len(words) != 3 {
 			continue
@@ -131,7 +132,7 @@ func (r *Repository) entries(ctx context.Context, commit string) ([]entry, error
 		if len(entries) >= maxEntries {
 			return nil, fmt.Errorf("tree of %s: more than %d entries", commit, maxEntries)
 		}
-		entries = append(entries, entry{path, words[0], words[1], words[2]})
+		entries = append(entries, entry{name, words[0], words[1], words[2]})
 	}
 	return entries, nil
 }
@@ -151,6 +152,56 @@ func (r *Repository) Links(ctx context.Context, commit string) ([]string, error)
 	}
 	slices.Sort(links)
 	return links, nil
+}
+
+// Omission is something of a commit that its Tree does not list.
+type Omission struct {
+	Path string // as git names it; it need not be UTF-8
+	Why  string
+	// Submodule says that it is a folder whose files another repository holds.
+	Submodule bool
+}
+
+// Omissions lists what Tree leaves out though it is part of the commit, sorted:
+// submodules, and of the paths that wants names symbolic links to what the
+// commit does not hold and paths that are no valid UTF-8. Folders that
+// code.SkipFolder names are left out on purpose and are not among them.
+func (r *Repository) Omissions(ctx context.Context, commit string, wants func(path string) bool) ([]Omission, error) {
+	entries, err := r.entries(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
+	var list []Omission
+	var links []entry
+	for _, e := range entries {
+		switch {
+		case slices.ContainsFunc(strings.Split(e.path, "/"), code.SkipFolder):
+		case e.mode == "160000":
+			list = append(list, Omission{e.path, "is a submodule; its files belong to another repository", true})
+		case !wants(e.path):
+		case e.mode == "120000":
+			links = append(links, e)
+		case e.regular() && !fs.ValidPath(e.path):
+			list = append(list, Omission{e.path, "has a path that is no valid UTF-8", false})
+		}
+	}
+	if len(links) > 0 {
+		listed := make(map[string]bool, len(entries))
+		for _, e := range entries {
+			listed[e.path] = e.regular()
+		}
+		for _, e := range links {
+			target, err := r.object(ctx, e.id, "blob")
+			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, code.ErrTooLarge) {
+				return nil, fmt.Errorf("%s: %w", clean(e.path, 1024), err)
+			}
+			if err != nil || path.IsAbs(string(target)) || !listed[path.Join(path.Dir(e.path), string(target))] {
+				list = append(list, Omission{e.path, "is a symbolic link to what the commit does not hold", false})
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b Omission) int { return strings.Compare(a.Path, b.Path) })
+	return list, nil
 }
 
 // object reads one object through the process kept for that.

@@ -95,6 +95,12 @@ func (s *source) text(name string) ([]byte, error) {
 	return data, nil
 }
 
+// Wants says whether a file of that path would be read: its base name is that of
+// a manifest or lock, and it lies in no installed folder.
+func Wants(name string) bool {
+	return !installed(name) && slices.ContainsFunc(formats(), func(f format) bool { return f.wants(path.Base(name)) })
+}
+
 // Read finds all manifests and locks of a tree and reads them, sorted by Dir,
 // then Tool, then main manifest. Installed folders (code.SkipFolder) are left
 // out. A file that cannot be read is a Problem of its module; the error is only

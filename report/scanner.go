@@ -146,7 +146,9 @@ func (s *Scanner) need(n int) bool {
 				s.fault(s.pos, fmt.Sprintf("a value of at most %d bytes", MaxString), nil)
 				return false
 			}
-			s.buf = append(s.buf, make([]byte, len(s.buf))...)
+			// Never beyond the limit: a whole buffer is read at once, so that what
+			// ends within it would pass for a value of a size that is allowed.
+			s.buf = append(s.buf, make([]byte, min(len(s.buf), MaxString+windowSize-len(s.buf)))...)
 		}
 		if s.base+int64(s.end) > MaxDocument {
 			s.fault(s.pos, fmt.Sprintf("a document of at most %d bytes", int64(MaxDocument)), nil)
@@ -417,7 +419,7 @@ func (s *Scanner) quoted() (raw []byte, plain bool) {
 			return raw, plain
 		}
 		s.pos = s.end
-		if s.end-s.keep > MaxString {
+		if s.end-s.keep-1 > MaxString { // the opening quote does not count
 			s.fault(s.keep, fmt.Sprintf("a string of at most %d bytes", MaxString), nil)
 			return nil, false
 		}

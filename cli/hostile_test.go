@@ -123,3 +123,23 @@ func TestADecisionNeedsANote(t *testing.T) {
 		t.Errorf("a note: exit code %d, error %q; want 0", code, stderr)
 	}
 }
+
+func TestADocumentOfStatementsReachesWhatAnotherDetectorFound(t *testing.T) {
+	dir, state := repository(t, map[string]string{"go.mod": goMod, "go.sum": goSum}), t.TempDir()
+	found, vex := filepath.Join(t.TempDir(), "trivy.json"), filepath.Join(t.TempDir(), "vex.json")
+	for name, content := range map[string]string{
+		found: `{"SchemaVersion":2,"ArtifactName":".","ArtifactType":"filesystem","Results":[{"Target":"go.mod","Class":"lang-pkgs","Type":"gomod","Vulnerabilities":[{"VulnerabilityID":"CVE-2022-32149","PkgName":"golang.org/x/text","InstalledVersion":"v0.3.7","FixedVersion":"0.3.8","Severity":"HIGH"}]}]}`,
+		vex:   `{"bomFormat":"CycloneDX","specVersion":"1.5","version":1,"vulnerabilities":[{"id":"CVE-2022-32149","analysis":{"state":"not_affected","justification":"code_not_reachable"},"affects":[{"ref":"pkg:golang/golang.org/x/text@v0.3.7"}]}]}`,
+	} {
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, _, stderr := command(t, state, "triage", "--repo", dir, found, "--fail-on", "high"); code != exitGate {
+		t.Errorf("before the statement: exit code %d, %s; want 1", code, stderr)
+	}
+	code, out, stderr := command(t, state, "triage", "--repo", dir, found, vex, "--fail-on", "low")
+	if code != exitClean || !strings.Contains(out, "[rejected]") {
+		t.Errorf("after it: exit code %d, %s; want 0 and a rejected issue\n%s", code, stderr, out)
+	}
+}

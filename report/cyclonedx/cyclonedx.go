@@ -189,6 +189,13 @@ func (d *document) flush() error {
 			}
 			return d.sink.Statement(s)
 		}
+		if f.Analysis.State != "" && pkg.PURL != "" && len(d.known) == 0 {
+			// A document without inventory speaks about what others find.
+			s := fact.Statement{Advisory: f.Rule, Aliases: f.Aliases, Products: []string{pkg.PURL}, Analysis: f.Analysis, Position: f.Position}
+			if err := d.sink.Statement(s); err != nil {
+				return err
+			}
+		}
 		f.Package, f.Asset = pkg, d.subject
 		name, version := pkg.Name, pkg.Version
 		if !ok {

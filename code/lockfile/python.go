@@ -26,6 +26,13 @@ func wantsPython(base string) bool {
 	return strings.HasSuffix(base, ".txt") || strings.HasSuffix(base, ".in")
 }
 
+// isRequirements says whether a file is one of requirements by its name or its
+// folder. Others are only read where such a file includes them.
+func isRequirements(name string) bool {
+	ext := path.Ext(name)
+	return requirementsName.MatchString(path.Base(name)) || path.Base(path.Dir(name)) == "requirements" && (ext == ".txt" || ext == ".in")
+}
+
 // readPython makes a module of each lock of poetry, uv and pipenv with its
 // manifests, of each pyproject.toml, setup.cfg or setup.py that no lock covers,
 // and of each requirements file that no other includes.

@@ -95,10 +95,17 @@ func (s *source) text(name string) ([]byte, error) {
 	return data, nil
 }
 
-// Wants says whether a file of that path would be read: its base name is that of
-// a manifest or lock, and it lies in no installed folder.
+// Wants says whether a file of that path would be read by itself: its name is
+// that of a manifest or lock, and it lies in no installed folder.
 func Wants(name string) bool {
-	return !installed(name) && slices.ContainsFunc(formats(), func(f format) bool { return f.wants(path.Base(name)) })
+	if installed(name) {
+		return false
+	}
+	switch path.Ext(name) {
+	case ".txt", ".in":
+		return isRequirements(name)
+	}
+	return slices.ContainsFunc(formats(), func(f format) bool { return f.wants(path.Base(name)) })
 }
 
 // Read finds all manifests and locks of a tree and reads them, sorted by Dir,

@@ -48,8 +48,7 @@ func readRequirements(s *source, names []string, modules []Module) []Module {
 		}
 	}
 	for _, name := range names {
-		ext := path.Ext(name)
-		if !s.claimed[name] && (requirementsName.MatchString(path.Base(name)) || path.Base(path.Dir(name)) == "requirements" && (ext == ".txt" || ext == ".in")) {
+		if !s.claimed[name] && isRequirements(name) {
 			load(name)
 		}
 	}

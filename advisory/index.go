@@ -221,6 +221,22 @@ func (x *Index) postings(ecosystem, name string) (asked subject, numbers string,
 	return asked, all[uint64(first)*4 : (uint64(first)+uint64(count))*4], nil
 }
 
+// Covers says whether the index holds anything about an ecosystem. Where it does
+// not, that nothing is known to affect a package says nothing about it.
+func (x *Index) Covers(ecosystem string) (bool, error) {
+	base, _ := canonicalEcosystem(ecosystem)
+	if base == "" {
+		return false, nil
+	}
+	if err := x.check(secPackageText, secPackages); err != nil {
+		return false, err
+	}
+	packages := table{x.section(secPackageText), x.section(secPackages)}
+	prefix := packageKey(base, "")
+	i := sort.Search(packages.len(), func(i int) bool { return packages.key(i) >= prefix })
+	return i < packages.len() && strings.HasPrefix(packages.key(i), prefix), nil
+}
+
 // subject is the package that is asked about, in canonical form.
 type subject struct{ base, release, name string }
 

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"github.com/backstitch/backstitch/advisory"
 	"github.com/backstitch/backstitch/cause"
 	"github.com/backstitch/backstitch/code"
 	"github.com/backstitch/backstitch/code/git"
@@ -102,6 +104,13 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 			}
 			return nil, result, fmt.Errorf("%w: there are no reports, and no manifest or lockfile in %s at %.12s%s", ErrNothing, s.identity, s.commit, why)
 		}
+		blind, err := uncovered(d.Advisories, s.modules)
+		if err != nil {
+			return nil, result, err
+		}
+		if len(blind) > 0 {
+			result.incomplete("the advisory index holds nothing about " + strings.Join(blind, ", "))
+		}
 		d.Progress("scanning dependencies", 0, 0)
 		known, err := newKnown(d.Advisories, nil)
 		if err != nil {
@@ -110,7 +119,7 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 		scanned, err := intake.Scan(ctx, d.DB, d.Scanner(known), s.tree, intake.Options{
 			Repository: s.identity,
 			Target:     s.identity,
-			Partial:    partial,
+			Partial:    partial || len(blind) > 0,
 			Complete:   []fact.Asset{{Kind: fact.AssetRepository, Key: s.identity, Name: s.identity}},
 			Now:        d.Now(),
 		})
@@ -152,6 +161,24 @@ func (s *scene) omitted(ctx context.Context) (problems []string, partial bool, e
 		partial = partial || !o.Submodule
 	}
 	return problems, partial, nil
+}
+
+// uncovered lists the ecosystems of the modules' packages that the index holds
+// nothing about, sorted.
+func uncovered(index *advisory.Index, modules []lockfile.Module) ([]string, error) {
+	covered := map[string]bool{}
+	for i := range modules {
+		ecosystem := modules[i].Ecosystem
+		if _, asked := covered[ecosystem]; asked || len(modules[i].Packages) == 0 {
+			continue
+		}
+		var err error
+		if covered[ecosystem], err = index.Covers(ecosystem); err != nil {
+			return nil, fmt.Errorf("advisory index: %w", err)
+		}
+	}
+	maps.DeleteFunc(covered, func(_ string, known bool) bool { return known })
+	return slices.Sorted(maps.Keys(covered)), nil
 }
 
 func (t *Triage) incomplete(why string) {

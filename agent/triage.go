@@ -127,7 +127,7 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 			return nil, result, err
 		}
 		assets = scanned.Assets
-		if !scanned.Complete || partial {
+		if partial || len(scanned.Problems) > 0 || !scanned.Complete && len(blind) == 0 {
 			result.incomplete("some manifests or lockfiles could not be read")
 		}
 		for _, problem := range scanned.Problems {

@@ -148,7 +148,7 @@ func TestAnIndexThatKnowsNothingOfAnEcosystemCallsNothingClean(t *testing.T) {
 	dir := repository(t, map[string]string{"go.mod": goMod, "go.sum": goSum})
 	state := stateWith(t, `{"id":"GHSA-1","affected":[{"package":{"ecosystem":"npm","name":"a"},"versions":["1.0.0"]}]}`)
 	code, out, stderr := command(t, state, "triage", "--repo", dir)
-	if code != exitIncomplete || !strings.Contains(stderr, "holds nothing about Go") || strings.Contains(out, "no open issues") {
+	if code != exitIncomplete || !strings.HasSuffix(stderr, "holds nothing about Go\n") || strings.Contains(out, "no open issues") {
 		t.Errorf("exit code %d, error %q, output %q; want 3 and what the index lacks", code, stderr, out)
 	}
 }

@@ -1,190 +1,43 @@
 package checkov
 
 import (
-	"bytes"
-	"context"
-	"errors"
-	"fmt"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/backstitch/backstitch/fact"
-	"github.com/backstitch/backstitch/report"
 	"github.com/backstitch/backstitch/report/reporttest"
 )
 
-// collector keeps what a reader gives; it fails from the finding numbered stop on.
-type collector struct {
-	runs     []fact.Run
-	findings []fact.Finding
-	stop     int
-}
-
-var errStop = errors.New("the sink is full")
-
-func (c *collector) Run(r fact.Run) error { c.runs = append(c.runs, r); return nil }
-
-func (c *collector) Finding(f fact.Finding) error {
-	if c.stop > 0 && len(c.findings)+1 >= c.stop {
-		return errStop
-	}
-	c.findings = append(c.findings, f)
-	return nil
-}
-
-func (*collector) Component(fact.Component) error { return nil }
-func (*collector) Statement(fact.Statement) error { return nil }
-
-// inShort says in short what a finding holds.
-func inShort(f fact.Finding) string {
-	text := fmt.Sprintf("%s %s %s", f.Kind, f.Rule, f.Severity)
-	if f.Package.Name != "" {
-		text += fmt.Sprintf(" %s@%s", f.Package.PURL, f.Package.Version)
-	}
-	if f.Path != "" {
-		text += fmt.Sprintf(" %s:%d-%d", f.Path, f.Line, f.EndLine)
-	}
-	for _, part := range []struct {
-		name string
-		list []string
-	}{{"aka", f.Aliases}, {"fixed", f.FixedVersions}, {"via", f.Introduced}} {
-		if len(part.list) > 0 {
-			text += " " + part.name + " " + strings.Join(part.list, ",")
-		}
-	}
-	if f.Analysis.State != "" {
-		text += " " + f.Analysis.State
-	}
-	return text
-}
-
 func TestEachLayoutIsReadIntoFindings(t *testing.T) {
 	t.Parallel()
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			if score := New().Detect([]byte(c.in)); score < c.score {
-				t.Errorf("Detect = %d, want at least %d", score, c.score)
-			}
-			var sink collector
-			if err := New().Read(context.Background(), strings.NewReader(c.in), &sink); err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for _, f := range sink.findings {
-				got = append(got, inShort(f))
-				at := f.Position
-				if at.Offset < 0 || at.Length <= 0 || at.Offset+at.Length > int64(len(c.in)) {
-					t.Errorf("position %+v is outside the report of %d bytes", at, len(c.in))
-				}
-			}
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("findings (-want +got):\n%s", diff)
-			}
-			if len(sink.runs) != 1 || sink.runs[0].Complete != c.complete {
-				t.Errorf("runs = %+v, want one with Complete %t", sink.runs, c.complete)
-			}
-		})
-	}
+	reporttest.Table(t, New(), cases)
 }
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	var samples []string
-	for _, c := range cases {
-		if len(c.want) > 0 {
-			samples = append(samples, c.in)
-		}
-	}
-	reporttest.Conformance(t, New(), samples...)
+	reporttest.Conformance(t, New(), reporttest.Samples(cases)...)
 }
 
-func TestACutReportIsAnErrorWithItsPositionAndNeverPanics(t *testing.T) {
-	t.Parallel()
-	for _, c := range cases {
-		whole := strings.TrimRight(c.in, " \n]}")
-		for _, cut := range []int{len(whole), len(whole) / 2, len(whole) / 3} {
-			var sink collector
-			err := New().Read(context.Background(), strings.NewReader(whole[:cut]), &sink)
-			var fault *report.Error
-			if cut > 1 && !strings.HasSuffix(whole[:cut], "}") && !errors.As(err, &fault) {
-				t.Errorf("%s cut at %d: error %v, want an *report.Error", c.name, cut, err)
-			}
-		}
-	}
-}
+func FuzzRead(f *testing.F) { reporttest.FuzzTable(f, New(), cases) }
 
-func TestAnErrorOfTheSinkEndsTheReading(t *testing.T) {
-	t.Parallel()
-	for _, c := range cases {
-		if len(c.want) == 0 {
-			continue
-		}
-		err := New().Read(context.Background(), strings.NewReader(c.in), &collector{stop: 1})
-		if !errors.Is(err, errStop) {
-			t.Errorf("%s: error %v, want that of the sink", c.name, err)
-		}
-	}
-}
-
-func TestACancelledContextEndsTheReading(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := New().Read(ctx, strings.NewReader(cases[0].in), &collector{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want context.Canceled", err)
-	}
-}
-
-func FuzzRead(f *testing.F) {
-	for _, c := range cases {
-		f.Add([]byte(c.in))
-	}
-	f.Fuzz(func(t *testing.T, in []byte) {
-		if score := New().Detect(in); score < 0 || score > 100 {
-			t.Errorf("Detect = %d", score)
-		}
-		var first, second collector
-		err := New().Read(context.Background(), bytes.NewReader(in), &first)
-		again := New().Read(context.Background(), bytes.NewReader(in), &second)
-		if (err == nil) != (again == nil) || !cmp.Equal(first.findings, second.findings) {
-			t.Error("two readings differ")
-		}
-		for _, finding := range first.findings {
-			if finding.Line < 0 || finding.EndLine < finding.Line && finding.EndLine != 0 || finding.Position.Offset+finding.Position.Length > int64(len(in)) {
-				t.Errorf("out of range: %+v", finding)
-			}
-		}
-	})
-}
-
-var cases = []struct {
-	name, in string
-	score    int
-	complete bool
-	want     []string
-}{
+var cases = []reporttest.Case{
 	{
-		name: "one check type", score: 90, complete: true,
-		in: `{"check_type":"terraform","results":{"passed_checks":[{"check_id":"CKV_9"}],"failed_checks":[{"check_id":"CKV_1","bc_check_id":"BC_1","check_name":"n","severity":"HIGH","file_path":"/m.tf","file_line_range":[1,4],"resource":"a.b","guideline":"https://x.test/1"}],"skipped_checks":[{"check_id":"CKV_2","check_name":"s","check_result":{"result":"SKIPPED","suppress_comment":"ok"},"file_path":"/m.tf","file_line_range":[5,6],"severity":null}],"parsing_errors":[]},"summary":{"checkov_version":"3.2.0"}}`,
-		want: []string{
+		Name: "one check type", Score: 90, Complete: true,
+		Report: `{"check_type":"terraform","results":{"passed_checks":[{"check_id":"CKV_9"}],"failed_checks":[{"check_id":"CKV_1","bc_check_id":"BC_1","check_name":"n","severity":"HIGH","file_path":"/m.tf","file_line_range":[1,4],"resource":"a.b","guideline":"https://x.test/1"}],"skipped_checks":[{"check_id":"CKV_2","check_name":"s","check_result":{"result":"SKIPPED","suppress_comment":"ok"},"file_path":"/m.tf","file_line_range":[5,6],"severity":null}],"parsing_errors":[]},"summary":{"checkov_version":"3.2.0"}}`,
+		Want: []string{
 			"misconfiguration CKV_1 high /m.tf:1-4 aka BC_1",
 			"misconfiguration CKV_2 unknown /m.tf:5-6 accepted_risk",
 		},
 	},
 	{
-		name: "several with packages and secrets", score: 90, complete: false,
-		in: `[{"check_type":"sca_package","results":{"failed_checks":[{"check_id":"CKV_CVE_2020_1","file_path":"/r.txt","file_line_range":[0,0],"vulnerability_details":{"id":"CVE-2020-1","package_name":"django","package_version":"1.2","package_type":"python","severity":"critical","cvss":9.8,"lowest_fixed_version":"1.2.2"}}],"parsing_errors":["/x.tf"]}},{"results":{"failed_checks":[{"check_id":"CKV_SECRET_2","check_name":"AWS","file_path":"/k","file_line_range":[3,4],"resource":"h"}]},"check_type":"secrets"}]`,
-		want: []string{
+		Name: "several with packages and secrets", Score: 90, Complete: false,
+		Report: `[{"check_type":"sca_package","results":{"failed_checks":[{"check_id":"CKV_CVE_2020_1","file_path":"/r.txt","file_line_range":[0,0],"vulnerability_details":{"id":"CVE-2020-1","package_name":"django","package_version":"1.2","package_type":"python","severity":"critical","cvss":9.8,"lowest_fixed_version":"1.2.2"}}],"parsing_errors":["/x.tf"]}},{"results":{"failed_checks":[{"check_id":"CKV_SECRET_2","check_name":"AWS","file_path":"/k","file_line_range":[3,4],"resource":"h"}]},"check_type":"secrets"}]`,
+		Want: []string{
 			"vulnerability CVE-2020-1 critical pkg:pypi/django@1.2@1.2 /r.txt:0-0 aka CKV_CVE_2020_1 fixed 1.2.2",
 			"secret CKV_SECRET_2 unknown /k:3-4",
 		},
 	},
 	{
-		name: "nothing to check", score: 90, complete: true,
-		in:   `{"passed":0,"failed":0,"skipped":0,"parsing_errors":0,"resource_count":0,"checkov_version":"2.1.1"}`,
-		want: nil,
+		Name: "nothing to check", Score: 90, Complete: true,
+		Report: `{"passed":0,"failed":0,"skipped":0,"parsing_errors":0,"resource_count":0,"checkov_version":"2.1.1"}`,
+		Want:   nil,
 	},
 }

@@ -2,11 +2,12 @@ package gitleaks
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/backstitch/backstitch/report/reporttest"
 )
 
 // FuzzNoSecretIsKept puts a secret into every text of a report.
@@ -27,15 +28,15 @@ func FuzzNoSecretIsKept(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var sink collector
-		if err := New().Read(context.Background(), bytes.NewReader(in), &sink); err != nil {
+		var facts reporttest.Facts
+		if err := New().Read(t.Context(), bytes.NewReader(in), &facts); err != nil {
 			t.Fatal(err)
 		}
-		if len(sink.findings) != 1 || sink.findings[0].Anchor == "" {
-			t.Fatalf("findings %+v, want one with an anchor", sink.findings)
+		if len(facts.Findings) != 1 || facts.Findings[0].Anchor == "" {
+			t.Fatalf("findings %+v, want one with an anchor", facts.Findings)
 		}
-		if strings.Contains(fmt.Sprintf("%+v", sink.findings[0]), strings.TrimSpace(secret)) {
-			t.Errorf("the secret is kept: %+v", sink.findings[0])
+		if strings.Contains(fmt.Sprintf("%+v", facts.Findings[0]), strings.TrimSpace(secret)) {
+			t.Errorf("the secret is kept: %+v", facts.Findings[0])
 		}
 	})
 }

@@ -1,193 +1,46 @@
 package pipaudit
 
 import (
-	"bytes"
-	"context"
-	"errors"
-	"fmt"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/backstitch/backstitch/fact"
-	"github.com/backstitch/backstitch/report"
 	"github.com/backstitch/backstitch/report/reporttest"
 )
 
-// collector keeps what a reader gives; it fails from the finding numbered stop on.
-type collector struct {
-	runs     []fact.Run
-	findings []fact.Finding
-	stop     int
-}
-
-var errStop = errors.New("the sink is full")
-
-func (c *collector) Run(r fact.Run) error { c.runs = append(c.runs, r); return nil }
-
-func (c *collector) Finding(f fact.Finding) error {
-	if c.stop > 0 && len(c.findings)+1 >= c.stop {
-		return errStop
-	}
-	c.findings = append(c.findings, f)
-	return nil
-}
-
-func (*collector) Component(fact.Component) error { return nil }
-func (*collector) Statement(fact.Statement) error { return nil }
-
-// inShort says in short what a finding holds.
-func inShort(f fact.Finding) string {
-	text := fmt.Sprintf("%s %s %s", f.Kind, f.Rule, f.Severity)
-	if f.Package.Name != "" {
-		text += fmt.Sprintf(" %s@%s", f.Package.PURL, f.Package.Version)
-	}
-	if f.Path != "" {
-		text += fmt.Sprintf(" %s:%d-%d", f.Path, f.Line, f.EndLine)
-	}
-	for _, part := range []struct {
-		name string
-		list []string
-	}{{"aka", f.Aliases}, {"fixed", f.FixedVersions}, {"via", f.Introduced}} {
-		if len(part.list) > 0 {
-			text += " " + part.name + " " + strings.Join(part.list, ",")
-		}
-	}
-	if f.Analysis.State != "" {
-		text += " " + f.Analysis.State
-	}
-	return text
-}
-
 func TestEachLayoutIsReadIntoFindings(t *testing.T) {
 	t.Parallel()
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			if score := New().Detect([]byte(c.in)); score < c.score {
-				t.Errorf("Detect = %d, want at least %d", score, c.score)
-			}
-			var sink collector
-			if err := New().Read(context.Background(), strings.NewReader(c.in), &sink); err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for _, f := range sink.findings {
-				got = append(got, inShort(f))
-				at := f.Position
-				if at.Offset < 0 || at.Length <= 0 || at.Offset+at.Length > int64(len(c.in)) {
-					t.Errorf("position %+v is outside the report of %d bytes", at, len(c.in))
-				}
-			}
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("findings (-want +got):\n%s", diff)
-			}
-			if len(sink.runs) != 1 || sink.runs[0].Complete != c.complete {
-				t.Errorf("runs = %+v, want one with Complete %t", sink.runs, c.complete)
-			}
-		})
-	}
+	reporttest.Table(t, New(), cases)
 }
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	var samples []string
-	for _, c := range cases {
-		if len(c.want) > 0 {
-			samples = append(samples, c.in)
-		}
-	}
-	reporttest.Conformance(t, New(), samples...)
+	reporttest.Conformance(t, New(), reporttest.Samples(cases)...)
 }
 
-func TestACutReportIsAnErrorWithItsPositionAndNeverPanics(t *testing.T) {
-	t.Parallel()
-	for _, c := range cases {
-		whole := strings.TrimRight(c.in, " \n]}")
-		for _, cut := range []int{len(whole), len(whole) / 2, len(whole) / 3} {
-			var sink collector
-			err := New().Read(context.Background(), strings.NewReader(whole[:cut]), &sink)
-			var fault *report.Error
-			if cut > 1 && !strings.HasSuffix(whole[:cut], "}") && !errors.As(err, &fault) {
-				t.Errorf("%s cut at %d: error %v, want an *report.Error", c.name, cut, err)
-			}
-		}
-	}
-}
+func FuzzRead(f *testing.F) { reporttest.FuzzTable(f, New(), cases) }
 
-func TestAnErrorOfTheSinkEndsTheReading(t *testing.T) {
-	t.Parallel()
-	for _, c := range cases {
-		if len(c.want) == 0 {
-			continue
-		}
-		err := New().Read(context.Background(), strings.NewReader(c.in), &collector{stop: 1})
-		if !errors.Is(err, errStop) {
-			t.Errorf("%s: error %v, want that of the sink", c.name, err)
-		}
-	}
-}
-
-func TestACancelledContextEndsTheReading(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := New().Read(ctx, strings.NewReader(cases[0].in), &collector{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want context.Canceled", err)
-	}
-}
-
-func FuzzRead(f *testing.F) {
-	for _, c := range cases {
-		f.Add([]byte(c.in))
-	}
-	f.Fuzz(func(t *testing.T, in []byte) {
-		if score := New().Detect(in); score < 0 || score > 100 {
-			t.Errorf("Detect = %d", score)
-		}
-		var first, second collector
-		err := New().Read(context.Background(), bytes.NewReader(in), &first)
-		again := New().Read(context.Background(), bytes.NewReader(in), &second)
-		if (err == nil) != (again == nil) || !cmp.Equal(first.findings, second.findings) {
-			t.Error("two readings differ")
-		}
-		for _, finding := range first.findings {
-			if finding.Line < 0 || finding.EndLine < finding.Line && finding.EndLine != 0 || finding.Position.Offset+finding.Position.Length > int64(len(in)) {
-				t.Errorf("out of range: %+v", finding)
-			}
-		}
-	})
-}
-
-var cases = []struct {
-	name, in string
-	score    int
-	complete bool
-	want     []string
-}{
+var cases = []reporttest.Case{
 	{
-		name: "object with fixes", score: 90, complete: true,
-		in: `{"dependencies":[{"name":"flask","version":"0.5","vulns":[{"id":"PYSEC-1","fix_versions":["1.0"],"aliases":["CVE-2019-1"],"description":"d"}]}],"fixes":[{"name":"flask","old_version":"0.5","new_version":"1.0"}]}`,
-		want: []string{
+		Name: "object with fixes", Score: 90, Complete: true,
+		Report: `{"dependencies":[{"name":"flask","version":"0.5","vulns":[{"id":"PYSEC-1","fix_versions":["1.0"],"aliases":["CVE-2019-1"],"description":"d"}]}],"fixes":[{"name":"flask","old_version":"0.5","new_version":"1.0"}]}`,
+		Want: []string{
 			"vulnerability PYSEC-1 unknown pkg:pypi/flask@0.5@0.5 aka CVE-2019-1 fixed 1.0",
 		},
 	},
 	{
-		name: "array of the first versions", score: 80, complete: true,
-		in: `[{"name":"jinja2","version":"2.0","vulns":[{"id":"PYSEC-2","fix_versions":[]}]},{"name":"ok","version":"1","vulns":[]}]`,
-		want: []string{
+		Name: "array of the first versions", Score: 80, Complete: true,
+		Report: `[{"name":"jinja2","version":"2.0","vulns":[{"id":"PYSEC-2","fix_versions":[]}]},{"name":"ok","version":"1","vulns":[]}]`,
+		Want: []string{
 			"vulnerability PYSEC-2 unknown pkg:pypi/jinja2@2.0@2.0",
 		},
 	},
 	{
-		name: "a skipped dependency", score: 80, complete: false,
-		in:   `{"dependencies":[{"name":"own","skip_reason":"not on the index"}]}`,
-		want: nil,
+		Name: "a skipped dependency", Score: 80, Complete: false,
+		Report: `{"dependencies":[{"name":"own","skip_reason":"not on the index"}]}`,
+		Want:   nil,
 	},
 	{
-		name: "nothing", score: 60, complete: true,
-		in:   `{"dependencies":[]}`,
-		want: nil,
+		Name: "nothing", Score: 60, Complete: true,
+		Report: `{"dependencies":[]}`,
+		Want:   nil,
 	},
 }

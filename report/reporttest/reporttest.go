@@ -285,31 +285,36 @@ func Fuzz(f *testing.F, reader report.Reader, samples ...string) {
 	for _, sample := range samples {
 		f.Add([]byte(sample))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if score := reader.Detect(data[:min(len(data), report.HeadSize)]); score < 0 || score > 100 {
-			t.Fatalf("Detect = %d", score)
+	f.Fuzz(func(t *testing.T, data []byte) { fuzzed(t, reader, data) })
+}
+
+// fuzzed checks one input of Fuzz and gives the findings that were read from it.
+func fuzzed(t *testing.T, reader report.Reader, data []byte) []fact.Finding {
+	t.Helper()
+	if score := reader.Detect(data[:min(len(data), report.HeadSize)]); score < 0 || score > 100 {
+		t.Fatalf("Detect = %d", score)
+	}
+	var one, two Facts
+	err := reader.Read(t.Context(), bytes.NewReader(data), &one)
+	var e *report.Error
+	if err != nil && !errors.As(err, &e) {
+		t.Fatalf("%T is no *report.Error: %v", err, err)
+	}
+	if e != nil && e.Offset > int64(len(data)) {
+		t.Fatalf("the fault is at byte %d of %d: %v", e.Offset, len(data), err)
+	}
+	for _, found := range one.Findings {
+		if p := found.Position; p.Offset < 0 || p.Length < 0 || p.Offset+p.Length > int64(len(data)) {
+			t.Fatalf("position %+v is outside of %d bytes", p, len(data))
 		}
-		var one, two Facts
-		err := reader.Read(t.Context(), bytes.NewReader(data), &one)
-		var e *report.Error
-		if err != nil && !errors.As(err, &e) {
-			t.Fatalf("%T is no *report.Error: %v", err, err)
-		}
-		if e != nil && e.Offset > int64(len(data)) {
-			t.Fatalf("the fault is at byte %d of %d: %v", e.Offset, len(data), err)
-		}
-		for _, found := range one.Findings {
-			if p := found.Position; p.Offset < 0 || p.Length < 0 || p.Offset+p.Length > int64(len(data)) {
-				t.Fatalf("position %+v is outside of %d bytes", p, len(data))
-			}
-		}
-		if again := reader.Read(t.Context(), bytes.NewReader(data), &two); (again == nil) != (err == nil) {
-			t.Fatalf("first %v, then %v", err, again)
-		}
-		if diff := cmp.Diff(one.Findings, two.Findings); diff != "" {
-			t.Fatalf("the same bytes gave other findings:\n%s", diff)
-		}
-	})
+	}
+	if again := reader.Read(t.Context(), bytes.NewReader(data), &two); (again == nil) != (err == nil) {
+		t.Fatalf("first %v, then %v", err, again)
+	}
+	if diff := cmp.Diff(one.Findings, two.Findings); diff != "" {
+		t.Fatalf("the same bytes gave other findings:\n%s", diff)
+	}
+	return one.Findings
 }
 
 // slow gives a few bytes at a time.

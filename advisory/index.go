@@ -246,10 +246,27 @@ func (s *subject) named(a *fact.Affected) bool {
 	return base == s.base && canonicalName(base, a.Name) == s.name && releaseMatches(theirs, s.release)
 }
 
+// UnorderedError names advisories whose versions cannot be ordered, so that
+// nobody can say whether they affect a package. The others were judged.
+type UnorderedError struct {
+	Advisories []string
+	Reasons    []error // one for each advisory
+}
+
+func (e *UnorderedError) Error() string {
+	lines := make([]string, len(e.Advisories))
+	for i, id := range e.Advisories {
+		lines[i] = fmt.Sprintf("%s: %v", id, e.Reasons[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (e *UnorderedError) Unwrap() []error { return e.Reasons }
+
 // Affecting lists the standing advisories that affect a package at its
 // version, in order of id. A package without an ecosystem takes that of its
-// package URL. The error names the version that is none, or the advisory that
-// could not be judged; what could be judged is returned beside it.
+// package URL. The error names the version that is none, or is an
+// UnorderedError; what could be judged is returned beside it.
 func (x *Index) Affecting(pkg fact.Package) ([]fact.Advisory, error) {
 	if pkg.Ecosystem == "" {
 		if named, ok := fact.ParsePURL(pkg.PURL); ok {
@@ -262,7 +279,7 @@ func (x *Index) Affecting(pkg fact.Package) ([]fact.Advisory, error) {
 		return nil, err
 	}
 	var found []fact.Advisory
-	var failed []error
+	var failed *UnorderedError
 	asked := &question{base: about.base, version: pkg.Version}
 	for at := 0; at < len(numbers); at += 4 {
 		payload, source, err := x.record(int(u32(numbers, at)))
@@ -282,7 +299,11 @@ func (x *Index) Affecting(pkg fact.Package) ([]fact.Advisory, error) {
 				if asked.err != nil {
 					return found, fmt.Errorf("%s: %w", pkg.Name, asked.err)
 				}
-				failed = append(failed, fmt.Errorf("%s: %w", strings.Clone(id), err))
+				if failed == nil {
+					failed = &UnorderedError{}
+				}
+				failed.Advisories = append(failed.Advisories, strings.Clone(id))
+				failed.Reasons = append(failed.Reasons, err)
 			}
 		}
 		if !in {
@@ -295,7 +316,10 @@ func (x *Index) Affecting(pkg fact.Package) ([]fact.Advisory, error) {
 		a.Source = source
 		found = append(found, a)
 	}
-	return found, errors.Join(failed...)
+	if failed != nil {
+		return found, failed
+	}
+	return found, nil
 }
 
 // Of lists all standing advisories that name a package, in order of id.

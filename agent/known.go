@@ -3,6 +3,7 @@ package agent
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -100,11 +101,36 @@ func nextFixed(f *fact.Finding) string {
 // Affecting implements scan.Advisories and fix.Advisories.
 func (k *known) Affecting(pkg fact.Package) ([]fact.Advisory, error) {
 	said, err := k.said.Affecting(pkg)
-	if err != nil || k.index == nil {
+	var unordered *advisory.UnorderedError
+	if err != nil && !errors.As(err, &unordered) || k.index == nil {
 		return said, err
 	}
-	indexed, err := k.index.Affecting(pkg)
+	indexed, more := k.index.Affecting(pkg)
+	if more != nil {
+		err = more
+	}
 	return append(indexed, said...), err
+}
+
+// judged is what is known as fixers ask for it: an advisory whose versions cannot
+// be ordered is left out and told of, so that it does not stand in the way of the
+// fixes for all the others.
+type judged struct {
+	*known
+	tell func(problem string)
+}
+
+// Affecting implements fix.Advisories.
+func (j judged) Affecting(pkg fact.Package) ([]fact.Advisory, error) {
+	found, err := j.known.Affecting(pkg)
+	var unordered *advisory.UnorderedError
+	if !errors.As(err, &unordered) {
+		return found, err
+	}
+	for _, id := range unordered.Advisories {
+		j.tell(fmt.Sprintf("whether a version of %s is affected by %s cannot be told, since the advisory's versions cannot be ordered: fixes are planned without it", pkg.Name, id))
+	}
+	return found, nil
 }
 
 // Of implements fix.Advisories.

@@ -2,10 +2,12 @@ package agent
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/backstitch/backstitch/advisory"
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/fix"
 )
 
 func finding(rule, version string, fixed ...string) fact.Finding {
@@ -90,5 +92,31 @@ func TestTheSameFindingsInAnyOrderGiveTheSameKnowledge(t *testing.T) {
 	}
 	if other.Digest() == back.Digest() {
 		t.Error("other findings give the same digest")
+	}
+}
+
+func TestAnAdvisoryThatNobodyCanOrderBlocksNoFix(t *testing.T) {
+	affected := func(introduced, fixed string) []fact.Affected {
+		return []fact.Affected{{Ecosystem: "npm", Name: "lodash", Ranges: []fact.Range{{Type: "SEMVER", Events: []fact.RangeEvent{{Introduced: introduced}, {Fixed: fixed}}}}}}
+	}
+	index := advisory.FromMemory([]fact.Advisory{
+		{ID: "CVE-1-1", Affected: affected("0", "4.17.21")},
+		{ID: "CVE-1-2", Affected: affected("the first one", "the last one")},
+	})
+	k, err := newKnown(index, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkg := fact.Package{Ecosystem: "npm", Name: "lodash", Version: "4.17.20"}
+	if _, err := k.Affecting(pkg); err == nil {
+		t.Error("a scanner hears nothing of the advisory that could not be judged")
+	}
+	var told []string
+	choice, err := fix.Choose(judged{k, func(problem string) { told = append(told, problem) }}, fix.Need{Package: pkg})
+	if err != nil || choice.Version != "4.17.21" {
+		t.Errorf("chose %q, %v; want 4.17.21", choice.Version, err)
+	}
+	if len(told) == 0 || !strings.Contains(told[0], "CVE-1-2") {
+		t.Errorf("told %q; want the advisory that was left out", told)
 	}
 }

@@ -70,6 +70,13 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 		return nil, result, err
 	}
 	result.Repository, result.Commit = s.identity, s.commit
+	if s.repository.Shallow() {
+		text := "the clone is shallow: who worked here before its first commit is unknown; git fetch --unshallow brings it"
+		if strings.HasPrefix(s.identity, "local/") {
+			text += ". It has no remote either, so that it is taken for another repository than the whole clone"
+		}
+		result.problem(text)
+	}
 	for _, module := range s.modules {
 		for _, problem := range module.Problems {
 			result.Problems = append(result.Problems, problem.String())
@@ -131,9 +138,7 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 			result.incomplete("some manifests or lockfiles could not be read")
 		}
 		for _, problem := range scanned.Problems {
-			if !slices.Contains(result.Problems, problem) {
-				result.Problems = append(result.Problems, problem)
-			}
+			result.problem(problem)
 		}
 	}
 	if len(assets) > 0 {
@@ -179,6 +184,13 @@ func uncovered(index *advisory.Index, modules []lockfile.Module) ([]string, erro
 	}
 	maps.DeleteFunc(covered, func(_ string, known bool) bool { return known })
 	return slices.Sorted(maps.Keys(covered)), nil
+}
+
+// problem tells of something that was left out, once.
+func (t *Triage) problem(text string) {
+	if !slices.Contains(t.Problems, text) {
+		t.Problems = append(t.Problems, text)
+	}
 }
 
 func (t *Triage) incomplete(why string) {
@@ -369,9 +381,10 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 		}
 	}
 	planned := make([][]fix.Path, len(issues))
+	advisories := judged{s.known, result.problem}
 	for n, t := range targets {
 		d.Progress("comparing fixes", n, len(targets))
-		request := fix.Target{Module: t.module, Modules: s.modules, Package: t.index, Tree: s.tree, Advisories: s.known, Registry: registries[t.module.Ecosystem]}
+		request := fix.Target{Module: t.module, Modules: s.modules, Package: t.index, Tree: s.tree, Advisories: advisories, Registry: registries[t.module.Ecosystem]}
 		for _, i := range t.issues {
 			request.Close = append(request.Close, issues[i].Advisories...)
 		}
@@ -384,7 +397,7 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				result.Problems = append(result.Problems, fmt.Sprintf("no fix for %s in %s: %v", t.module.Packages[t.index].Name, cmp.Or(t.module.Dir, "."), err))
+				result.problem(fmt.Sprintf("no fix for %s in %s: %v", t.module.Packages[t.index].Name, cmp.Or(t.module.Dir, "."), err))
 				continue
 			}
 			for _, block := range request.Blocked {

@@ -322,6 +322,10 @@ func TestRepositoriesOfEveryShapeWorkOrSayWhyNot(t *testing.T) {
 		if c.want == nil && len(result.Issues) == 0 {
 			t.Errorf("%s: no issue", c.name)
 		}
+		told := slices.ContainsFunc(result.Problems, func(p string) bool { return strings.Contains(p, "shallow") })
+		if told != (c.dir == shallow) {
+			t.Errorf("%s: problems %q; a cut history is told of exactly when there is one", c.name, result.Problems)
+		}
 	}
 }
 

@@ -216,7 +216,7 @@ func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error
 		}
 	}
 	if len(others) > 0 {
-		ancestor, err := p.planAncestor(ctx, choice, others)
+		ancestor, err := p.planAncestor(ctx, choice, others, p.acceptable(choice, known))
 		if err != nil {
 			return nil, err
 		}
@@ -377,11 +377,39 @@ const (
 	maxVersions = 30
 )
 
+// acceptable lists the versions that do as well as the chosen one, rising from it.
+func (p *project) acceptable(choice fix.Choice, known []string) []string {
+	versions := []string{choice.Version}
+	least, ok := parseVersion(choice.Version)
+	if !ok {
+		return versions
+	}
+	var above []string
+	for _, text := range known {
+		if v, ok := parseVersion(text); ok && v.pre == "" && least.less(v) {
+			above = append(above, text)
+		}
+	}
+	sortVersions(above)
+	pkg := p.target.Module.Fact(p.target.Package)
+	for _, text := range above {
+		pkg.Version, pkg.PURL = text, ""
+		found, err := p.target.Advisories.Affecting(pkg)
+		if err != nil {
+			continue // a version that cannot be judged is no answer
+		}
+		if !slices.ContainsFunc(found, func(a fact.Advisory) bool { return !slices.Contains(choice.Residual, a.ID) }) {
+			versions = append(versions, text)
+		}
+	}
+	return versions
+}
+
 // planAncestor raises the packages that hold the target's package back to the
-// lowest versions that allow the chosen one, and those that hold them back in
+// lowest versions that allow one of accepted, and those that hold them back in
 // turn, up to package.json. It returns nil when some constraint stays in the
 // way, after noting it as a block.
-func (p *project) planAncestor(ctx context.Context, choice fix.Choice, blocking []hold) (*fix.Path, error) {
+func (p *project) planAncestor(ctx context.Context, choice fix.Choice, blocking []hold, accepted []string) (*fix.Path, error) {
 	if p.target.Registry == nil {
 		return nil, nil
 	}
@@ -389,15 +417,17 @@ func (p *project) planAncestor(ctx context.Context, choice fix.Choice, blocking 
 	path := p.target.NewPath(ID, fix.RaiseAncestor, choice)
 	path.Changes = nil
 	type step struct {
-		h          hold
-		name, need string
-		depth      int
+		h     hold
+		name  string
+		needs []string // any of them will do
+		depth int
 	}
 	var queue []step
 	for _, h := range blocking {
-		queue = append(queue, step{h, present.Name, choice.Version, 0})
+		queue = append(queue, step{h, present.Name, accepted, 0})
 	}
 	to := map[string]string{} // lock key -> version
+	reached, highest := "", version{}
 	for len(queue) > 0 {
 		s := queue[0]
 		queue = queue[1:]
@@ -408,7 +438,7 @@ func (p *project) planAncestor(ctx context.Context, choice fix.Choice, blocking 
 			continue // a manifest's own constraint, raised by Apply
 		}
 		name, from := nameOf(s.h.key), p.lock.entries[s.h.key].Version
-		version, err := lowestAllowing(ctx, p.target.Registry, name, from, s.name, s.need)
+		version, need, err := lowestAllowing(ctx, p.target.Registry, name, from, s.name, s.needs)
 		if err != nil {
 			return nil, err
 		}
@@ -416,17 +446,20 @@ func (p *project) planAncestor(ctx context.Context, choice fix.Choice, blocking 
 			return nil, nil
 		}
 		to[s.h.key] = version
-		change := fix.Change{Package: name, From: from, To: version, Reason: fmt.Sprintf("allows %s %s", s.name, s.need)}
+		if v, ok := parseVersion(need); ok && s.depth == 0 && (reached == "" || highest.less(v)) {
+			reached, highest = need, v
+		}
+		change := fix.Change{Package: name, From: from, To: version, Reason: fmt.Sprintf("allows %s %s", s.name, need)}
 		for _, r := range p.lock.requirers(s.h.key) {
 			if r.key == "" {
 				change.Direct = true
 			}
 			if ok, _ := admits(r.constraint, version); !ok {
-				queue = append(queue, step{hold{constraint: r.constraint, key: r.key}, name, version, s.depth + 1})
+				queue = append(queue, step{hold{constraint: r.constraint, key: r.key}, name, []string{version}, s.depth + 1})
 			}
 		}
 		path.Add(change)
-		step := fix.Step{Text: fmt.Sprintf("Raise %s from %s to %s, which allows %s %s.", name, from, version, s.name, s.need)}
+		step := fix.Step{Text: fmt.Sprintf("Raise %s from %s to %s, which allows %s %s.", name, from, version, s.name, need)}
 		if spec, ok := p.manifest.spec(name); ok && change.Direct {
 			step.Location = fix.At(p.manifest.path, spec.line, 0)
 		} else {
@@ -441,23 +474,24 @@ func (p *project) planAncestor(ctx context.Context, choice fix.Choice, blocking 
 	if len(path.Changes) == 1 {
 		path.Effort = fix.EffortSmall
 	}
-	path.Add(fix.Change{Package: present.Name, From: present.Version, To: choice.Version, Reason: "follows from its ancestors"})
+	path.Add(fix.Change{Package: present.Name, From: present.Version, To: reached, Reason: "follows from its ancestors"})
 	path.ID += ":" + path.Changes[0].Package + "@" + path.Changes[0].To
-	path.Summary = fmt.Sprintf("raise %s from %s to %s, which allows %s %s", path.Changes[0].Package, path.Changes[0].From, path.Changes[0].To, present.Name, choice.Version)
+	path.Summary = fmt.Sprintf("raise %s from %s to %s, which allows %s %s", path.Changes[0].Package, path.Changes[0].From, path.Changes[0].To, present.Name, reached)
 	path.Steps = append(path.Steps, fix.Step{Text: "Let npm rewrite the lock.", Command: refresh})
 	return &path, nil
 }
 
 // lowestAllowing returns the lowest version of a package above from that lets
-// another have a version, "" when none of the next ones does.
-func lowestAllowing(ctx context.Context, registry fix.Registry, name, from, other, need string) (string, error) {
+// another have one of needs, and which: the first when it no longer
+// asks for the other at all, "" when none of the next versions does.
+func lowestAllowing(ctx context.Context, registry fix.Registry, name, from, other string, needs []string) (allowing, need string, err error) {
 	versions, err := registry.Versions(ctx, name)
 	if err != nil {
-		return "", fmt.Errorf("versions of %s: %w", name, err)
+		return "", "", fmt.Errorf("versions of %s: %w", name, err)
 	}
 	start, ok := parseVersion(from)
 	if !ok {
-		return "", nil
+		return "", "", nil
 	}
 	var above []string
 	for _, text := range versions {
@@ -465,7 +499,28 @@ func lowestAllowing(ctx context.Context, registry fix.Registry, name, from, othe
 			above = append(above, text)
 		}
 	}
-	slices.SortStableFunc(above, func(a, b string) int {
+	sortVersions(above)
+	for _, candidate := range above[:min(len(above), maxVersions)] {
+		requires, err := registry.Requirements(ctx, name, candidate)
+		if err != nil {
+			return "", "", fmt.Errorf("requirements of %s@%s: %w", name, candidate, err)
+		}
+		constraint, asks := requires[other]
+		if !asks {
+			return candidate, needs[0], nil
+		}
+		for _, need := range needs {
+			if ok, _ := admits(constraint, need); ok {
+				return candidate, need, nil
+			}
+		}
+	}
+	return "", "", nil
+}
+
+// sortVersions puts versions in rising order; all of them can be read.
+func sortVersions(list []string) {
+	slices.SortStableFunc(list, func(a, b string) int {
 		va, _ := parseVersion(a)
 		vb, _ := parseVersion(b)
 		switch {
@@ -476,18 +531,4 @@ func lowestAllowing(ctx context.Context, registry fix.Registry, name, from, othe
 		}
 		return 0
 	})
-	for _, candidate := range above[:min(len(above), maxVersions)] {
-		requires, err := registry.Requirements(ctx, name, candidate)
-		if err != nil {
-			return "", fmt.Errorf("requirements of %s@%s: %w", name, candidate, err)
-		}
-		constraint, asks := requires[other]
-		if !asks {
-			return candidate, nil
-		}
-		if ok, _ := admits(constraint, need); ok {
-			return candidate, nil
-		}
-	}
-	return "", nil
 }

@@ -1,9 +1,12 @@
 package npm_test
 
 import (
+	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -226,6 +229,49 @@ func TestTheNearestAncestorThatAllowsTheFixIsRaised(t *testing.T) {
 		},
 		Want: map[string][]string{"web/package-lock.json": {`"version": "4.17.3"`, `"version": "6.9.7"`}},
 	}})
+}
+
+// known is a registry from a list, name@version to its dependencies.
+type known map[string]map[string]string
+
+func (k known) Versions(_ context.Context, name string) ([]string, error) {
+	var list []string
+	for key := range k {
+		if at := strings.LastIndex(key, "@"); key[:at] == name {
+			list = append(list, key[at+1:])
+		}
+	}
+	slices.Sort(list)
+	return list, nil
+}
+
+func (k known) Requirements(_ context.Context, name, version string) (map[string]string, error) {
+	return k[name+"@"+version], nil
+}
+
+func TestAnAncestorMayAskForMoreThanTheLowestVersionThatCloses(t *testing.T) {
+	t.Parallel()
+	about := target("qs")
+	about.Tree = code.Files{"web/package.json": []byte(shop), "web/package-lock.json": []byte(shopLock)}
+	about.Registry = known{
+		"qs@6.7.0": nil, "qs@6.9.7": nil, "qs@6.9.8-rc.1": nil, "qs@6.9.9": nil, "qs@6.10.0": nil,
+		"web@4.17.1": {"qs": "6.7.0"}, "web@4.17.2": {"qs": "~6.8.0"}, "web@4.17.3": {"qs": "^6.9.8"}, "web@4.18.0": {"qs": "6.9.7"},
+	}
+	paths, err := npm.New().Plan(t.Context(), about)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(paths, func(p fix.Path) bool { return p.Kind == fix.RaiseAncestor })
+	if at < 0 {
+		t.Fatalf("paths %+v: no ancestor is raised", paths)
+	}
+	got := map[string]string{}
+	for _, change := range paths[at].Changes {
+		got[change.Package] = change.To
+	}
+	if want := (map[string]string{"web": "4.17.3", "qs": "6.9.9"}); !maps.Equal(got, want) {
+		t.Errorf("changes %v, want %v", got, want)
+	}
 }
 
 func TestAConstraintThatBlocksIsNamedWithItsLine(t *testing.T) {

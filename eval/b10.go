@@ -66,9 +66,11 @@ type commit struct {
 	Changes         []upgrade
 }
 
-// knownThen is the index as far as it was known on a day, and what was asked.
+// knownThen is the index as far as it was known on a day, and what was asked,
+// some of which only a report told of.
 type knownThen struct {
 	*advisory.Index
+	told  *advisory.Index
 	date  string // yyyy-mm-dd
 	asked map[string]bool
 }
@@ -91,12 +93,22 @@ func (k *knownThen) filter(found []fact.Advisory, err error) ([]fact.Advisory, e
 
 // Of implements fix.Advisories.
 func (k *knownThen) Of(ecosystem, name string) ([]fact.Advisory, error) {
-	return k.filter(k.Index.Of(ecosystem, name))
+	told, err := k.told.Of(ecosystem, name)
+	if err != nil {
+		return nil, err
+	}
+	found, err := k.filter(k.Index.Of(ecosystem, name))
+	return append(found, told...), err
 }
 
 // Affecting implements fix.Advisories.
 func (k *knownThen) Affecting(pkg fact.Package) ([]fact.Advisory, error) {
-	return k.filter(k.Index.Affecting(pkg))
+	told, err := k.told.Affecting(pkg)
+	if err != nil {
+		return nil, err
+	}
+	found, err := k.filter(k.Index.Affecting(pkg))
+	return append(found, told...), err
 }
 
 func runB10(ctx context.Context, data string) (Result, error) {
@@ -153,6 +165,7 @@ func predictB10(ctx context.Context, data string, index *advisory.Index, c *comm
 	module := &modules[0]
 	view := &knownThen{Index: index, date: c.Date, asked: map[string]bool{}}
 	target := &fix.Target{Module: module, Package: -1, Advisories: view}
+	var told []fact.Advisory
 	for _, other := range c.Changes {
 		if other.File != change.File {
 			continue
@@ -162,13 +175,14 @@ func predictB10(ctx context.Context, data string, index *advisory.Index, c *comm
 			if _, known, err := index.Lookup(f.ID); err != nil {
 				return "", err
 			} else if !known {
-				target.Reported = append(target.Reported, fix.FromFinding(&fact.Finding{
-					Rule: f.ID, Aliases: f.Aliases, FixedVersions: []string{f.FixedIn},
-					Package: fact.Package{Ecosystem: module.Ecosystem, Name: other.name()},
-				}))
+				told = append(told, fact.Advisory{ID: f.ID, Aliases: f.Aliases, Affected: []fact.Affected{{
+					Ecosystem: module.Ecosystem, Name: other.name(),
+					Ranges: []fact.Range{{Type: "ECOSYSTEM", Events: []fact.RangeEvent{{Introduced: "0"}, {Fixed: f.FixedIn}}}},
+				}}})
 			}
 		}
 	}
+	view.told = advisory.FromMemory(told)
 	for _, f := range change.Fixes {
 		target.Close = append(target.Close, f.ID)
 	}

@@ -3,11 +3,9 @@ package fix
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/backstitch/backstitch/code/lockfile"
-	"github.com/backstitch/backstitch/fact"
 )
 
 // Companion is a package that has to move together with another.
@@ -122,13 +120,7 @@ func Pick(target *Target, known []string) (Choice, error) {
 
 // need states the question for package i of the target's module.
 func (t *Target) need(i int, ids, known []string) Need {
-	need := Need{Package: t.Module.Fact(i), Close: ids, Known: known, Train: onTrain(t.Module, i) != nil}
-	for _, reported := range t.Reported {
-		if slices.ContainsFunc(reported.Affected, func(a fact.Affected) bool { return sameName(need.Package.Ecosystem, a.Name, need.Package.Name) }) {
-			need.Reported = append(need.Reported, reported)
-		}
-	}
-	return need
+	return Need{Package: t.Module.Fact(i), Close: ids, Known: known, Train: onTrain(t.Module, i) != nil}
 }
 
 // onTrain lists the members of package i's release train that are at one of

@@ -24,8 +24,6 @@ type Need struct {
 	// Close are the ids to close; any id of an advisory counts. Empty asks for
 	// everything that affects the package.
 	Close []string
-	// Reported are flaws that only a report knows.
-	Reported []fact.Advisory
 	// Known are the versions that exist, in any order; nil when nobody can say.
 	Known []string
 	// Least is a version that the choice must reach, "" for none.
@@ -80,7 +78,7 @@ func Choose(advisories Advisories, need Need) (Choice, error) {
 	}
 	var best Choice
 	found := false
-	for _, version := range candidates(advisories, need, slices.Concat(standing, need.Reported)) {
+	for _, version := range candidates(advisories, need, standing) {
 		after, err := affecting(advisories, need, version)
 		if err != nil {
 			continue // a version that the ecosystem cannot order is no candidate
@@ -146,8 +144,7 @@ func names(advisory fact.Advisory, id string) bool {
 	return advisory.ID == id || slices.Contains(advisory.Aliases, id)
 }
 
-// affecting lists what affects the package at version: of the index, and of
-// what only reports know.
+// affecting lists what affects the package at version.
 func affecting(advisories Advisories, need Need, version string) ([]fact.Advisory, error) {
 	pkg := need.Package
 	pkg.Version = version
@@ -156,44 +153,7 @@ func affecting(advisories Advisories, need Need, version string) ([]fact.Advisor
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", pkg.Name, version, err)
 	}
-	found = slices.Clone(found)
-	for _, reported := range need.Reported {
-		if slices.ContainsFunc(found, func(a fact.Advisory) bool { return sameFlaw(a, reported) }) {
-			continue
-		}
-		fixes := fixedAbove(advisories, pkg.Ecosystem, reported, need.Package.Version)
-		if len(fixes) == 0 {
-			found = append(found, reported)
-			continue
-		}
-		order, err := advisories.Compare(pkg.Ecosystem, version, fixes[0])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", reported.ID, err)
-		}
-		if order < 0 {
-			found = append(found, reported)
-		}
-	}
 	return found, nil
-}
-
-func sameFlaw(a, b fact.Advisory) bool {
-	return names(b, a.ID) || names(a, b.ID) || slices.ContainsFunc(a.Aliases, func(id string) bool { return names(b, id) })
-}
-
-// fixedAbove lists an advisory's fixed versions above from, lowest first.
-func fixedAbove(advisories Advisories, ecosystem string, advisory fact.Advisory, from string) []string {
-	var versions []string
-	for _, affected := range advisory.Affected {
-		for _, r := range affected.Ranges {
-			for _, event := range r.Events {
-				if event.Fixed != "" && r.Type != "GIT" {
-					versions = append(versions, event.Fixed)
-				}
-			}
-		}
-	}
-	return above(advisories, ecosystem, versions, from)
 }
 
 // above keeps the versions above from, in rising order, each once.
@@ -424,20 +384,4 @@ func worse(a, b string) string {
 
 func riskRank(risk string) int {
 	return slices.Index([]string{RiskPatch, RiskMinor, RiskUnknown, RiskMajor}, risk)
-}
-
-// FromFinding makes an advisory of what a finding says: its ids, and the
-// versions that the detector says hold the fix.
-func FromFinding(f *fact.Finding) fact.Advisory {
-	affected := fact.Affected{Ecosystem: f.Package.Ecosystem, Name: f.Package.Name}
-	for _, version := range f.FixedVersions {
-		affected.Ranges = append(affected.Ranges, fact.Range{
-			Type:   "ECOSYSTEM",
-			Events: []fact.RangeEvent{{Introduced: "0"}, {Fixed: version}},
-		})
-	}
-	return fact.Advisory{
-		ID: f.Rule, Aliases: f.Aliases, Summary: f.Title, Severity: f.Severity, Score: f.Score, Vector: f.Vector,
-		Affected: []fact.Affected{affected}, Source: "report",
-	}
 }

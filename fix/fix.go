@@ -48,9 +48,6 @@ type Target struct {
 	Advisories Advisories
 	// Close are the ids that the change is to close (any id of a class).
 	Close []string
-	// Reported are flaws that a report tells of and the index may not know, as
-	// FromFinding makes them.
-	Reported []fact.Advisory
 	// Registry tells which versions exist. It is nil without a network; then
 	// only versions that advisories name are proposed, and each path says that
 	// their existence was not checked.

@@ -94,15 +94,6 @@ func TestTheLowestVersionThatClosesEverythingAndBringsNothingIsChosen(t *testing
 			fix.Choice{Version: "v20.10.9+incompatible", Closes: []string{"A"}},
 		},
 		{
-			"what only a report knows counts",
-			nil,
-			fix.Need{
-				Package: fact.Package{Ecosystem: "npm", Name: "p", Version: "1.0.0"}, Close: []string{"CVE-9"},
-				Reported: []fact.Advisory{fix.FromFinding(&fact.Finding{Rule: "GHSA-9", Aliases: []string{"CVE-9"}, FixedVersions: []string{"0.9.9", "1.0.3"}, Package: fact.Package{Ecosystem: "npm", Name: "p"}})},
-			},
-			fix.Choice{Version: "1.0.3", Closes: []string{"CVE-9"}},
-		},
-		{
 			"constraints are heeded",
 			fixtest.Advisories{flaw("A", "npm", "p", "0", "1.2.0"), flaw("B", "npm", "p", "0", "2.0.0")},
 			fix.Need{

@@ -29,6 +29,7 @@ type scene struct {
 	commit     string
 	tree       code.Tree
 	modules    []lockfile.Module
+	assets     []fact.Asset // whose findings were loaded
 	findings   []issue.StoredFinding
 	known      *known
 }
@@ -50,6 +51,9 @@ func (d *Desk) Triage(ctx context.Context, request Request) (Triage, error) {
 	}
 	d.Progress("keeping what was found", 0, 0)
 	if err := issue.Save(ctx, d.DB, issues, d.Now()); err != nil {
+		return result, err
+	}
+	if _, err := issue.Unsee(ctx, d.DB, s.identity, s.assets, issues, d.Now()); err != nil {
 		return result, err
 	}
 	if err := d.remember(ctx, s); err != nil {
@@ -141,6 +145,7 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 			result.problem(problem)
 		}
 	}
+	s.assets = assets
 	if len(assets) > 0 {
 		if s.findings, err = intake.Load(ctx, d.DB, assets); err != nil {
 			return nil, result, err

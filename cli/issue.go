@@ -93,6 +93,11 @@ func (s *streams) printIssue(it issue.Issue) {
 	if it.Package != nil {
 		say("package    %s", plain(it.Package.PURL))
 	}
+	terms := make([]string, len(it.RiskTerms))
+	for i, term := range it.RiskTerms {
+		terms[i] = fmt.Sprintf("%+.1f %s (%s)", term.Effect, term.Name, plain(term.Detail))
+	}
+	say("risk       %.1f = %s", it.Risk, strings.Join(terms, " "))
 	say("findings   %d, seen by %s", it.Findings, plain(strings.Join(it.Tools, ", ")))
 	for _, asset := range it.Assets {
 		say("asset      %s %s", asset.Kind, plain(asset.Name))

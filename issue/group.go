@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
-	"math"
 	"slices"
 	"strings"
 
@@ -27,6 +26,8 @@ type Context struct {
 	// Dependency says whether the package is a direct dependency, and whether
 	// it is one of development only.
 	Dependency func(*StoredFinding) (direct, development bool)
+	// Situation tells where the affected assets stand: the worst of each.
+	Situation func(assets []fact.Asset) Situation
 }
 
 // Group makes issues of findings, worst first. The result depends on the
@@ -277,7 +278,11 @@ func (g *group) issue(c Context) Issue {
 	}
 	slices.Sort(i.Tools)
 	i.State, i.Reason, i.Analysis = derive(g.members)
-	i.Risk = Risk(Factors{i.Severity, score, i.Exploit, i.EPSS, direct, development})
+	factors := Factors{Severity: i.Severity, Score: score, Exploited: i.Exploit, EPSS: i.EPSS, Direct: direct, Development: development}
+	if c.Situation != nil {
+		factors.Situation = c.Situation(i.Assets)
+	}
+	i.Risk, i.RiskTerms = Risk(factors)
 	i.Cause = complete(i.Cause)
 	return i
 }
@@ -311,46 +316,6 @@ func complete(c fact.Cause) fact.Cause {
 		c.Missing = []string{}
 	}
 	return c
-}
-
-// Factors are what the risk of an issue is made of.
-type Factors struct {
-	Severity    fact.Severity
-	Score       float64 // CVSS base score, 0 unknown
-	Exploited   bool    // listed in CISA KEV
-	EPSS        float64
-	Direct      bool
-	Development bool
-}
-
-// severityRisk is the part of a severity word, when no score refines it.
-var severityRisk = [...]float64{30, 4, 16, 40, 62, 76}
-
-// Risk is a number from 0 to 100 to sort by.
-//
-//	base        severity word: critical 76, high 62, medium 40, low 16, info 4, unknown 30;
-//	            with a CVSS score the mean of that and 8 times the score
-//	EPSS        + 14 times the square root of the probability
-//	KEV         at least 90, and + 5
-//	dependency  + 2 when direct, times 0.6 when only development needs it and nobody exploits it
-//
-// It is rounded to one decimal.
-func Risk(f Factors) float64 {
-	severity := max(fact.SeverityUnknown, min(f.Severity, fact.SeverityCritical))
-	risk := severityRisk[severity]
-	if f.Score > 0 {
-		risk = (risk + 8*min(f.Score, 10)) / 2
-	}
-	risk += 14 * math.Sqrt(max(0, min(f.EPSS, 1)))
-	if f.Direct {
-		risk += 2
-	}
-	if f.Exploited {
-		risk = max(90, risk+5)
-	} else if f.Development {
-		risk *= 0.6
-	}
-	return math.Round(min(100, risk)*10) / 10
 }
 
 // Sort orders issues worst first: open and in progress before unconfirmed

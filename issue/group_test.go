@@ -3,6 +3,7 @@ package issue_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -162,7 +163,7 @@ func TestRiskGrowsWithEachFactor(t *testing.T) {
 	}
 	last := -1.0
 	for _, f := range ascending {
-		risk := issue.Risk(f)
+		risk, _ := issue.Risk(f)
 		if risk < last || risk < 0 || risk > 100 {
 			t.Errorf("%+v has risk %v after %v", f, risk, last)
 		}
@@ -235,6 +236,79 @@ func ids(issues []issue.Issue) []string {
 
 // Law 7: an accepted risk is never exported as not_affected, whatever else is
 // said about it.
+func TestWhereAnAssetStandsMovesItsRisk(t *testing.T) {
+	t.Parallel()
+	base := issue.Factors{Severity: fact.SeverityMedium, Score: 5, EPSS: 0.1}
+	plain, _ := issue.Risk(base)
+	for _, c := range []struct {
+		name   string
+		place  issue.Situation
+		higher bool
+	}{
+		{"internet", issue.Situation{Exposure: issue.ExposureInternet}, true},
+		{"unreachable", issue.Situation{Exposure: issue.ExposureNone}, false},
+		{"admin", issue.Situation{Privileges: issue.PrivilegesAdmin}, true},
+		{"wide", issue.Situation{Privileges: issue.PrivilegesWide}, true},
+		{"production", issue.Situation{Environment: issue.EnvironmentProduction}, true},
+		{"development", issue.Situation{Environment: issue.EnvironmentDevelopment}, false},
+		{"high impact", issue.Situation{Impact: issue.ImpactHigh}, true},
+		{"low impact", issue.Situation{Impact: issue.ImpactLow}, false},
+	} {
+		f := base
+		f.Situation = c.place
+		if risk, _ := issue.Risk(f); risk == plain || risk > plain != c.higher {
+			t.Errorf("%s: risk %v where it is %v without it", c.name, risk, plain)
+		}
+	}
+	for _, same := range []issue.Situation{
+		{Exposure: issue.ExposureInternal}, {Privileges: issue.PrivilegesLimited}, {Environment: issue.EnvironmentStaging}, {Impact: issue.ImpactMedium},
+	} {
+		f := base
+		f.Situation = same
+		if risk, _ := issue.Risk(f); risk != plain {
+			t.Errorf("%+v: risk %v, want %v as when nothing is known", same, risk, plain)
+		}
+	}
+}
+
+func TestTheTermsOfARiskAddUpToIt(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(6, 6))
+	cut := 0
+	for range 5000 {
+		f := issue.Factors{
+			Severity: fact.Severity(random.IntN(6)), Score: float64(random.IntN(110)) / 10, Exploited: random.IntN(4) == 0,
+			EPSS: random.Float64(), Direct: random.IntN(2) == 0, Development: random.IntN(3) == 0,
+			Situation: issue.Situation{
+				Exposure:    []issue.Exposure{"", issue.ExposureInternet, issue.ExposureInternal, issue.ExposureNone}[random.IntN(4)],
+				Privileges:  []issue.Privileges{"", issue.PrivilegesAdmin, issue.PrivilegesWide}[random.IntN(3)],
+				Environment: []issue.Environment{"", issue.EnvironmentProduction, issue.EnvironmentDevelopment}[random.IntN(3)],
+				Impact:      []issue.Impact{"", issue.ImpactHigh, issue.ImpactLow}[random.IntN(3)],
+			},
+		}
+		risk, terms := issue.Risk(f)
+		sum := 0.0
+		for _, term := range terms {
+			if term.Detail == "" || term.Effect == 0 {
+				t.Fatalf("%+v: term %+v says nothing", f, term)
+			}
+			sum += term.Effect
+			if term.Name == "limit" {
+				cut++
+			}
+		}
+		if math.Abs(sum-risk) > 0.001 || risk < 0 || risk > 100 {
+			t.Fatalf("%+v: terms %+v add up to %v, risk %v", f, terms, sum, risk)
+		}
+		if f.Exploited && f.Exposure != issue.ExposureNone && risk < 90 {
+			t.Fatalf("%+v: risk %v of an exploited flaw", f, risk)
+		}
+	}
+	if cut == 0 {
+		t.Error("no case reached the limit")
+	}
+}
+
 func TestLaw7AnAcceptedRiskIsNeverExportedAsNotAffected(t *testing.T) {
 	t.Parallel()
 	const seed = 77

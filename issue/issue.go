@@ -47,7 +47,8 @@ type Issue struct {
 	Title      string        `json:"title"`
 	Kind       fact.Kind     `json:"kind"`
 	Severity   fact.Severity `json:"severity"`
-	Risk       float64       `json:"risk"` // 0..100, arithmetic in package issue
+	Risk       float64       `json:"risk"`       // 0..100, the sum of its terms
+	RiskTerms  []Term        `json:"risk_terms"` // how the risk comes about, in order
 	State      State         `json:"state"`
 	Reason     string        `json:"reason,omitempty"`
 	Advisories []string      `json:"advisories"` // every id of the alias class, primary first

@@ -302,7 +302,68 @@ func decode(doc string, state State, reason string) (Issue, error) {
 		return Issue{}, err
 	}
 	i.State, i.Reason = state, reason
+	if i.RiskTerms == nil {
+		i.RiskTerms = []Term{} // written before terms were kept
+	}
 	return i, nil
+}
+
+// Unsee makes open issues of a repository unconfirmed that no finding leads to
+// any more, although all of their assets were looked at: the findings belong to
+// other issues now, as when a manifest was moved, or are gone. Kept are the
+// issues that findings lead to. It returns the ids that it moved.
+func Unsee(ctx context.Context, db store.Engine, repository string, looked []fact.Asset, kept []Issue, at time.Time) ([]string, error) {
+	covered, alive := map[[2]string]bool{}, map[string]bool{}
+	for _, a := range looked {
+		covered[[2]string{a.Kind, a.Key}] = true
+	}
+	for n := range kept {
+		alive[kept[n].ID] = true
+	}
+	moved := []string{}
+	err := db.Write(ctx, store.Replayable, func(tx store.Tx) error {
+		moved = moved[:0]
+		var lost []Issue
+		err := tx.Query(ctx, selectList, func(r store.Row) error {
+			i, err := decode(r.Text(2), State(r.Text(0)), r.Text(1))
+			if err != nil {
+				return err
+			}
+			uncovered := func(a fact.Asset) bool { return !covered[[2]string{a.Kind, a.Key}] }
+			if i.State == Open && !alive[i.ID] && !slices.ContainsFunc(i.Assets, uncovered) {
+				lost = append(lost, i)
+			}
+			return nil
+		}, store.Text(repository))
+		if err != nil {
+			return err
+		}
+		for n := range lost {
+			i := &lost[n]
+			i.State, i.Reason = Unconfirmed, ""
+			if err := event(ctx, tx, i.ID, Open, at.UnixMicro(), Move{
+				To: Unconfirmed, Actor: "backstitch",
+				Evidence: []fact.Evidence{{Method: "findings", Source: i.source(), Strength: fact.Attested, Detail: "all of its assets were looked at and no finding leads to it any more"}},
+				Key:      fmt.Sprintf("findings/%s/%d/unseen", i.ID, at.UnixMicro()),
+			}); err != nil {
+				return err
+			}
+			doc, err := json.Marshal(i)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, updateRow, store.Text(string(i.State)), store.Text(i.Reason), store.Bool(false), store.Int(at.UnixMicro()),
+				store.Text(i.repository()), store.Float(i.Risk), store.Int(at.UnixMicro()), store.Text(string(doc)), store.Text(i.ID)); err != nil {
+				return err
+			}
+			moved = append(moved, i.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("issues that nothing leads to: %w", err)
+	}
+	return moved, nil
 }
 
 // resolve follows merges to the row that counts.

@@ -167,6 +167,43 @@ func TestAResolvedIssueIsReopenedOnlyByALaterLook(t *testing.T) {
 	}
 }
 
+func TestAnIssueThatNoFindingLeadsToIsUnconfirmedOnceItsAssetsWereLookedAt(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	saved := save(t, db, 0, finding("trivy", "CVE-2026-1", "a", "1", "old/p"), finding("trivy", "CVE-2026-2", "b", "1", "p"), finding("trivy", "CVE-2026-3", "c", "1", "q"))
+	at := func(title string) issue.Issue {
+		return saved[slices.IndexFunc(saved, func(i issue.Issue) bool { return i.Rule == title })]
+	}
+	lost, kept, decided := at("CVE-2026-1"), at("CVE-2026-2"), at("CVE-2026-3")
+	if _, err := issue.SetState(t.Context(), db, decided.ID, move(issue.Rejected, issue.WontFix, "k"), day(1)); err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := issue.Unsee(t.Context(), db, repository, nil, []issue.Issue{kept}, day(2)); err != nil || len(moved) != 0 {
+		t.Errorf("nothing was looked at, but %v moved, %v", moved, err)
+	}
+	for pass, want := range [][]string{{lost.ID}, {}} {
+		moved, err := issue.Unsee(t.Context(), db, repository, lost.Assets, []issue.Issue{kept}, day(3+pass))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, moved); diff != "" {
+			t.Errorf("pass %d: %s", pass, diff)
+		}
+	}
+	for id, want := range map[string]issue.State{lost.ID: issue.Unconfirmed, kept.ID: issue.Open, decided.ID: issue.Rejected} {
+		if got, err := issue.Load(t.Context(), db, id); err != nil || got.State != want {
+			t.Errorf("%s is %s, %v; want %s", id, got.State, err, want)
+		}
+	}
+	events, err := issue.Events(t.Context(), db, lost.ID)
+	if err != nil || len(events) != 1 || len(events[0].Evidence) != 1 {
+		t.Errorf("events %+v, %v; want one with its evidence", events, err)
+	}
+	if back := save(t, db, 9, finding("trivy", "CVE-2026-1", "a", "1", "old/p")); back[0].State != issue.Open {
+		t.Errorf("seen again it is %s", back[0].State)
+	}
+}
+
 func TestSavingNeverResolves(t *testing.T) {
 	t.Parallel()
 	db := database(t)

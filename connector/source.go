@@ -41,6 +41,9 @@ type Sink interface {
 	Covered(scope string) error
 	// Gap says that a scope could not be read, or only in part, and why.
 	Gap(scope string, err error)
+	// Note tells people of something odd that was read, such as a reference to
+	// nothing; the scope stays complete.
+	Note(scope, text string)
 	// Progress tells how far the run is; total is 0 when unknown.
 	Progress(stage string, done, total int)
 }

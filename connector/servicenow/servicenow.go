@@ -1,0 +1,576 @@
+// Package servicenow brings business applications and services of a ServiceNow
+// CMDB with their owners, support groups and relations, through the Table API or
+// from exported answers of it.
+//
+// The Table API is read as its documentation describes it: sysparm_query with an
+// order by sys_updated_on and sys_id, sysparm_limit and sysparm_offset for pages,
+// sysparm_display_value=all for values with what people read, basic
+// authentication or OAuth. Records are only read. With "since", only what changed
+// later is asked for, which covers nothing.
+package servicenow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/backstitch/backstitch/connector"
+	"github.com/backstitch/backstitch/fact"
+)
+
+// ID names the source.
+const ID = "connector/servicenow"
+
+// Bounds of the API.
+const (
+	pageSize    = 1000
+	maxPage     = 128 << 20
+	maxPages    = 10000
+	maxAttempts = 5
+	maxWait     = time.Minute
+	clock       = "2006-01-02 15:04:05" // of sys_updated_on, UTC
+)
+
+// table is one table that is read.
+type table struct {
+	name, kind string
+	fields     []string
+}
+
+// tables are read in this order, so that relations come after what they join.
+var tables = []table{
+	{"sys_user_group", "team", []string{"sys_id", "name", "email", "manager", "active", "sys_updated_on"}},
+	{"cmdb_ci_business_app", "application", append([]string{"business_criticality", "it_application_owner", "business_unit"}, common...)},
+	{"cmdb_ci_service", "service", append([]string{"busines_criticality", "environment"}, common...)},
+	{"cmdb_ci_service_discovered", "service", append([]string{"busines_criticality", "environment"}, common...)},
+	{"cmdb_rel_ci", "", []string{"sys_id", "parent", "child", "type", "sys_updated_on"}},
+}
+
+var common = []string{
+	"sys_id", "name", "number", "sys_class_name", "owned_by", "managed_by", "support_group", "assignment_group", "assigned_to",
+	"operational_status", "install_status", "correlation_id", "sys_updated_on",
+}
+
+// ownerFields are the members of a record that name who answers for it.
+var ownerFields = []struct {
+	field, kind, role string
+	confidence        float64
+}{
+	{"owned_by", "person", "owner", .9},
+	{"it_application_owner", "person", "owner", .85},
+	{"managed_by", "person", "primary", .8},
+	{"support_group", "team", "on_call", .8},
+	{"assignment_group", "team", "primary", .75},
+	{"assigned_to", "person", "reviewer", .5},
+}
+
+type source struct {
+	client *http.Client
+	wait   func(ctx context.Context, d time.Duration) error
+}
+
+// New makes the source. wait sleeps between attempts; nil waits for real.
+func New(wait func(ctx context.Context, d time.Duration) error) connector.Source {
+	if wait == nil {
+		wait = pause
+	}
+	refuse := func(next *http.Request, before []*http.Request) error {
+		return fmt.Errorf("redirect to %s is not followed", next.URL.Host)
+	}
+	return source{client: &http.Client{Timeout: 2 * time.Minute, CheckRedirect: refuse}, wait: wait}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func (source) Describe() connector.Description {
+	return connector.Description{
+		ID: ID, Name: "ServiceNow CMDB",
+		Docs: "Business applications and services with owned_by, managed_by, support and assignment groups, and their relations, read through the Table API. Nothing is written to ServiceNow. " +
+			"References to records that were not read are told of.",
+	}
+}
+
+func (source) Settings() []connector.Setting {
+	return []connector.Setting{
+		{Name: "address", Kind: connector.SettingURL, Help: "address of the instance, for example https://acme.service-now.com; without it, path is read"},
+		{Name: "user", Kind: connector.SettingText, Help: "user of basic authentication, or of the OAuth password grant"},
+		{Name: "password", Kind: connector.SettingSecret, Help: "its password, by reference: env:NAME or file:PATH"},
+		{Name: "client-id", Kind: connector.SettingText, Help: "OAuth client; with it, a token is asked for at oauth_token.do"},
+		{Name: "client-secret", Kind: connector.SettingSecret, Help: "its secret, by reference"},
+		{Name: "query", Kind: connector.SettingText, Help: "encoded query added to that of applications and services, for example operational_status=1"},
+		{Name: "since", Kind: connector.SettingText, Help: "ask only for records updated after this time (UTC, 2006-01-02 15:04:05); such a sync covers nothing"},
+		{Name: "path", Kind: connector.SettingPath, Help: "folder of exported answers, one file a table: cmdb_ci_business_app.json ..."},
+	}
+}
+
+// Sync implements connector.Source. Each table is a scope.
+func (s source) Sync(ctx context.Context, values connector.Values, sink connector.Sink) error {
+	if values["address"] == "" && values["path"] == "" {
+		return errors.New("expected the setting address or path")
+	}
+	if since := values["since"]; since != "" {
+		if _, err := time.Parse(clock, since); err != nil {
+			return fmt.Errorf("setting since is %q: expected a time like %s", since, clock)
+		}
+	}
+	if strings.Contains(values["query"], "^NQ") || strings.Contains(values["query"], "ORDERBY") {
+		return fmt.Errorf("setting query is %q: expected conditions without ^NQ and ORDERBY", values["query"])
+	}
+	b := &book{known: map[string]fact.Asset{}}
+	api := &api{source: s, values: values}
+	for i, t := range tables {
+		sink.Progress("reading "+t.name, i, len(tables))
+		whole := values["since"] == ""
+		nameless := 0
+		give := func(r record) error {
+			if r["sys_id"].Value == "" {
+				nameless++
+				return nil
+			}
+			return b.take(t, r, sink)
+		}
+		var err error
+		if values["address"] != "" {
+			err = api.read(ctx, t, give)
+		} else {
+			err = fromFile(ctx, values["path"], t, give)
+			if errors.Is(err, fs.ErrNotExist) {
+				sink.Note(t.name, t.name+".json was not exported")
+				continue
+			}
+		}
+		var fault *sinkError
+		switch {
+		case errors.As(err, &fault):
+			return fault.err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			sink.Gap(t.name, err)
+			b.partial = true
+		case nameless > 0:
+			sink.Gap(t.name, fmt.Errorf("%d records have no sys_id, which sysparm_fields must name", nameless))
+		case whole:
+			if err := sink.Covered(t.name); err != nil {
+				return err
+			}
+		}
+	}
+	sink.Progress("reading tables", len(tables), len(tables))
+	return b.finish(sink)
+}
+
+// sinkError is an error of the sink, which ends the run.
+type sinkError struct{ err error }
+
+func (e *sinkError) Error() string { return e.err.Error() }
+
+// record is one record: field to value and display value.
+type record map[string]field
+
+// field is a value as sysparm_display_value=all gives it; exports with another
+// setting give a text, or an object with a link.
+type field struct{ Value, Display string }
+
+// UnmarshalJSON reads any of the three forms.
+func (f *field) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '"' {
+		err := json.Unmarshal(data, &f.Value)
+		f.Display = f.Value
+		return err
+	}
+	var whole struct {
+		Value   any    `json:"value"`
+		Display string `json:"display_value"`
+	}
+	if len(data) > 0 && data[0] == '{' {
+		if err := json.Unmarshal(data, &whole); err != nil {
+			return err
+		}
+		f.Value, _ = whole.Value.(string)
+		f.Display = whole.Display
+		if f.Display == "" {
+			f.Display = f.Value
+		}
+	}
+	return nil
+}
+
+// book joins what the tables say.
+type book struct {
+	known     map[string]fact.Asset // by sys_id
+	pending   []record              // relations
+	unmatched []string
+	partial   bool
+}
+
+// take tells of one record.
+func (b *book) take(t table, r record, sink connector.Sink) error {
+	id := r["sys_id"].Value
+	if t.name == "cmdb_rel_ci" {
+		b.pending = append(b.pending, r)
+		return nil
+	}
+	name := r["name"].Display
+	if name == "" {
+		name = id
+	}
+	asset := fact.Asset{Kind: fact.AssetService, Key: "servicenow:" + id, Name: name}
+	if t.kind == "team" {
+		asset.Kind = fact.AssetTeam
+	}
+	if t.kind == "application" {
+		asset.Kind = fact.AssetProject
+	}
+	b.known[id] = asset
+	properties := map[string]string{"table": t.name}
+	for field, value := range r {
+		if value.Display != "" && field != "sys_id" && field != "name" {
+			properties[field] = value.Display
+		}
+	}
+	for _, field := range []string{"business_criticality", "busines_criticality"} {
+		if impact := impactOf(r[field].Display); impact != "" {
+			properties["impact"] = impact
+		}
+	}
+	if err := sink.Node(t.name, fact.Node{Asset: asset, Properties: properties}); err != nil {
+		return &sinkError{err}
+	}
+	if t.kind == "team" {
+		return nil
+	}
+	owners := 0
+	for _, o := range ownerFields {
+		value := r[o.field]
+		if value.Value == "" {
+			continue
+		}
+		owners++
+		claim := fact.Claim{
+			Subject: asset, Owner: fact.Party{Kind: o.kind, ID: "servicenow:" + value.Value, Name: value.Display}, Role: o.role, Source: "servicenow", Confidence: o.confidence,
+			Evidence: fact.Evidence{Method: o.field, Source: t.name + " " + id, Strength: fact.Declared, Detail: value.Display},
+		}
+		if err := sink.Claim(t.name, claim); err != nil {
+			return &sinkError{err}
+		}
+	}
+	if owners == 0 {
+		b.unmatched = append(b.unmatched, fmt.Sprintf("%s %s (%s) names nobody who answers for it", t.name, name, id))
+	}
+	return nil
+}
+
+// impactOf reads a business criticality: "1 - most critical" ... "4 - not critical".
+func impactOf(text string) string {
+	switch {
+	case strings.HasPrefix(text, "1"), strings.HasPrefix(text, "2"):
+		return "high"
+	case strings.HasPrefix(text, "3"):
+		return "medium"
+	case strings.HasPrefix(text, "4"):
+		return "low"
+	}
+	return ""
+}
+
+// finish tells of the relations, and of what found no match.
+func (b *book) finish(sink connector.Sink) error {
+	const scope = "cmdb_rel_ci"
+	for _, r := range b.pending {
+		parent, known := b.known[r["parent"].Value]
+		child, both := b.known[r["child"].Value]
+		if !known && !both {
+			continue // between records of classes that are not read
+		}
+		if !known || !both {
+			if !b.partial {
+				b.unmatched = append(b.unmatched, fmt.Sprintf("relation %s: %s %s %s: one end is of a class that is not read", r["sys_id"].Value, r["parent"].Display, r["type"].Display, r["child"].Display))
+			}
+			continue
+		}
+		kind, from, to := fact.DependsOn, parent, child
+		if name := strings.ToLower(r["type"].Display); strings.HasPrefix(name, "contains") || strings.HasPrefix(name, "consumes") {
+			kind, from, to = fact.PartOf, child, parent
+		}
+		relation := fact.Relation{
+			From: from, Kind: kind, To: to, Properties: map[string]string{"type": r["type"].Display},
+			Evidence: fact.Evidence{Method: "relation of the CMDB", Source: scope + " " + r["sys_id"].Value, Strength: fact.Declared, Detail: r["type"].Display},
+		}
+		if err := sink.Relation(scope, relation); err != nil {
+			return err
+		}
+	}
+	slices.Sort(b.unmatched)
+	for _, text := range b.unmatched {
+		sink.Note(scope, text)
+	}
+	return nil
+}
+
+// fromFile reads an exported answer: {"result": [...]}.
+func fromFile(ctx context.Context, folder string, t table, give func(record) error) error {
+	file, err := os.Open(filepath.Join(folder, t.name+".json"))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = decode(ctx, file, give)
+	if err != nil {
+		return fmt.Errorf("%s.json: %w", t.name, err)
+	}
+	return nil
+}
+
+// decode streams the records of one answer and counts them.
+func decode(ctx context.Context, in io.Reader, give func(record) error) (int, error) {
+	decoder := json.NewDecoder(in)
+	expect := func(want json.Delim) error {
+		token, err := decoder.Token()
+		if err == nil && token != want {
+			err = fmt.Errorf("expected %v", want)
+		}
+		return whole(err)
+	}
+	if err := expect('{'); err != nil {
+		return 0, fmt.Errorf(`expected an answer {"result": [...]}: %w`, err)
+	}
+	n, seen := 0, false
+	for decoder.More() {
+		key, err := decoder.Token()
+		if err != nil {
+			return n, whole(err)
+		}
+		if key != "result" {
+			var other any
+			if err := decoder.Decode(&other); err != nil {
+				return n, whole(err)
+			}
+			if key == "error" {
+				return n, fmt.Errorf("answered with an error: %v", other)
+			}
+			continue
+		}
+		seen = true
+		if err := expect('['); err != nil {
+			return n, fmt.Errorf("result: expected a list of records: %w", err)
+		}
+		for decoder.More() {
+			if err := ctx.Err(); err != nil {
+				return n, err
+			}
+			var r record
+			if err := decoder.Decode(&r); err != nil {
+				return n, fmt.Errorf("record %d: %w", n+1, whole(err))
+			}
+			n++
+			if err := give(r); err != nil {
+				return n, err
+			}
+		}
+		if err := expect(']'); err != nil {
+			return n, err
+		}
+	}
+	if err := expect('}'); err != nil {
+		return n, err
+	}
+	if !seen {
+		return n, errors.New(`expected an answer with "result"`)
+	}
+	return n, nil
+}
+
+func whole(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// api is the Table API of one instance.
+type api struct {
+	source
+	values connector.Values
+	token  string
+}
+
+// read reads one table page by page.
+func (a *api) read(ctx context.Context, t table, give func(record) error) error {
+	conditions := []string{}
+	if q := a.values["query"]; q != "" && (t.kind == "application" || t.kind == "service") {
+		conditions = append(conditions, q)
+	}
+	if since := a.values["since"]; since != "" {
+		conditions = append(conditions, "sys_updated_on>"+since)
+	}
+	conditions = append(conditions, "ORDERBYsys_updated_on", "ORDERBYsys_id")
+	seen := map[string]bool{}
+	once := func(r record) error {
+		if id := r["sys_id"].Value; id != "" {
+			if seen[id] {
+				return nil // moved to a later page while pages were read
+			}
+			seen[id] = true
+		}
+		return give(r)
+	}
+	for page := range maxPages {
+		query := url.Values{
+			"sysparm_query": {strings.Join(conditions, "^")}, "sysparm_fields": {strings.Join(t.fields, ",")}, "sysparm_display_value": {"all"},
+			"sysparm_exclude_reference_link": {"true"}, "sysparm_limit": {strconv.Itoa(pageSize)}, "sysparm_offset": {strconv.Itoa(page * pageSize)},
+		}
+		n, err := a.page(ctx, "/api/now/table/"+t.name+"?"+query.Encode(), once)
+		if err != nil {
+			return fmt.Errorf("%s, records from %d: %w", t.name, page*pageSize, err)
+		}
+		if n < pageSize {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: more than %d records", t.name, maxPages*pageSize)
+}
+
+// page asks for one page; 429 and 5xx are tried again after what Retry-After
+// says. Records are given only once the page is whole.
+func (a *api) page(ctx context.Context, way string, give func(record) error) (int, error) {
+	var last error
+	for attempt := range maxAttempts {
+		if attempt > 0 {
+			wait := time.Second << attempt
+			var busy *busyError
+			if errors.As(last, &busy) && busy.after > 0 {
+				wait = busy.after
+			}
+			if err := a.wait(ctx, min(wait, maxWait)); err != nil {
+				return 0, err
+			}
+		}
+		var records []record
+		_, last = a.once(ctx, way, func(r record) error { records = append(records, r); return nil })
+		if last == nil {
+			for _, r := range records {
+				if err := give(r); err != nil {
+					return 0, err
+				}
+			}
+			return len(records), nil
+		}
+		var busy *busyError
+		if !errors.As(last, &busy) {
+			return 0, last
+		}
+	}
+	return 0, last
+}
+
+// busyError is an answer that may be another one later.
+type busyError struct {
+	status string
+	after  time.Duration
+}
+
+func (e *busyError) Error() string { return "answered " + e.status }
+
+func (a *api) once(ctx context.Context, way string, give func(record) error) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(a.values["address"], "/")+way, nil)
+	if err != nil {
+		return 0, err
+	}
+	if err := a.authorize(ctx, request); err != nil {
+		return 0, err
+	}
+	request.Header.Set("Accept", "application/json")
+	response, err := a.client.Do(request)
+	if err != nil {
+		return 0, withoutQuery(err)
+	}
+	defer response.Body.Close()
+	if err := judge(response); err != nil {
+		return 0, err
+	}
+	return decode(ctx, io.LimitReader(response.Body, maxPage), give)
+}
+
+// judge reads the status of an answer.
+func judge(response *http.Response) error {
+	switch {
+	case response.StatusCode == http.StatusTooManyRequests || response.StatusCode >= 500:
+		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
+		return &busyError{response.Status, time.Duration(seconds) * time.Second}
+	case response.StatusCode != http.StatusOK:
+		return fmt.Errorf("answered %s", response.Status)
+	}
+	return nil
+}
+
+// withoutQuery takes the address out of a client's error.
+func withoutQuery(err error) error {
+	var fault *url.Error
+	if errors.As(err, &fault) {
+		return fault.Err
+	}
+	return err
+}
+
+// authorize adds basic authentication, or an OAuth token that is asked for once.
+func (a *api) authorize(ctx context.Context, request *http.Request) error {
+	if a.values["client-id"] == "" {
+		if a.values["user"] != "" {
+			request.SetBasicAuth(a.values["user"], a.values["password"])
+		}
+		return nil
+	}
+	if a.token == "" {
+		form := url.Values{"client_id": {a.values["client-id"]}, "client_secret": {a.values["client-secret"]}}
+		if a.values["user"] != "" {
+			form.Set("grant_type", "password")
+			form.Set("username", a.values["user"])
+			form.Set("password", a.values["password"])
+		} else {
+			form.Set("grant_type", "client_credentials")
+		}
+		ask, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(a.values["address"], "/")+"/oauth_token.do", strings.NewReader(form.Encode()))
+		if err != nil {
+			return err
+		}
+		ask.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		response, err := a.client.Do(ask)
+		if err != nil {
+			return fmt.Errorf("oauth_token.do: %w", withoutQuery(err))
+		}
+		defer response.Body.Close()
+		if err := judge(response); err != nil {
+			return fmt.Errorf("oauth_token.do: %w", err)
+		}
+		var answer struct {
+			Token string `json:"access_token"`
+		}
+		if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&answer); err != nil || answer.Token == "" {
+			return errors.New("oauth_token.do: expected an access_token")
+		}
+		a.token = answer.Token
+	}
+	request.Header.Set("Authorization", "Bearer "+a.token)
+	return nil
+}

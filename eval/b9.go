@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,13 +41,14 @@ type ownerQuestion struct {
 }
 
 // ownerScore counts right answers; calibration sums the confidence of the first
-// suggestion beside the rate of right ones, by fifths of confidence.
+// suggestion beside the rate of right ones, by tenths of confidence.
 type ownerScore struct {
 	cases, first, three int
 	slowest             time.Duration
 	predicting          time.Duration
-	confidence          [5]float64
-	right, asked        [5]int
+	confidence          [10]float64
+	right, asked        [10]int
+	sure, surelyRight   int // of those with confidence .8 or more
 }
 
 func runB9(ctx context.Context, data string) (Result, error) {
@@ -73,6 +75,8 @@ func runB9(ctx context.Context, data string) (Result, error) {
 			all.right[i] += score.right[i]
 			all.asked[i] += score.asked[i]
 		}
+		all.sure += score.sure
+		all.surelyRight += score.surelyRight
 	}
 	if all.cases == 0 {
 		return Result{}, errors.New("no cases")
@@ -83,10 +87,16 @@ func runB9(ctx context.Context, data string) (Result, error) {
 		}
 	}
 	n := float64(all.cases)
+	gap := 0.0
+	for i := range all.asked {
+		gap += math.Abs(all.confidence[i] - float64(all.right[i]))
+	}
 	return Result{Cases: all.cases, Notes: notes, Metrics: map[string]float64{
 		"top1": float64(all.first) / n, "top3": float64(all.three) / n,
-		"case_ms":         float64(all.predicting.Microseconds()) / 1000 / n,
-		"slowest_case_ms": float64(all.slowest.Microseconds()) / 1000,
+		"case_ms":        float64(all.predicting.Microseconds()) / 1000 / n,
+		"precision_at_8": float64(all.surelyRight) / float64(max(1, all.sure)), "coverage_at_8": float64(all.sure) / n,
+		"calibration_error": gap / n,
+		"slowest_case_ms":   float64(all.slowest.Microseconds()) / 1000,
 	}}, nil
 }
 
@@ -209,11 +219,17 @@ func (s *ownerScore) count(suggestions []fact.Owner, truth string) {
 		rank++
 		if rank == 1 {
 			confidence = o.Confidence
-			fifth := min(int(confidence*5), 4)
-			s.confidence[fifth] += confidence
-			s.asked[fifth]++
+			bin := min(int(confidence*10), 9)
+			s.confidence[bin] += confidence
+			s.asked[bin]++
 			if o.Name == truth {
-				s.right[fifth]++
+				s.right[bin]++
+			}
+			if confidence >= .8 {
+				s.sure++
+				if o.Name == truth {
+					s.surelyRight++
+				}
 			}
 		}
 		if o.Name != truth || rank > 3 {

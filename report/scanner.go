@@ -3,9 +3,11 @@ package report
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -50,7 +52,7 @@ type Scanner struct {
 	err   error
 
 	places []place
-	keys   map[string]string
+	keys   *[512]string
 	count  int64 // values begun, to notice whether a callback read its own
 }
 
@@ -61,7 +63,7 @@ type place struct {
 
 // NewScanner starts reading a document.
 func NewScanner(ctx context.Context, in io.Reader) *Scanner {
-	s := &Scanner{ctx: ctx, in: in, buf: make([]byte, windowSize), keep: -1, keys: map[string]string{}}
+	s := &Scanner{ctx: ctx, in: in, buf: make([]byte, windowSize), keep: -1, keys: new([512]string)}
 	if s.need(3) && bytes.HasPrefix(s.buf[s.pos:s.end], []byte("\xef\xbb\xbf")) {
 		s.pos += 3
 	}
@@ -87,22 +89,22 @@ func (s *Scanner) Offset() int64 { return s.base + int64(s.pos) }
 
 // Item is the place of what is being read, for example "Results[3].Target".
 func (s *Scanner) Item() string {
-	var b strings.Builder
+	b := make([]byte, 0, 64)
 	for _, p := range s.places {
 		switch {
 		case p.index >= 0:
-			fmt.Fprintf(&b, "[%d]", p.index)
+			b = append(strconv.AppendInt(append(b, '['), int64(p.index), 10), ']')
 		case p.key != "":
-			if b.Len() > 0 {
-				b.WriteByte('.')
+			if len(b) > 0 {
+				b = append(b, '.')
 			}
-			b.WriteString(p.key)
+			b = append(b, p.key...)
 		}
-		if b.Len() > maxItem {
-			return strings.ToValidUTF8(b.String()[:maxItem], "") + "…"
+		if len(b) > maxItem {
+			return strings.ToValidUTF8(string(b[:maxItem]), "") + "…"
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 func (s *Scanner) fault(at int, expected string, cause error) {
@@ -269,14 +271,7 @@ func (s *Scanner) Object(field func(key string)) bool {
 			s.fault(s.pos, "a key", s.cut())
 			break
 		}
-		raw, plain := s.quoted()
-		key, known := s.keys[string(raw)]
-		if !known {
-			key = s.text(raw, plain)
-			if plain && len(s.keys) < 4096 && len(raw) < 64 {
-				s.keys[key] = key
-			}
-		}
+		key := s.key(s.quoted())
 		if s.next() != ':' {
 			s.fault(s.pos, "a colon", s.cut())
 			break
@@ -296,6 +291,19 @@ func (s *Scanner) Object(field func(key string)) bool {
 	}
 	s.places = s.places[:len(s.places)-1]
 	return true
+}
+
+// key gives the text of a key. Keys repeat, and most are found in the slot for
+// their length and ends without hashing them.
+func (s *Scanner) key(raw []byte, plain bool) string {
+	if !plain || len(raw) == 0 || len(raw) >= 64 {
+		return s.text(raw, plain)
+	}
+	slot := &s.keys[(len(raw)*37+int(raw[0])*5+int(raw[len(raw)-1])+int(raw[len(raw)/2])*3)%len(s.keys)]
+	if *slot != string(raw) {
+		*slot = s.text(raw, plain)
+	}
+	return *slot
 }
 
 // Array reads an array: element is called for each value and reads it, or
@@ -433,14 +441,13 @@ func (s *Scanner) quoted() (raw []byte, plain bool) {
 
 // text decodes what quoted read.
 func (s *Scanner) text(raw []byte, plain bool) string {
-	for _, c := range raw {
-		if c < ' ' {
-			s.fault(s.pos, "no bare control character in a string", nil)
-			return ""
-		}
+	control, ascii := look(raw)
+	if control {
+		s.fault(s.pos, "no bare control character in a string", nil)
+		return ""
 	}
 	if plain {
-		if utf8.Valid(raw) {
+		if ascii || utf8.Valid(raw) {
 			return string(raw)
 		}
 		return strings.ToValidUTF8(string(raw), "\ufffd")
@@ -659,6 +666,100 @@ func (s *Scanner) Texts() []string {
 	return list
 }
 
+// Raw reads the next value and gives its bytes as they stand, valid until the
+// next read. Only brackets and quotes are looked at: whoever uses the value
+// reads it by a Scanner of its own, and whoever has read the same bytes before
+// need not.
+func (s *Scanner) Raw() []byte {
+	kind := s.begin()
+	if s.err != nil {
+		return nil
+	}
+	start := s.pos
+	switch kind {
+	case KindString:
+		raw, _ := s.quoted()
+		if s.err != nil {
+			return nil
+		}
+		return s.buf[s.pos-len(raw)-2 : s.pos]
+	case KindNumber:
+		return s.number()
+	case KindObject, KindArray:
+		s.keep = start
+		defer func() { s.keep = -1 }()
+		depth := 0
+		for {
+			if s.pos >= s.end && !s.need(1) {
+				s.fault(s.pos, "the end of the value", s.cut())
+				return nil
+			}
+			c := s.buf[s.pos]
+			if c == '"' {
+				s.string()
+				if s.err != nil {
+					return nil
+				}
+				continue
+			}
+			s.pos++
+			switch c {
+			case '{', '[':
+				if depth++; len(s.places)+depth > MaxDepth {
+					s.fault(s.pos, fmt.Sprintf("at most %d nested values", MaxDepth), nil)
+					return nil
+				}
+			case '}', ']':
+				if depth--; depth == 0 {
+					if s.pos-s.keep > MaxString {
+						s.fault(s.pos, fmt.Sprintf("a value of at most %d bytes", MaxString), nil)
+						return nil
+					}
+					return s.buf[s.keep:s.pos]
+				}
+			}
+		}
+	}
+	word := map[byte]string{KindTrue: "true", KindFalse: "false", KindNull: "null"}[kind]
+	s.literal(word)
+	if s.err != nil {
+		return nil
+	}
+	return s.buf[s.pos-len(word) : s.pos]
+}
+
+// Over makes a Scanner of bytes that Raw gave, for faults at this one's place.
+func (s *Scanner) Over(data []byte) *Scanner {
+	return &Scanner{
+		ctx: s.ctx, buf: data, end: len(data), keep: -1, base: max(0, s.Offset()-int64(len(data))), lines: s.lines, eof: true,
+		places: slices.Clone(s.places), keys: s.keys,
+	}
+}
+
+// string passes over a string inside a kept value.
+func (s *Scanner) string() {
+	s.pos++
+	for {
+		quote := bytes.IndexByte(s.buf[s.pos:s.end], '"')
+		if quote < 0 {
+			s.pos = s.end
+			if !s.need(1) {
+				s.fault(s.pos, "the end of the string", io.ErrUnexpectedEOF)
+				return
+			}
+			continue
+		}
+		s.pos += quote + 1
+		slashes := 0
+		for s.buf[s.pos-2-slashes] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return
+		}
+	}
+}
+
 // Skip reads the next value without looking at it closer than its brackets,
 // strings and scalars.
 func (s *Scanner) Skip() {
@@ -699,12 +800,30 @@ func (s *Scanner) check(raw []byte, plain bool) {
 		s.text(raw, plain)
 		return
 	}
-	for _, c := range raw {
-		if c < ' ' {
-			s.fault(s.pos, "no bare control character in a string", nil)
-			return
+	if control, _ := look(raw); control {
+		s.fault(s.pos, "no bare control character in a string", nil)
+	}
+}
+
+// look says whether there is a control character among bytes, and whether all
+// are ASCII, eight at a time.
+func look(raw []byte) (control, ascii bool) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	var high uint64
+	for ; len(raw) >= 8; raw = raw[8:] {
+		v := binary.LittleEndian.Uint64(raw)
+		high |= v
+		if (v-ones*' ')&^v&tops != 0 {
+			return true, false
 		}
 	}
+	for _, c := range raw {
+		high |= uint64(c)
+		if c < ' ' {
+			return true, false
+		}
+	}
+	return false, high&tops == 0
 }
 
 // More says whether another value follows in the document.

@@ -5,6 +5,7 @@ package trivy
 
 import (
 	"context"
+	"hash/maphash"
 	"io"
 	"strings"
 
@@ -42,7 +43,8 @@ func (reader) Detect(head []byte) int {
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	return report.JSON(ctx, in, func(s *report.Scanner) {
-		d := &document{s: s, sink: sink, run: fact.Run{Tool: "trivy", Format: "trivy", Complete: true}}
+		d := &document{s: s, sink: sink, run: fact.Run{Tool: "trivy", Format: "trivy", Complete: true},
+			seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, known: map[string]*known{}}
 		if s.Kind() == report.KindArray { // before schema version 2
 			d.start()
 			s.Array(func(int) { d.result() })
@@ -59,6 +61,11 @@ type document struct {
 	run     fact.Run
 	started bool
 	artifact
+
+	raw   []byte // what an item says of its advisory
+	seeds [2]maphash.Seed
+	known map[string]*known // by id
+	size  int
 }
 
 // artifact is what was scanned.
@@ -204,15 +211,19 @@ func (d *document) vulnerability(target, class, kind string) {
 	from, item := s.Offset(), s.Item()
 	f := fact.Finding{Kind: fact.Vulnerability, Path: target}
 	f.Package.Ecosystem = ecosystem(class, kind, d.system)
-	var ids []string
-	name, version, purl, packagePath, source := "", "", "", "", ""
-	scores := map[string]rating{}
+	name, version, purl, packagePath := "", "", "", ""
+	d.raw = append(d.raw[:0], '{')
 	s.Object(func(key string) {
 		switch key {
 		case "VulnerabilityID":
 			f.Rule = s.Text()
-		case "VendorIDs":
-			ids = append(ids, s.Texts()...)
+		case "VendorIDs", "SeveritySource", "PrimaryURL", "Title", "Description", "Severity", "CweIDs", "CVSS", "References":
+			if len(d.raw) > 1 {
+				d.raw = append(d.raw, ',')
+			}
+			d.raw = append(append(append(append(d.raw, '"'), key...), '"', ':'), s.Raw()...)
+		case "VendorSeverity", "DataSource":
+			s.Raw()
 		case "PkgName":
 			name = s.Text()
 		case "PkgPath":
@@ -238,24 +249,6 @@ func (d *document) vulnerability(target, class, kind string) {
 					report.Attribute(&f, "layer_digest", s.Text())
 				}
 			})
-		case "SeveritySource":
-			source = s.Text()
-		case "PrimaryURL":
-			if url := s.Text(); url != "" {
-				f.References = append([]string{url}, f.References...)
-			}
-		case "Title":
-			f.Title = s.Text()
-		case "Description":
-			f.Description = s.Text()
-		case "Severity":
-			report.Rate(&f, s.Text())
-		case "CweIDs":
-			f.CWE = report.CWEs(s.Texts()...)
-		case "CVSS":
-			s.Object(func(vendor string) { scores[vendor] = d.cvss() })
-		case "References":
-			f.References = append(f.References, s.Texts()...)
 		case "Locations":
 			s.Array(func(i int) {
 				s.Object(func(key string) {
@@ -270,6 +263,16 @@ func (d *document) vulnerability(target, class, kind string) {
 			})
 		}
 	})
+	if s.Err() != nil {
+		return
+	}
+	d.raw = append(d.raw, '}')
+	a := d.advisory(f.Rule)
+	if s.Err() != nil {
+		return
+	}
+	f.Aliases, f.Title, f.Description, f.Severity, f.SeverityText = a.Aliases, a.Title, a.Description, a.Severity, a.SeverityText
+	f.CWE, f.References, f.Score, f.Vector = a.CWE, a.References, a.Score, a.Vector
 	f.Package.Name, f.Package.Version = name, version
 	if packagePath != "" {
 		f.Path = packagePath
@@ -282,18 +285,72 @@ func (d *document) vulnerability(target, class, kind string) {
 	} else {
 		f.Package.PURL = fact.PURL(f.Package.Ecosystem, name, version)
 	}
-	f.Aliases = report.Aliases(f.Rule, ids...)
+	if f.Title == "" {
+		f.Title = f.Rule + " in " + name
+	}
+	d.emit(&f, from, item)
+}
+
+// maxKnown bounds the text of advisories that are kept, in bytes.
+const maxKnown = 16 << 20
+
+// known is an advisory as it was read last. Reports repeat it for each package;
+// equal bytes need not be read again.
+type known struct {
+	hash [2]uint64 // of its raw text, by seeds of this reading
+	fact.Finding
+}
+
+// advisory reads what the raw text says of a flaw apart from the package.
+func (d *document) advisory(rule string) *known {
+	hash := [2]uint64{maphash.Bytes(d.seeds[0], d.raw), maphash.Bytes(d.seeds[1], d.raw)}
+	if k := d.known[rule]; k != nil && k.hash == hash {
+		return k
+	}
+	k := &known{hash: hash}
+	s := d.s.Over(d.raw)
+	var ids []string
+	source := ""
+	scores := map[string]rating{}
+	s.Object(func(key string) {
+		switch key {
+		case "VendorIDs":
+			ids = append(ids, s.Texts()...)
+		case "SeveritySource":
+			source = s.Text()
+		case "PrimaryURL":
+			if url := s.Text(); url != "" {
+				k.References = append([]string{url}, k.References...)
+			}
+		case "Title":
+			k.Title = s.Text()
+		case "Description":
+			k.Description = s.Text()
+		case "Severity":
+			report.Rate(&k.Finding, s.Text())
+		case "CweIDs":
+			k.CWE = report.CWEs(s.Texts()...)
+		case "CVSS":
+			s.Object(func(vendor string) { scores[vendor] = cvss(s) })
+		case "References":
+			k.References = append(k.References, s.Texts()...)
+		}
+	})
+	d.s.Fail(s.Err())
+	k.Aliases = report.Aliases(rule, ids...)
 	best := scores[source]
 	for _, vendor := range []string{"nvd", "ghsa", "redhat"} {
 		if best.score == 0 && best.vector == "" {
 			best = scores[vendor]
 		}
 	}
-	f.Score, f.Vector = best.score, best.vector
-	if f.Title == "" {
-		f.Title = f.Rule + " in " + name
+	k.Score, k.Vector = best.score, best.vector
+	if d.size += len(d.raw) + 512; d.size > maxKnown {
+		clear(d.known)
+		d.size = len(d.raw) + 512
 	}
-	d.emit(&f, from, item)
+	d.known[rule] = k
+	return k
 }
 
 type rating struct {
@@ -302,8 +359,7 @@ type rating struct {
 }
 
 // cvss reads one vendor's rating, of the newest version that it gives.
-func (d *document) cvss() rating {
-	s := d.s
+func cvss(s *report.Scanner) rating {
 	var two, three, four rating
 	s.Object(func(key string) {
 		switch key {

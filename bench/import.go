@@ -392,9 +392,9 @@ func writeTrivy(name string, findings int) (err error) {
 	defer func() { err = errors.Join(err, file.Close()) }()
 	out := bufio.NewWriterSize(file, 1<<20)
 	random := rand.New(rand.NewPCG(1, 2))
-	advisories := make([]json.RawMessage, 6000)
+	heads, advisories := make([]string, 6000), make([]json.RawMessage, 6000)
 	for i := range advisories {
-		if advisories[i], err = trivyAdvisory(random, i); err != nil {
+		if heads[i], advisories[i], err = trivyAdvisory(random, i); err != nil {
 			return err
 		}
 	}
@@ -414,10 +414,11 @@ func writeTrivy(name string, findings int) (err error) {
 			// Eight advisories a package and 63 packages a target, which share them.
 			pkg := (t*37 + i/8) % 4000
 			name, version := fmt.Sprintf("package-%04d", pkg), fmt.Sprintf("%d.%d.%d", pkg%5, (pkg+t)%6, pkg%20)
-			advisory := advisories[(n*7)%len(advisories)]
-			fmt.Fprintf(out, `{"PkgID":"%s@%s","PkgName":"%s","PkgPath":"","PkgIdentifier":{"PURL":"pkg:npm/%s@%s","UID":"%016x"},"InstalledVersion":"%s",`+
+			which := (n * 7) % len(advisories)
+			advisory := advisories[which]
+			fmt.Fprintf(out, `{%s,"PkgID":"%s@%s","PkgName":"%s","PkgPath":"","PkgIdentifier":{"PURL":"pkg:npm/%s@%s","UID":"%016x"},"InstalledVersion":"%s",`+
 				`"FixedVersion":"%d.%d.%d, %d.0.0","Status":"fixed","Layer":{"Digest":"sha256:%s","DiffID":"sha256:%s"},%s}`,
-				name, version, name, name, version, random.Uint64(), version, random.IntN(9), random.IntN(20), random.IntN(9), 10+random.IntN(5),
+				heads[which], name, version, name, name, version, random.Uint64(), version, random.IntN(9), random.IntN(20), random.IntN(9), 10+random.IntN(5),
 				strings.Repeat(fmt.Sprintf("%02x", t%40), 32), strings.Repeat(fmt.Sprintf("%02x", t%40+100), 32), advisory[1:len(advisory)-1])
 		}
 		fmt.Fprint(out, `]}`)
@@ -426,8 +427,10 @@ func writeTrivy(name string, findings int) (err error) {
 	return out.Flush()
 }
 
-// trivyAdvisory gives the part of a finding that its advisory decides.
-func trivyAdvisory(random *rand.Rand, n int) (json.RawMessage, error) {
+// trivyAdvisory gives the parts of a finding that its advisory decides, in the
+// order of Trivy's own: the ids that an item begins with, and the object of what
+// follows the package.
+func trivyAdvisory(random *rand.Rand, n int) (head string, rest json.RawMessage, err error) {
 	words := strings.Fields("a crafted request lets remote attackers read memory of the process because the parser trusts a length field before checking its bounds in the decoder")
 	text := func(count int) string {
 		var list []string
@@ -446,11 +449,24 @@ func trivyAdvisory(random *rand.Rand, n int) (json.RawMessage, error) {
 		V3Score  float64
 	}
 	vector := score{"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", float64(40+random.IntN(60)) / 10}
-	return json.Marshal(map[string]any{
-		"VulnerabilityID": id, "VendorIDs": []string{fmt.Sprintf("GHSA-%04d-aaaa-bbbb", n)}, "SeveritySource": "ghsa", "PrimaryURL": "https://avd.aquasec.com/nvd/" + strings.ToLower(id),
-		"DataSource": map[string]string{"ID": "ghsa", "Name": "GitHub Security Advisory npm", "URL": "https://github.com/advisories?query=type%3Areviewed+ecosystem%3Anpm"},
-		"Title":      text(8), "Description": text(110), "Severity": []string{"LOW", "MEDIUM", "HIGH", "CRITICAL"}[random.IntN(4)], "CweIDs": []string{"CWE-79", fmt.Sprintf("CWE-%d", 20+n%300)},
-		"VendorSeverity": map[string]int{"ghsa": 3, "nvd": 3, "redhat": 2}, "CVSS": map[string]score{"ghsa": vector, "nvd": vector, "redhat": vector},
-		"References": references, "PublishedDate": "2024-03-01T12:15:08.51Z", "LastModifiedDate": "2025-02-13T17:15:45.123Z",
+	head = fmt.Sprintf(`"VulnerabilityID":"%s","VendorIDs":["GHSA-%04d-aaaa-bbbb"]`, id, n)
+	rest, err = json.Marshal(struct {
+		SeveritySource, PrimaryURL      string
+		DataSource                      map[string]string
+		Title, Description, Severity    string
+		CweIDs                          []string
+		VendorSeverity                  map[string]int
+		CVSS                            map[string]score
+		References                      []string
+		PublishedDate, LastModifiedDate string
+	}{
+		"ghsa", "https://avd.aquasec.com/nvd/" + strings.ToLower(id),
+		map[string]string{"ID": "ghsa", "Name": "GitHub Security Advisory npm", "URL": "https://github.com/advisories?query=type%3Areviewed+ecosystem%3Anpm"},
+		text(8), text(110), []string{"LOW", "MEDIUM", "HIGH", "CRITICAL"}[random.IntN(4)],
+		[]string{"CWE-79", fmt.Sprintf("CWE-%d", 20+n%300)},
+		map[string]int{"ghsa": 3, "nvd": 3, "redhat": 2},
+		map[string]score{"ghsa": vector, "nvd": vector, "redhat": vector},
+		references, "2024-03-01T12:15:08.51Z", "2025-02-13T17:15:45.123Z",
 	})
+	return head, rest, err
 }

@@ -146,6 +146,8 @@ type importer struct {
 	lastPackageKnown  bool
 	lastExtras        map[string]string
 	lastExtra         int32
+	lastVersions      []string // as the reader gave them; readers do not change what they gave
+	lastFixed         int32
 }
 
 // lastPlace is the place of the finding before, which often repeats.
@@ -307,7 +309,7 @@ func (im *importer) Finding(f fact.Finding) error {
 }
 
 // maxRemembered bounds the text that remembered flaws hold, in bytes.
-const maxRemembered = 16 << 20
+const maxRemembered = 32 << 20
 
 // remembered is the flaw that a rule meant last. Reports repeat an advisory
 // for each package, and comparing its texts is cheaper than hashing them.
@@ -323,7 +325,12 @@ type remembered struct {
 func (r *remembered) is(f *fact.Finding) bool {
 	return r.kind == f.Kind && r.score == f.Score && r.title == f.Title && r.severityText == f.SeverityText && r.vector == f.Vector &&
 		r.description == f.Description && r.solution == f.Mitigation &&
-		slices.Equal(r.aliases, f.Aliases) && slices.Equal(r.references, f.References) && slices.Equal(r.cwe, f.CWE)
+		equal(r.aliases, f.Aliases) && equal(r.references, f.References) && equal(r.cwe, f.CWE)
+}
+
+// equal compares lists; one that is the very same need not be read.
+func equal[T comparable](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
 }
 
 // flaw gives the entry of what a finding says of its flaw.
@@ -420,12 +427,17 @@ func (im *importer) fixedVersions(versions []string) int32 {
 	if len(versions) == 0 {
 		return 0
 	}
+	if len(versions) == len(im.lastVersions) && &versions[0] == &im.lastVersions[0] {
+		return im.lastFixed
+	}
+	im.lastVersions = versions
 	im.buf = appendText(im.buf[:0], versions...)
 	n, ok := im.fixed[string(im.buf)]
 	if !ok {
 		n = im.texts.intern(encode(versions))
 		im.fixed[string(im.buf)] = n
 	}
+	im.lastFixed = n
 	return n
 }
 

@@ -1,7 +1,7 @@
 package report
 
 import (
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -9,22 +9,48 @@ import (
 	"github.com/backstitch/backstitch/fact"
 )
 
-var cweID = regexp.MustCompile(`(?i)\bCWE[-_: ]?([0-9]{1,5})\b`)
-
 // CWEs finds the CWE numbers in texts such as "CWE-79: ...", in order, each once.
 func CWEs(texts ...string) []int {
 	var list []int
-	seen := map[int]bool{}
 	for _, text := range texts {
-		for _, match := range cweID.FindAllStringSubmatch(text, -1) {
-			n, err := strconv.Atoi(match[1])
-			if err == nil && n > 0 && !seen[n] {
-				seen[n] = true
+		for at := 0; at+3 < len(text); at++ {
+			n, end := cwe(text, at)
+			if n == 0 {
+				continue
+			}
+			if at = end - 1; !slices.Contains(list, n) {
 				list = append(list, n)
 			}
 		}
 	}
 	return list
+}
+
+// cwe reads a CWE number that begins at a place: the word, perhaps a dash,
+// underscore, colon or blank, and up to five digits; 0 when there is none.
+func cwe(text string, at int) (n, end int) {
+	if !strings.EqualFold(text[at:at+3], "CWE") || at > 0 && wordByte(text[at-1]) {
+		return 0, 0
+	}
+	end = at + 3
+	if end < len(text) && strings.IndexByte("-_: ", text[end]) >= 0 {
+		end++
+	}
+	digits := end
+	for end < len(text) && '0' <= text[end] && text[end] <= '9' {
+		n = n*10 + int(text[end]-'0')
+		if end++; end-digits > 5 {
+			return 0, 0
+		}
+	}
+	if end < len(text) && wordByte(text[end]) {
+		return 0, 0
+	}
+	return n, end
+}
+
+func wordByte(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
 // Micros reads a time as RFC 3339 writes it, in microseconds since 1970 UTC; 0
@@ -65,7 +91,10 @@ func Aliases(primary string, ids ...string) []string {
 // ImageAsset is the asset of a container image: its digest when the reference
 // or one of the digests holds one, since tags only refer to it.
 func ImageAsset(name string, digests ...string) fact.Asset {
-	for _, text := range append([]string{name}, digests...) {
+	if at := strings.Index(name, "sha256:"); at >= 0 {
+		return fact.Asset{Kind: fact.AssetImage, Key: name[at:], Name: name}
+	}
+	for _, text := range digests {
 		if at := strings.Index(text, "sha256:"); at >= 0 {
 			return fact.Asset{Kind: fact.AssetImage, Key: text[at:], Name: name}
 		}

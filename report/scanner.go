@@ -53,7 +53,8 @@ type Scanner struct {
 
 	places []place
 	keys   *[512]string
-	count  int64 // values begun, to notice whether a callback read its own
+	words  *[1024]string // short texts that were read, by slot
+	count  int64         // values begun, to notice whether a callback read its own
 }
 
 type place struct {
@@ -63,7 +64,7 @@ type place struct {
 
 // NewScanner starts reading a document.
 func NewScanner(ctx context.Context, in io.Reader) *Scanner {
-	s := &Scanner{ctx: ctx, in: in, buf: make([]byte, windowSize), keep: -1, keys: new([512]string)}
+	s := &Scanner{ctx: ctx, in: in, buf: make([]byte, windowSize), keep: -1, keys: new([512]string), words: new([1024]string)}
 	if s.need(3) && bytes.HasPrefix(s.buf[s.pos:s.end], []byte("\xef\xbb\xbf")) {
 		s.pos += 3
 	}
@@ -439,6 +440,20 @@ func (s *Scanner) quoted() (raw []byte, plain bool) {
 	}
 }
 
+// maxWord bounds the texts that are looked up before they are copied.
+const maxWord = 96
+
+// word gives a short text. Names, versions and digests repeat from item to item,
+// and what stands in the slot for its length and some of its bytes is used again.
+func (s *Scanner) word(raw []byte) string {
+	n := len(raw)
+	slot := &s.words[(n*131+int(raw[0])*7+int(raw[n-1])*31+int(raw[n/2])*13+int(raw[n/4])*57+int(raw[n-1-n/4])*101)%len(s.words)]
+	if *slot != string(raw) {
+		*slot = string(raw)
+	}
+	return *slot
+}
+
 // text decodes what quoted read.
 func (s *Scanner) text(raw []byte, plain bool) string {
 	control, ascii := look(raw)
@@ -447,6 +462,9 @@ func (s *Scanner) text(raw []byte, plain bool) string {
 		return ""
 	}
 	if plain {
+		if ascii && len(raw) > 0 && len(raw) <= maxWord {
+			return s.word(raw)
+		}
 		if ascii || utf8.Valid(raw) {
 			return string(raw)
 		}
@@ -728,11 +746,25 @@ func (s *Scanner) Raw() []byte {
 	return s.buf[s.pos-len(word) : s.pos]
 }
 
+// Same passes over the next value when it is byte for byte an object, array or
+// string that Raw gave before; otherwise the value is still to be read.
+func (s *Scanner) Same(raw []byte) bool {
+	if len(raw) == 0 || raw[0] != '{' && raw[0] != '[' && raw[0] != '"' || s.Kind() != raw[0] {
+		return false
+	}
+	if !s.need(len(raw)) || !bytes.Equal(s.buf[s.pos:s.pos+len(raw)], raw) {
+		return false
+	}
+	s.count++
+	s.pos += len(raw)
+	return true
+}
+
 // Over makes a Scanner of bytes that Raw gave, for faults at this one's place.
 func (s *Scanner) Over(data []byte) *Scanner {
 	return &Scanner{
 		ctx: s.ctx, buf: data, end: len(data), keep: -1, base: max(0, s.Offset()-int64(len(data))), lines: s.lines, eof: true,
-		places: slices.Clone(s.places), keys: s.keys,
+		places: slices.Clone(s.places), keys: s.keys, words: s.words,
 	}
 }
 

@@ -288,8 +288,8 @@ func Fuzz(f *testing.F, reader report.Reader, samples ...string) {
 	f.Fuzz(func(t *testing.T, data []byte) { fuzzed(t, reader, data) })
 }
 
-// fuzzed checks one input of Fuzz and gives the findings that were read from it.
-func fuzzed(t *testing.T, reader report.Reader, data []byte) []fact.Finding {
+// fuzzed checks one input of Fuzz.
+func fuzzed(t *testing.T, reader report.Reader, data []byte) {
 	t.Helper()
 	if score := reader.Detect(data[:min(len(data), report.HeadSize)]); score < 0 || score > 100 {
 		t.Fatalf("Detect = %d", score)
@@ -307,6 +307,9 @@ func fuzzed(t *testing.T, reader report.Reader, data []byte) []fact.Finding {
 		if p := found.Position; p.Offset < 0 || p.Length < 0 || p.Offset+p.Length > int64(len(data)) {
 			t.Fatalf("position %+v is outside of %d bytes", p, len(data))
 		}
+		if found.Line < 0 || found.EndLine != 0 && found.EndLine < found.Line {
+			t.Fatalf("lines %d to %d are no range: %+v", found.Line, found.EndLine, found)
+		}
 	}
 	if again := reader.Read(t.Context(), bytes.NewReader(data), &two); (again == nil) != (err == nil) {
 		t.Fatalf("first %v, then %v", err, again)
@@ -314,7 +317,6 @@ func fuzzed(t *testing.T, reader report.Reader, data []byte) []fact.Finding {
 	if diff := cmp.Diff(one.Findings, two.Findings); diff != "" {
 		t.Fatalf("the same bytes gave other findings:\n%s", diff)
 	}
-	return one.Findings
 }
 
 // slow gives a few bytes at a time.

@@ -4,9 +4,10 @@
 package trivy
 
 import (
+	"bytes"
 	"context"
-	"hash/maphash"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/backstitch/backstitch/fact"
@@ -43,8 +44,7 @@ func (reader) Detect(head []byte) int {
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	return report.JSON(ctx, in, func(s *report.Scanner) {
-		d := &document{s: s, sink: sink, run: fact.Run{Tool: "trivy", Format: "trivy", Complete: true},
-			seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, known: map[string]*known{}}
+		d := &document{s: s, sink: sink, run: fact.Run{Tool: "trivy", Format: "trivy", Complete: true}, known: map[string]*known{}}
 		if s.Kind() == report.KindArray { // before schema version 2
 			d.start()
 			s.Array(func(int) { d.result() })
@@ -62,10 +62,20 @@ type document struct {
 	started bool
 	artifact
 
-	raw   []byte // what an item says of its advisory
-	seeds [2]maphash.Seed
+	raw   []byte            // what an item says of its advisory
+	parts []part            // the same, by member
 	known map[string]*known // by id
 	size  int
+
+	// What the item before said, read.
+	said    [3]string
+	saidAs  map[string]string
+	purlAs  fact.Package
+	fixed   string
+	fixedAs []string
+
+	purlText string
+	purlOK   bool
 }
 
 // artifact is what was scanned.
@@ -201,6 +211,9 @@ func (d *document) result() {
 func (d *document) emit(f *fact.Finding, from int64, item string) {
 	f.Position = fact.Position{Offset: from, Length: d.s.Offset() - from, Item: item}
 	f.Asset = d.asset()
+	if f.Line < 0 || f.EndLine < f.Line {
+		f.Line, f.EndLine = max(0, f.Line), max(0, f.Line)
+	}
 	if d.s.Err() == nil {
 		d.s.Fail(d.sink.Finding(*f))
 	}
@@ -212,18 +225,31 @@ func (d *document) vulnerability(target, class, kind string) {
 	f := fact.Finding{Kind: fact.Vulnerability, Path: target}
 	f.Package.Ecosystem = ecosystem(class, kind, d.system)
 	name, version, purl, packagePath := "", "", "", ""
-	d.raw = append(d.raw[:0], '{')
+	var status, diffID, digest string
+	d.raw, d.parts = d.raw[:0], d.parts[:0]
+	var before *known // what the rule meant last, as long as it says the same
+	same := 0         // parts of it that were met again
 	s.Object(func(key string) {
 		switch key {
 		case "VulnerabilityID":
 			f.Rule = s.Text()
-		case "VendorIDs", "SeveritySource", "PrimaryURL", "Title", "Description", "Severity", "CweIDs", "CVSS", "References":
-			if len(d.raw) > 1 {
-				d.raw = append(d.raw, ',')
+			if before != nil {
+				d.keep(before, same) // the id stands there twice
 			}
-			d.raw = append(append(append(append(d.raw, '"'), key...), '"', ':'), s.Raw()...)
-		case "VendorSeverity", "DataSource":
-			s.Raw()
+			if before = nil; len(d.parts) == 0 {
+				before = d.known[f.Rule]
+			}
+		case "VendorIDs", "SeveritySource", "PrimaryURL", "Title", "Description", "Severity", "CweIDs", "CVSS", "References", "VendorSeverity", "DataSource":
+			if before != nil && same < len(before.parts) && before.parts[same].key == key && s.Same(before.raw[before.parts[same].from:before.parts[same].end]) {
+				same++
+				return
+			}
+			if before != nil {
+				// It says something else from here on.
+				d.keep(before, same)
+				before = nil
+			}
+			d.part(key, s.Raw())
 		case "PkgName":
 			name = s.Text()
 		case "PkgPath":
@@ -237,16 +263,16 @@ func (d *document) vulnerability(target, class, kind string) {
 		case "InstalledVersion":
 			version = s.Text()
 		case "FixedVersion":
-			f.FixedVersions = versions(s.Text())
+			f.FixedVersions = d.versions(s.Text())
 		case "Status":
-			report.Attribute(&f, "status", s.Text())
+			status = s.Text()
 		case "Layer":
 			s.Object(func(key string) {
 				switch key {
 				case "DiffID":
-					report.Attribute(&f, "layer_diff_id", s.Text())
+					diffID = s.Text()
 				case "Digest":
-					report.Attribute(&f, "layer_digest", s.Text())
+					digest = s.Text()
 				}
 			})
 		case "Locations":
@@ -266,18 +292,23 @@ func (d *document) vulnerability(target, class, kind string) {
 	if s.Err() != nil {
 		return
 	}
-	d.raw = append(d.raw, '}')
-	a := d.advisory(f.Rule)
-	if s.Err() != nil {
-		return
+	a := before
+	if a == nil || same < len(a.parts) {
+		if a != nil {
+			d.keep(a, same)
+		}
+		if a = d.advisory(f.Rule); s.Err() != nil {
+			return
+		}
 	}
 	f.Aliases, f.Title, f.Description, f.Severity, f.SeverityText = a.Aliases, a.Title, a.Description, a.Severity, a.SeverityText
 	f.CWE, f.References, f.Score, f.Vector = a.CWE, a.References, a.Score, a.Vector
+	f.Attributes = d.attributes(status, diffID, digest)
 	f.Package.Name, f.Package.Version = name, version
 	if packagePath != "" {
 		f.Path = packagePath
 	}
-	if parsed, ok := fact.ParsePURL(purl); ok {
+	if parsed, ok := d.purl(purl); ok {
 		f.Package = parsed
 		if f.Package.Version == "" {
 			f.Package.Version = version
@@ -291,24 +322,89 @@ func (d *document) vulnerability(target, class, kind string) {
 	d.emit(&f, from, item)
 }
 
+// attributes gives what a vulnerability says beyond the fields of a finding. It
+// repeats from one to the next, and the map is then the same.
+func (d *document) attributes(status, diffID, digest string) map[string]string {
+	same := [3]string{status, diffID, digest}
+	if d.said != same {
+		var f fact.Finding
+		report.Attribute(&f, "status", status)
+		report.Attribute(&f, "layer_diff_id", diffID)
+		report.Attribute(&f, "layer_digest", digest)
+		d.said, d.saidAs = same, f.Attributes
+	}
+	return d.saidAs
+}
+
+// purl reads a package URL, which repeats for the advisories of one package.
+func (d *document) purl(text string) (fact.Package, bool) {
+	if text != d.purlText {
+		d.purlText = text
+		d.purlAs, d.purlOK = fact.ParsePURL(text)
+	}
+	return d.purlAs, d.purlOK
+}
+
+// versions gives the versions of a list, which repeats for the packages of one
+// advisory.
+func (d *document) versions(text string) []string {
+	if text == "" {
+		return nil
+	}
+	if text != d.fixed {
+		d.fixed, d.fixedAs = text, versions(text)
+	}
+	return d.fixedAs
+}
+
 // maxKnown bounds the text of advisories that are kept, in bytes.
-const maxKnown = 16 << 20
+const maxKnown = 32 << 20
 
 // known is an advisory as it was read last. Reports repeat it for each package;
 // equal bytes need not be read again.
 type known struct {
-	hash [2]uint64 // of its raw text, by seeds of this reading
+	raw   []byte // its parts as the members of an object
+	parts []part
 	fact.Finding
 }
 
-// advisory reads what the raw text says of a flaw apart from the package.
+// part is one member of an item that is about its advisory: where its value
+// stands in raw.
+type part struct {
+	key       string
+	from, end int
+}
+
+// keep takes the first parts of an advisory that was read before.
+func (d *document) keep(k *known, parts int) {
+	for _, p := range k.parts[:parts] {
+		d.part(p.key, k.raw[p.from:p.end])
+	}
+}
+
+// part adds one member; its key is one of those that are known.
+func (d *document) part(key string, value []byte) {
+	d.raw = append(d.raw, '{')
+	if len(d.parts) > 0 {
+		d.raw[len(d.raw)-1] = ','
+	}
+	d.raw = append(append(append(d.raw, '"'), key...), '"', ':')
+	from := len(d.raw)
+	d.raw = append(d.raw, value...)
+	d.parts = append(d.parts, part{key, from, len(d.raw)})
+}
+
+// advisory reads what the parts say of a flaw apart from the package.
 func (d *document) advisory(rule string) *known {
-	hash := [2]uint64{maphash.Bytes(d.seeds[0], d.raw), maphash.Bytes(d.seeds[1], d.raw)}
-	if k := d.known[rule]; k != nil && k.hash == hash {
+	if len(d.parts) == 0 {
+		return &known{}
+	}
+	d.raw = append(d.raw, '}')
+	if k := d.known[rule]; k != nil && bytes.Equal(k.raw, d.raw) {
 		return k
 	}
-	k := &known{hash: hash}
-	s := d.s.Over(d.raw)
+	k := &known{raw: bytes.Clone(d.raw), parts: slices.Clone(d.parts)}
+	s := d.s.Over(k.raw)
 	var ids []string
 	source := ""
 	scores := map[string]rating{}

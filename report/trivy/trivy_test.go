@@ -1,6 +1,9 @@
 package trivy
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -89,5 +92,51 @@ func TestNamesTheObjectOfACluster(t *testing.T) {
 	facts := reporttest.Read(t, New(), cluster)
 	if len(facts.Findings) != 1 || facts.Findings[0].Asset.Key != "default/Deployment/web" {
 		t.Fatalf("findings: %+v", facts.Findings)
+	}
+}
+
+func TestAnAdvisoryReadsTheSameWhereverItRepeats(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(3, 4))
+	member := func(key string, values ...string) string {
+		return `"` + key + `": ` + values[random.IntN(len(values))]
+	}
+	item := func() string {
+		members := []string{
+			member("VulnerabilityID", `"CVE-1"`, `"CVE-2"`), member("PkgName", `"a"`), member("InstalledVersion", `"1"`),
+			member("Title", `"t"`, `"t"`, `"\u0074"`), member("Description", `"d"`, `"d"`, `"e"`), member("Severity", `"HIGH"`, `"LOW"`),
+			member("References", `["r"]`, `["r"]`, `[ "r" ]`, `["s"]`, `null`), member("CVSS", `{"nvd": {"V3Score": 5, "V3Vector": "x"}}`, `{}`),
+			member("VendorIDs", `["V-1"]`, `["V-1"]`, `[]`), member("DataSource", `{"ID": "x"}`, `7`),
+		}
+		if random.IntN(4) == 0 { // in another order
+			random.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
+		}
+		if random.IntN(4) == 0 { // one is absent
+			at := 1 + random.IntN(len(members)-1)
+			members = append(members[:at], members[at+1:]...)
+		}
+		if random.IntN(6) == 0 { // one stands there twice
+			members = append(members, members[random.IntN(len(members))])
+		}
+		return "{" + strings.Join(members, ", ") + "}"
+	}
+	const around = `{"SchemaVersion": 2, "ArtifactName": "a", "Results": [{"Target": "t", "Type": "npm", "Vulnerabilities": [%s]}]}`
+	for round := range 200 {
+		var items []string
+		for range 1 + random.IntN(12) {
+			items = append(items, item())
+		}
+		together := reporttest.Read(t, New(), fmt.Sprintf(around, strings.Join(items, ",\n")))
+		if len(together.Findings) != len(items) {
+			t.Fatalf("round %d: %d findings of %d items", round, len(together.Findings), len(items))
+		}
+		for i, one := range items {
+			alone := reporttest.Read(t, New(), fmt.Sprintf(around, one)).Findings[0]
+			got := together.Findings[i]
+			got.Position, alone.Position = fact.Position{}, fact.Position{}
+			if diff := cmp.Diff(alone, got); diff != "" {
+				t.Fatalf("round %d, item %d of\n%s\n%s", round, i, strings.Join(items, "\n"), diff)
+			}
+		}
 	}
 }

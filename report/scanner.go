@@ -51,10 +51,12 @@ type Scanner struct {
 	eof   bool
 	err   error
 
-	places []place
-	keys   *[512]string
-	words  *[1024]string // short texts that were read, by slot
-	count  int64         // values begun, to notice whether a callback read its own
+	places  []place
+	members []string // keys of the objects that are open
+	odd     error    // the first key that was repeated
+	keys    *[512]string
+	words   *[1024]string // short texts that were read, by slot
+	count   int64         // values begun, to notice whether a callback read its own
 }
 
 type place struct {
@@ -250,6 +252,7 @@ func (s *Scanner) Object(field func(key string)) bool {
 		return false
 	}
 	s.pos++
+	own := members{from: len(s.members)}
 	for first := true; s.err == nil; first = false {
 		c := s.next()
 		if c == '}' && first {
@@ -273,12 +276,13 @@ func (s *Scanner) Object(field func(key string)) bool {
 			break
 		}
 		key := s.key(s.quoted())
+		s.places[len(s.places)-1].key = key
+		s.meet(&own, key)
 		if s.next() != ':' {
 			s.fault(s.pos, "a colon", s.cut())
 			break
 		}
 		s.pos++
-		s.places[len(s.places)-1].key = key
 		before := s.count
 		if s.err == nil {
 			field(key)
@@ -290,8 +294,55 @@ func (s *Scanner) Object(field func(key string)) bool {
 	if s.err != nil {
 		return false
 	}
-	s.places = s.places[:len(s.places)-1]
+	s.places, s.members = s.places[:len(s.places)-1], s.members[:own.from]
 	return true
+}
+
+// ErrRepeated says that an object holds a key more than once. Everything was
+// read, and of values that were read twice the last counts.
+var ErrRepeated = errors.New("the key stands there before")
+
+// members are the keys of one object that were met.
+type members struct {
+	from  int                 // of Scanner.members
+	bits  uint64              // one for each key, by its length and ends
+	large map[string]struct{} // all of them, of an object with many
+}
+
+// fewMembers is how many keys of an object are searched one by one.
+const fewMembers = 48
+
+// meet notes a key of an object and the first one that is repeated.
+func (s *Scanner) meet(own *members, key string) {
+	if own.large != nil {
+		if _, before := own.large[key]; before {
+			s.repeated(key)
+		}
+		own.large[key] = struct{}{}
+		return
+	}
+	bit := uint64(1)
+	if n := len(key); n > 0 {
+		bit <<= (n*11 + int(key[0]) + int(key[n-1])*5 + int(key[n/2])*3) % 64
+	}
+	if own.bits&bit != 0 && slices.Contains(s.members[own.from:], key) {
+		s.repeated(key)
+	}
+	own.bits |= bit
+	if s.members = append(s.members, key); len(s.members)-own.from > fewMembers {
+		own.large = make(map[string]struct{}, 2*fewMembers)
+		for _, key := range s.members[own.from:] {
+			own.large[key] = struct{}{}
+		}
+	}
+}
+
+func (s *Scanner) repeated(key string) {
+	if s.odd != nil || s.err != nil {
+		return
+	}
+	s.fault(s.pos, "each key of an object once", fmt.Errorf("%w: %.80q", ErrRepeated, key))
+	s.odd, s.err = s.err, nil
 }
 
 // key gives the text of a key. Keys repeat, and most are found in the slot for
@@ -861,10 +912,14 @@ func look(raw []byte) (control, ascii bool) {
 // More says whether another value follows in the document.
 func (s *Scanner) More() bool { return s.err == nil && s.next() != 0 }
 
-// End checks that nothing follows and returns Err.
+// End checks that nothing follows and returns Err, or when everything was read
+// the first key that was repeated.
 func (s *Scanner) End() error {
 	if s.err == nil && s.next() != 0 {
 		s.fault(s.pos, "the end of the document", nil)
+	}
+	if s.err == nil {
+		return s.odd
 	}
 	return s.err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -67,6 +68,9 @@ func agree(t *testing.T, data []byte) {
 	want, wantErr := standardAny(data)
 	for name, in := range map[string]io.Reader{"whole": bytes.NewReader(data), "byte by byte": iotest.OneByteReader(bytes.NewReader(data))} {
 		got, gotErr := scanAny(in)
+		if errors.Is(gotErr, ErrRepeated) { // told of after everything was read
+			gotErr = nil
+		}
 		switch {
 		case wantErr == nil && gotErr != nil:
 			if depth(data) < MaxDepth {
@@ -105,6 +109,28 @@ func TestAgreesWithEncodingJSON(t *testing.T) {
 			if len(document) > 0 && document[0] != '\xef' {
 				agree(t, []byte(strings.Repeat(" ", pad-len(document)/2)+document))
 			}
+		}
+	}
+}
+
+func TestTheFirstKeyThatIsRepeatedIsToldOf(t *testing.T) {
+	t.Parallel()
+	many := ""
+	for i := range 200 {
+		many += fmt.Sprintf(`"k%d":%d,`, i, i)
+	}
+	for document, want := range map[string]string{
+		`{"a":1,"b":{"a":2},"c":[{"a":1},{"a":2}]}`: "",
+		"{\"a\":1,\n\"b\":2,\n\"b\":3,\"b\":4}":     `report:3 (byte 18): b: expected each key of an object once: the key stands there before: "b"`,
+		`{"x":[{},{"a":1,"\u0061":2}]}`:             `report:1 (byte 24): x[1].a: expected each key of an object once: the key stands there before: "a"`,
+		`{"":1,"":2}`:                               `the key stands there before: ""`,
+		"{" + many + `"end":1}`:                     "",
+		"{" + many + `"k199":1}`:                    `the key stands there before: "k199"`,
+		`{"a":1,"a":2`:                              "the end of the object",
+	} {
+		_, err := scanAny(strings.NewReader(document))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60s: %v, want %q", document, err, want)
 		}
 	}
 }

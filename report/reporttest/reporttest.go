@@ -215,7 +215,6 @@ func nasty(t *testing.T, reader report.Reader, sample string) {
 		"a gigantic number":            `{"zz":` + strings.Repeat("9", 1_000_000) + "," + body,
 		"a number out of range":        `{"zz":1e400,` + body,
 		"a gigantic string":            `{"zz":"` + strings.Repeat("x", 4_000_000) + `",` + body,
-		"duplicate keys":               `{"zz":1,"zz":{"zz":2},"zz":[],` + body,
 		"invalid UTF-8":                "{\"zz\":\"\xff\xfe\xc0\x80\"," + body,
 		"a lone surrogate":             `{"zz":"\ud800","\udc00":1,` + body,
 		"a byte order mark":            "\xef\xbb\xbf" + sample,
@@ -226,6 +225,16 @@ func nasty(t *testing.T, reader report.Reader, sample string) {
 		if err := reader.Read(t.Context(), strings.NewReader(data), &Facts{}); err != nil {
 			t.Errorf("%s beside good content: %v", name, err)
 		}
+	}
+	var plain, repeated Facts
+	if err := reader.Read(t.Context(), strings.NewReader(sample), &plain); err != nil {
+		t.Error(err)
+	}
+	if err := reader.Read(t.Context(), strings.NewReader(`{"zz":1,"zz":{"zz":2},"zz":[],`+body), &repeated); !errors.Is(err, report.ErrRepeated) {
+		t.Errorf("a key that is repeated beside good content: %v, want %v", err, report.ErrRepeated)
+	}
+	if len(plain.Findings) != len(repeated.Findings) {
+		t.Errorf("%d findings beside a key that is repeated, %d without", len(repeated.Findings), len(plain.Findings))
 	}
 	fault(t, "too deep beside good content", reader.Read(t.Context(),
 		strings.NewReader(`{"zz":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000)+","+body), &Facts{}))

@@ -124,6 +124,9 @@ func (d *Desk) importReports(ctx context.Context, repository *git.Repository, id
 		default:
 			return nil, nil, fmt.Errorf("import %s: %w", name, err)
 		}
+		if err == nil && !result.Complete && result.Seen() == 0 && len(result.Problems) == 0 {
+			result.Problems = append(result.Problems, "no finding is in it, and nothing says that its run was complete")
+		}
 		for _, problem := range result.Problems {
 			problems = append(problems, filepath.Base(name)+": "+problem)
 		}

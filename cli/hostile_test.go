@@ -152,3 +152,18 @@ func TestAnIndexThatKnowsNothingOfAnEcosystemCallsNothingClean(t *testing.T) {
 		t.Errorf("exit code %d, error %q, output %q; want 3 and what the index lacks", code, stderr, out)
 	}
 }
+
+func TestAReportThatHoldsNothingIsNamed(t *testing.T) {
+	t.Parallel()
+	repo := repository(t, map[string]string{"go.mod": goMod, "go.sum": goSum})
+	for _, text := range []string{"null", "[]", "[null]"} {
+		report := filepath.Join(t.TempDir(), "empty.json")
+		if err := os.WriteFile(report, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		code, _, stderr := command(t, t.TempDir(), "triage", "--repo", repo, report)
+		if code != exitIncomplete || !strings.Contains(stderr, "empty.json: ") {
+			t.Errorf("%s: exit code %d, %q; want %d and a word on the file", text, code, stderr, exitIncomplete)
+		}
+	}
+}

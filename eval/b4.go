@@ -14,9 +14,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/backstitch/backstitch/builtin"
 	"github.com/backstitch/backstitch/connector"
-	"github.com/backstitch/backstitch/connector/backstage"
-	"github.com/backstitch/backstitch/connector/project"
 	"github.com/backstitch/backstitch/fact"
 )
 
@@ -31,6 +30,16 @@ var benchmarkB4 = Benchmark{
 	ID: "B4", Title: "owners from catalogs and registers", Needs: "ownership/backstage",
 	Targets: map[string]float64{"owned": 1, "resolved_or_reported": 1},
 	Run:     b4,
+}
+
+// source is one of the sources that are built in.
+func source(id string) connector.Source {
+	for _, s := range builtin.Sources() {
+		if s.Describe().ID == id {
+			return s
+		}
+	}
+	panic("no source " + id + " is built in")
 }
 
 // b4Sink keeps what sources tell.
@@ -77,7 +86,7 @@ func b4(ctx context.Context, data string) (Result, error) {
 		}
 		root := filepath.Join(data, "ownership", "backstage", catalog.Name())
 		sink := &b4Sink{}
-		if err := backstage.New(nil).Sync(ctx, connector.Values{"path": root}, sink); err != nil {
+		if err := source("connector/backstage").Sync(ctx, connector.Values{"path": root}, sink); err != nil {
 			return result, err
 		}
 		entities, err := b4Entities(root)
@@ -116,7 +125,7 @@ func b4(ctx context.Context, data string) (Result, error) {
 	}
 	for _, file := range registers {
 		sink := &b4Sink{}
-		if err := project.New().Sync(ctx, connector.Values{"path": file}, sink); err != nil {
+		if err := source("connector/project").Sync(ctx, connector.Values{"path": file}, sink); err != nil {
 			return result, err
 		}
 		text, err := os.ReadFile(file)

@@ -14,7 +14,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/backstitch/backstitch/connector/auditlog"
+	"github.com/backstitch/backstitch/connector"
+	"github.com/backstitch/backstitch/fact"
 )
 
 // B5: who made which asset, by real event logs. Truth is a row for each asset
@@ -48,9 +49,13 @@ func b5(ctx context.Context, data string) (Result, error) {
 	result := Result{Metrics: map[string]float64{"actor": 0, "false_creators": 0}}
 	root := filepath.Join(data, "cloud-logs")
 	type key struct{ file, event string }
-	found := map[key][]auditlog.Creation{}
 	failed := map[key]bool{}
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+	logs, err := os.MkdirTemp("", "backstitch-b5-")
+	if err != nil {
+		return result, err
+	}
+	defer os.RemoveAll(logs)
+	err = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || entry.Name() == "creator-expectations.jsonl" {
 			return err
 		}
@@ -62,20 +67,28 @@ func b5(ctx context.Context, data string) (Result, error) {
 		if err != nil {
 			return err
 		}
-		file = filepath.ToSlash(file)
 		content = b5Unwrapped(content)
 		for _, id := range b5Failed(content) {
-			failed[key{file, id}] = true
+			failed[key{filepath.ToSlash(file), id}] = true
 		}
-		_, err = auditlog.Read(ctx, file, bytes.NewReader(content), func(c auditlog.Creation) error {
-			at := key{file, c.EventID}
-			found[at] = append(found[at], c)
-			return nil
-		})
-		return err
+		if err := os.MkdirAll(filepath.Join(logs, filepath.Dir(file)), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(logs, file), content, 0o600)
 	})
 	if err != nil {
 		return result, err
+	}
+	sink := &b4Sink{}
+	if err := source("connector/auditlog").Sync(ctx, connector.Values{"path": logs}, sink); err != nil {
+		return result, err
+	}
+	found := map[key][]fact.Relation{}
+	for _, r := range sink.relations {
+		if file, _, ok := strings.Cut(r.Evidence.Source, ", event "); ok && r.To.Kind == fact.AssetIdentity {
+			at := key{file, r.Evidence.Detail}
+			found[at] = append(found[at], r)
+		}
 	}
 	// Everything is predicted; now the truth is read.
 	text, err := os.ReadFile(filepath.Join(root, "creator-expectations.jsonl"))
@@ -94,12 +107,12 @@ func b5(ctx context.Context, data string) (Result, error) {
 		result.Cases++
 		at := key{truth.File, truth.EventID}
 		listed[at] = true
-		i := slices.IndexFunc(found[at], func(c auditlog.Creation) bool { return slices.Contains(c.IDs, truth.Resource) })
+		i := slices.IndexFunc(found[at], func(r fact.Relation) bool { return strings.HasSuffix(r.From.Key, truth.Resource) })
 		switch {
 		case i < 0:
 			result.Notes = append(result.Notes, fmt.Sprintf("%s %s: %s was not found", truth.File, truth.EventName, truth.Resource))
-		case found[at][i].Actor.Name != truth.Actor || found[at][i].Actor.Principal != truth.Principal || found[at][i].Actor.Via != truth.ViaRole:
-			result.Notes = append(result.Notes, fmt.Sprintf("%s %s %s: %+v, expected %s", truth.File, truth.EventName, truth.Resource, found[at][i].Actor, truth.Actor))
+		case found[at][i].To.Name != truth.Actor || found[at][i].To.Key != truth.Principal || found[at][i].Properties["via"] != truth.ViaRole:
+			result.Notes = append(result.Notes, fmt.Sprintf("%s %s %s: %+v, expected %s", truth.File, truth.EventName, truth.Resource, found[at][i].To, truth.Actor))
 		default:
 			right++
 		}
@@ -114,9 +127,9 @@ func b5(ctx context.Context, data string) (Result, error) {
 		if listed[at] {
 			continue
 		}
-		for _, c := range creations {
-			note := fmt.Sprintf("%s %s makes %s", at.file, c.Event, c.Asset.Key)
-			if failed[at] || !b5Makes(c.Event) {
+		for _, r := range creations {
+			note := fmt.Sprintf("%s %s makes %s", at.file, r.Evidence.Method, r.From.Key)
+			if failed[at] || !b5Makes(r.Evidence.Method) {
 				result.Metrics["false_creators"]++
 				note += ": false"
 			} else {

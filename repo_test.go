@@ -82,7 +82,7 @@ func (s *source) imports() []string {
 var plugins = []string{"report", "scan", "fix", "connector"}
 
 // harness are folders below a contract that hold its test harness.
-var harness = []string{"report/reporttest", "fix/fixtest", "store/storetest"}
+var harness = []string{"report/reporttest", "fix/fixtest", "store/storetest", "connector/connectortest"}
 
 func contractOf(folder string) (string, bool) {
 	parent := path.Dir(folder)

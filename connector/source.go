@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -37,6 +38,11 @@ type Sink interface {
 	Claim(scope string, claim fact.Claim) error
 	// Finding takes a finding that the system itself made; run names its detector.
 	Finding(scope string, run fact.Run, finding *fact.Finding) error
+	// Report takes findings in the words of the system's own export, for example
+	// Security Hub's answer, which the readers of reports decode: a connector knows
+	// none of them. name tells what it is, for errors. A report that cannot be read
+	// leaves a gap in the scope, and is no error.
+	Report(scope, name string, data io.Reader) error
 	// Covered says that everything in the scope was given.
 	Covered(scope string) error
 	// Gap says that a scope could not be read, or only in part, and why.

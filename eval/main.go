@@ -41,7 +41,7 @@ type Result struct {
 }
 
 func benchmarks() []Benchmark {
-	return []Benchmark{benchmarkB1, benchmarkB3, benchmarkB4, benchmarkB5, benchmarkB9, benchmarkB10}
+	return []Benchmark{benchmarkB1, benchmarkB3, benchmarkB4, benchmarkB5, benchmarkB6, benchmarkB9, benchmarkB10}
 }
 
 func main() {

@@ -88,13 +88,15 @@ type Configuration struct {
 	// Unevaluated are module calls whose source is not at hand: address and source.
 	Unevaluated []Unevaluated
 
-	tree    code.Tree
-	options Options
-	modules map[string]*module
-	root    *call
-	calls   int
-	vars    map[string]assigned // of the root, by files of variables
-	budget  int
+	tree      code.Tree
+	options   Options
+	modules   map[string]*module
+	root      *call
+	calls     int
+	vars      map[string]assigned // of the root, by files of variables
+	budget    int                 // evaluations so far
+	depth     int                 // of the evaluation under way
+	rootFrame *frame
 }
 
 // Unevaluated is a module call that could not be followed.

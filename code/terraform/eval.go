@@ -120,12 +120,20 @@ func blockers(v cty.Value) (names []string, sensitive bool) {
 // so that no configuration keeps the process busy for long.
 const maxEvaluations = 2_000_000
 
+// maxChain bounds how far values lead to others.
+const maxChain = 1000
+
 // eval gives the value of an expression; what cannot be told is unknown, marked
 // with the names that block it.
 func (c *Configuration) eval(expr hcl.Expression, s *scope) cty.Value {
 	if c.budget++; c.budget > maxEvaluations {
 		return unknown("a configuration of this size")
 	}
+	if c.depth++; c.depth > maxChain {
+		c.depth--
+		return unknown("a chain of this length")
+	}
+	defer func() { c.depth-- }()
 	if native, ok := fromJSON(expr); ok {
 		return c.evalJSON(native, s)
 	}

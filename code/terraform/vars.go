@@ -11,6 +11,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	hcljson "github.com/hashicorp/hcl/v2/json"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // readVars reads the files of variables in the order in which Terraform lets later
@@ -72,4 +74,16 @@ func parseVars(name string, data []byte) (map[string]assigned, []Problem) {
 		values[variable] = assigned{a.Expr, placeOf(a.Range)}
 	}
 	return values, problems
+}
+
+// jsonText writes a known value as JSON, "" when it is not wholly known.
+func jsonText(v cty.Value) string {
+	if v == cty.NilVal || !v.IsWhollyKnown() {
+		return ""
+	}
+	text, err := ctyjson.Marshal(v, v.Type())
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }

@@ -18,7 +18,7 @@ func TestTheLineThatDecidesATerraformAttribute(t *testing.T) {
 		"prod/state.json":  `{"version": 4, "resources": [{"module": "module.m", "mode": "managed", "type": "aws_s3_bucket", "name": "b", "instances": [{"attributes": {"acl": "private"}}]}]}`,
 		"other/ignored.tf": "resource \"aws_s3_bucket\" \"x\" {}\n",
 	})
-	code, stdout, stderr := command(t, t.TempDir(), "cause", "terraform", "module.m.aws_s3_bucket.b.acl", "--repo", repo, "--state", filepath.Join(repo, "prod", "state.json"), "-o", "json")
+	code, stdout, stderr := command(t, filepath.Join(repo, "prod", "state.json"), "cause", "terraform", "module.m.aws_s3_bucket.b.acl", "--repo", repo, "-o", "json")
 	if code != exitClean {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
@@ -46,7 +46,7 @@ func TestTheLineThatDecidesATerraformAttribute(t *testing.T) {
 	if err := os.WriteFile(broken, []byte(`{"version": 9}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := command(t, t.TempDir(), "cause", "terraform", "aws_s3_bucket.x", "--repo", repo, "--state", broken); code != exitFailure || !strings.Contains(stderr, "state.json: version") {
+	if code, _, stderr := command(t, broken, "cause", "terraform", "aws_s3_bucket.x", "--repo", repo); code != exitFailure || !strings.Contains(stderr, "state.json: version") {
 		t.Errorf("a state of the future: exit code %d, %s", code, stderr)
 	}
 }

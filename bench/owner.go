@@ -65,6 +65,10 @@ func suggestOwners(ctx context.Context) (rows []Row, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// The first question makes the index learn from the last commits.
+	if _, err := index.At(ctx, head, time.Unix(history.Entry(int32(history.Len()-1)).Committed, 0)); err != nil {
+		return nil, err
+	}
 	indexed := time.Since(began)
 
 	var slowest, total, blame time.Duration

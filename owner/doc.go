@@ -3,7 +3,7 @@
 //
 // Two sorts of claims are joined. CODEOWNERS is a human decision: the teams it
 // names come first, as role owner. History gives persons: per question every
-// human gets seventeen signals (features.go), each the share that the person
+// human gets twenty signals (features.go), each the share that the person
 // has in something: the lines asked about, commits to the file, its folder, the
 // folders above, files of that type, files that change along with it, and the
 // repository lately. A conditional logit model over these shares and over the
@@ -23,22 +23,30 @@
 //
 // # Where the weights come from
 //
-// They were fitted offline on 544 real fix commits of five repositories (truth:
-// who made the fix; predicted at its parent), by maximum likelihood with all
-// weights of shares held at or above 0 and an L2 penalty of 0.01. Each share s
-// enters as log(1+s/0.05)/log(21), idle time d in days as log(1+d)/5. Fitted
-// with one repository left out and judged on it, for each of the five:
+// General weights were fitted offline on 544 real fix commits of five repositories
+// (truth: who made the fix; predicted at its parent), by maximum likelihood with
+// all weights of shares held at or above 0 and an L2 penalty of 0.01. Each share s
+// enters as log(1+s/0.05)/log(21), idle time d in days as log(1+d)/5.
 //
-//	                    first   first three
-//	all 544 cases       .559    .829
-//	by repository       .46 to .72, .70 to .91
-//	blame majority      .42     .51
-//	all weights, in the sample they were fitted on  .57  .84
+// In each repository its own last 400 commits are examples too: who changed these
+// lines next, told from the history before. From the general weights on, those
+// that explain these commits better are learned, with a pull of 0.01 back to the
+// general ones (learn.go). The commit that is asked about and what follows it are
+// never among the examples. What each step gives, first and first three right:
 //
-// Held out, the mean confidence of the first person was .60 at a rate of .56
-// right; confidence (temperature) scales utilities by 0.9 to close that gap.
-// By fifths of the cases, held out, confidence against rate right before that
-// scaling: .29 .34, .45 .41, .58 .60, .75 .64, .91 .80.
+//	blame majority                                              .42   .51
+//	general weights, fitted without the repository              .559  .829
+//	the same, and learned from the repository's own commits     .574  .84
+//	as it is here (general weights from all five)               .574  .836
+//
+// The learning does more for knowing when the answer is right: of the 35 % of
+// cases with the surest first person, .74 are right by general weights fitted
+// without the repository, .80 after learning from its own commits.
+//
+// The model's probability of the first person becomes a confidence by a map
+// (calibration) that was read off these cases: where it says .8 or more, which it
+// does in .35 of the cases, .81 are right; the expected calibration error over
+// tenths is .041.
 //
 // The lift that a person named in CODEOWNERS gets (codeOwnerLift, shared among
 // those named) is a decision and not fitted. It holds for rules about some

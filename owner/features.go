@@ -30,6 +30,9 @@ const (
 	latest           // the very last commit
 	latest3          // the last commits, each counting 0.7 of the one after it
 	latest20         // the same with 0.93
+	repoWeek         // commits to the repository, half-life 4 days
+	fileWeek         // commits to the files, half-life 14 days
+	pairWeek         // commits to files that changed along with these, half-life 30 days
 	signals
 )
 
@@ -37,6 +40,7 @@ var signalNames = [signals]string{
 	"line_history", "line_history_recent", "line_last", "file_history", "file_recent", "file_last", "file_previous",
 	"folder_activity", "parent_folder_activity", "subsystem_activity", "same_type_activity", "co_change",
 	"repository_month", "repository_activity", "last_commit", "last_commits", "last_commits_20",
+	"repository_week", "file_week", "co_change_recent",
 }
 
 const day = 86400.0
@@ -209,6 +213,7 @@ func (r *Resolver) measure(files []File) *table {
 			w := c.weight
 			t.add(repoMonth, c.who, w*decay(age, 30), proof{entry: i})
 			t.add(repoYear, c.who, w*decay(age, 180), proof{entry: i})
+			t.add(repoWeek, c.who, w*decay(age, 4), proof{entry: i})
 			if all&inFolder != 0 {
 				t.add(folderNew, c.who, w*decay(age, 45), proof{entry: i})
 			}
@@ -223,6 +228,7 @@ func (r *Resolver) measure(files []File) *table {
 			}
 			if all&ofPair != 0 {
 				t.add(pairNew, c.who, w*decay(age, 180), proof{entry: i})
+				t.add(pairWeek, c.who, w*decay(age, 30), proof{entry: i})
 			}
 		}
 	}
@@ -253,6 +259,7 @@ func (r *Resolver) measureFile(t *table, file int, touched []int32, buffer []cre
 		for _, c := range buffer {
 			t.add(fileAll, c.who, c.weight*decay(age, 730), at)
 			t.add(fileNew, c.who, c.weight*decay(age, 90), at)
+			t.add(fileWeek, c.who, c.weight*decay(age, 14), at)
 		}
 		if len(buffer) == 0 {
 			continue

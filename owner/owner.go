@@ -41,6 +41,7 @@ type Index struct {
 	history  *git.History
 	identity string
 	machine  []bool // per entry: its subject is one that only tools write
+	learner  *learner
 }
 
 // NewIndex prepares a history.
@@ -53,6 +54,7 @@ func NewIndex(ctx context.Context, repo *git.Repository, history *git.History) (
 	for i := range x.machine {
 		x.machine[i] = machineSubject(history.Entry(int32(i)).Subject)
 	}
+	x.learner = x.newLearner()
 	return x, nil
 }
 
@@ -65,6 +67,7 @@ type Resolver struct {
 	commit   string
 	now      int64
 	people   *people
+	model    model
 	rules    *codeowners.Rules
 	problems []codeowners.Problem
 	skip     map[string]bool // commits of .git-blame-ignore-revs
@@ -88,11 +91,20 @@ func New(ctx context.Context, repo *git.Repository, commit, cacheDir string, now
 // ancestors are looked at, whatever else the history holds, and a clock that
 // stands before the commit is moved to it.
 func (x *Index) At(ctx context.Context, commit string, now time.Time) (*Resolver, error) {
+	r, err := x.at(ctx, commit, now)
+	if err == nil {
+		r.model, err = r.learned(ctx)
+	}
+	return r, err
+}
+
+// at is At with the general model.
+func (x *Index) at(ctx context.Context, commit string, now time.Time) (*Resolver, error) {
 	view, err := x.history.At(commit)
 	if err != nil {
 		return nil, err
 	}
-	r := &Resolver{index: x, view: view, tree: x.repo.Tree(commit), commit: commit, now: now.Unix(), skip: map[string]bool{}}
+	r := &Resolver{index: x, view: view, model: general(), tree: x.repo.Tree(commit), commit: commit, now: now.Unix(), skip: map[string]bool{}}
 	r.now = max(r.now, x.history.Entry(view.Commit()).Committed)
 	data, err := r.read(ctx, ".mailmap")
 	if err != nil {

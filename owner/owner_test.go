@@ -428,8 +428,9 @@ func TestBotsAreKnownByNameAndAddress(t *testing.T) {
 func TestUtilityGrowsWithTheShare(t *testing.T) {
 	t.Parallel()
 	for s := range signals {
-		if weights[s] <= 0 || math.Abs(utility(s, 1)-weights[s]) > 1e-9 || utility(s, .2) >= utility(s, .4) || utility(s, 0) != 0 {
-			t.Errorf("%s: %v %v", signalNames[s], utility(s, 0), utility(s, 1))
+		r := &Resolver{model: general()}
+		if weights[s] <= 0 || math.Abs(r.utility(s, 1)-weights[s]) > 1e-9 || r.utility(s, .2) >= r.utility(s, .4) || r.utility(s, 0) != 0 {
+			t.Errorf("%s: %v %v", signalNames[s], r.utility(s, 0), r.utility(s, 1))
 		}
 	}
 }

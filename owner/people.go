@@ -255,3 +255,11 @@ func (p *people) credits(e *git.Entry, into []credit) []credit {
 	}
 	return into
 }
+
+// human gives the author of a commit, -1 when it is a bot.
+func (p *people) human(e *git.Entry) int32 {
+	if a := p.of[e.Author]; a >= 0 && !p.list[a].bot {
+		return a
+	}
+	return -1
+}

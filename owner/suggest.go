@@ -24,16 +24,16 @@ const (
 
 // Weights of the model; see the package's doc for their origin.
 var weights = [signals]float64{
-	lines: 0.254, linesNew: 0.181, lineLast: 0.313,
-	fileAll: 0.215, fileNew: 0.377, fileLast: 0.582, filePrev: 0.379,
-	folderNew: 0.175, aboveNew: 0.178, topNew: 0.493, typeNew: 0.522, pairNew: 0.370,
-	repoMonth: 0.294, repoYear: 0.168, latest: 0.394, latest3: 0.510, latest20: 0.651,
+	lines: 0.245, linesNew: 0.205, lineLast: 0.280,
+	fileAll: 0.184, fileNew: 0.232, fileLast: 0.382, filePrev: 0.287,
+	folderNew: 0.161, aboveNew: 0.237, topNew: 0.410, typeNew: 0.420, pairNew: 0.207,
+	repoMonth: 0.319, repoYear: 0.266, latest: 0.438, latest3: 0.594, latest20: 0.580,
+	repoWeek: 0.104, fileWeek: 0.345, pairWeek: 0.467,
 }
 
 const (
-	idleWeight    = -2.617
+	idleWeight    = -2.128
 	shareScale    = 0.05
-	temperature   = 0.9
 	codeOwnerLift = 1.0
 )
 
@@ -48,8 +48,12 @@ const (
 // leftAfter is how long somebody was idle before an explanation says so, in days.
 const leftAfter = 180
 
-func utility(signal int, share float64) float64 {
-	return weights[signal] * math.Log1p(share/shareScale) / math.Log1p(1/shareScale)
+// feature is how much a share says: from 0 for none to 1 for all.
+func feature(share float64) float64 { return math.Log1p(share/shareScale) / math.Log1p(1/shareScale) }
+
+// utility is what a person's share in a signal adds to their rank.
+func (r *Resolver) utility(signal int, share float64) float64 {
+	return r.model[signal] * feature(share)
 }
 
 // candidate is a person with what speaks for them.
@@ -145,30 +149,47 @@ func (r *Resolver) lineCount(ctx context.Context, name string) (int, error) {
 	return strings.Count(strings.TrimSuffix(string(data), "\n"), "\n") + 1, nil
 }
 
-// rank orders the humans of the view by the model.
-func (r *Resolver) rank(t *table, claims []*claim) []candidate {
-	named := 0
+// features describes every human of the view who ever did anything, for the model.
+func (r *Resolver) features(t *table, claims []*claim) (list []model, people []int32) {
+	lift := 0
 	for _, k := range claims {
 		if !isTeam(k.owner) && !k.catchAll {
-			named++
+			lift++
 		}
 	}
-	var all []candidate
+	taken := map[*claim]bool{}
 	for i := range r.people.list {
 		if r.people.list[i].bot || t.active[i] == 0 {
 			continue
 		}
-		c := candidate{who: int32(i)}
+		who := int32(i)
+		var f model
 		for s := range t.share {
-			c.utility += utility(s, t.share[s][i])
+			f[s] = feature(t.share[s][i])
 		}
-		c.utility += r.idleUtility(t, c.who)
+		f[awake] = -r.asleep(t, who)
 		for _, k := range claims {
-			if !isTeam(k.owner) && !k.taken && r.isPerson(k.owner, c.who) {
-				k.taken, c.claim = true, k
+			if !isTeam(k.owner) && !taken[k] && r.isPerson(k.owner, who) {
+				taken[k] = true
 				if !k.catchAll {
-					c.utility += codeOwnerLift / float64(named)
+					f[named] += 1 / float64(lift)
 				}
+			}
+		}
+		list, people = append(list, f), append(people, who)
+	}
+	return list, people
+}
+
+// rank orders the humans of the view by the model.
+func (r *Resolver) rank(t *table, claims []*claim) []candidate {
+	features, people := r.features(t, claims)
+	var all []candidate
+	for i, who := range people {
+		c := candidate{who: who, utility: features[i].dot(&r.model)}
+		for _, k := range claims {
+			if !isTeam(k.owner) && !k.taken && r.isPerson(k.owner, who) {
+				k.taken, c.claim = true, k
 			}
 		}
 		all = append(all, c)
@@ -184,12 +205,13 @@ func (r *Resolver) rank(t *table, claims []*claim) []candidate {
 	})
 	total := 0.0
 	for i := range all {
-		all[i].confidence = math.Exp(temperature * (all[i].utility - all[0].utility))
+		all[i].confidence = math.Exp(all[i].utility - all[0].utility)
 		total += all[i].confidence
 	}
 	for i := range all {
 		all[i].confidence /= total
 	}
+	calibrate(all)
 	for i := range all {
 		if i >= maxPersons || i >= minPersons && all[i].confidence < minConfidence {
 			for j := i; j < len(all); j++ {
@@ -212,10 +234,36 @@ func (r *Resolver) idle(t *table, who int32) float64 {
 // seconds. Past it nobody gets any more idle: where nobody works, nobody left.
 const sleep = 7 * 86400
 
-func (r *Resolver) idleUtility(t *table, who int32) float64 {
+// asleep is how much a person's idle time says.
+func (r *Resolver) asleep(t *table, who int32) float64 {
 	newest := r.view.History().Entry(r.view.Commit()).Committed
 	days := math.Max(0, float64(min(r.now, newest+sleep)-t.active[who])/day)
-	return idleWeight * math.Log1p(days) / 5
+	return math.Log1p(days) / 5
+}
+
+// calibration maps the model's probability of the first person to how often such
+// firsts were right, over commits that the model had not seen (package doc).
+var calibration = [...][2]float64{{0, .05}, {.2, .3}, {.35, .42}, {.5, .45}, {.6, .55}, {.66, .8}, {.9, .83}, {1, .98}}
+
+// calibrate turns probabilities, the highest first, into confidences; the others
+// share what the first leaves as they did before.
+func calibrate(all []candidate) {
+	if len(all) == 0 {
+		return
+	}
+	before := all[0].confidence
+	after := before
+	for i := 1; i < len(calibration); i++ {
+		from, to := calibration[i-1], calibration[i]
+		if before <= to[0] {
+			after = from[1] + (before-from[0])/(to[0]-from[0])*(to[1]-from[1])
+			break
+		}
+	}
+	all[0].confidence = after
+	for i := 1; i < len(all); i++ {
+		all[i].confidence = min(all[i].confidence*(1-after)/max(1e-9, 1-before), after)
+	}
 }
 
 // isPerson matches an owner of CODEOWNERS with a person of the history: by
@@ -346,7 +394,7 @@ func (r *Resolver) personRow(t *table, files []File, c *candidate, reserved floa
 		if c := cmp.Compare(asked(a), asked(b)); c != 0 {
 			return c
 		}
-		return cmp.Compare(utility(b, t.share[b][c.who]), utility(a, t.share[a][c.who]))
+		return cmp.Compare(r.utility(b, t.share[b][c.who]), r.utility(a, t.share[a][c.who]))
 	})
 	for _, s := range order {
 		share := t.share[s][c.who]
@@ -354,13 +402,13 @@ func (r *Resolver) personRow(t *table, files []File, c *candidate, reserved floa
 			break
 		}
 		row.Evidence = append(row.Evidence, fact.OwnerEvidence{
-			Kind: signalNames[s], Source: r.source(t, files, s, c.who), Detail: r.detail(s, share), Weight: round(utility(s, share)),
+			Kind: signalNames[s], Source: r.source(t, files, s, c.who), Detail: r.detail(s, share), Weight: round(r.utility(s, share)),
 		})
 	}
 	if days := r.idle(t, c.who); days >= leftAfter {
 		row.Evidence = append(row.Evidence, fact.OwnerEvidence{
 			Kind: "inactive", Source: "history " + short(r.commit), Detail: fmt.Sprintf("did nothing here for %.0f days", days),
-			Weight: -round(-r.idleUtility(t, c.who)),
+			Weight: -round(r.model[awake] * r.asleep(t, c.who)),
 		})
 	}
 	return row
@@ -374,7 +422,7 @@ func (r *Resolver) source(t *table, files []File, signal int, who int32) string 
 	switch signal {
 	case lines, linesNew, lineLast:
 		return files[at.file].Path + ":" + strconv.Itoa(at.line) + " " + id
-	case fileAll, fileNew, fileLast, filePrev:
+	case fileAll, fileNew, fileLast, filePrev, fileWeek:
 		return files[at.file].Path + " " + id
 	}
 	return id
@@ -388,6 +436,7 @@ func (r *Resolver) detail(signal int, share float64) string {
 		topNew: "of recent commits to the subsystem", typeNew: "of recent commits to files of this type",
 		pairNew: "of commits to files that change along", repoMonth: "of the last weeks' commits", repoYear: "of the last months' commits",
 		latest: "the last commit", latest3: "of the last few commits", latest20: "of the last twenty commits",
+		repoWeek: "of this week's commits", fileWeek: "of the file's commits of the last weeks", pairWeek: "of recent commits to files that change along",
 	}[signal]
 	if share >= .9995 && (signal == lineLast || signal == fileLast || signal == filePrev || signal == latest) {
 		return text

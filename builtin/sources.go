@@ -3,6 +3,7 @@ package builtin
 import (
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/connector/auditlog"
+	"github.com/backstitch/backstitch/connector/aws"
 	"github.com/backstitch/backstitch/connector/backstage"
 	"github.com/backstitch/backstitch/connector/project"
 	"github.com/backstitch/backstitch/connector/servicenow"
@@ -10,5 +11,5 @@ import (
 
 // Sources lists the connectors that bring facts from outside systems.
 func Sources() []connector.Source {
-	return []connector.Source{auditlog.New(), backstage.New(nil), project.New(), servicenow.New(nil)}
+	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), project.New(), servicenow.New(nil)}
 }

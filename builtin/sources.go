@@ -7,9 +7,10 @@ import (
 	"github.com/backstitch/backstitch/connector/backstage"
 	"github.com/backstitch/backstitch/connector/project"
 	"github.com/backstitch/backstitch/connector/servicenow"
+	"github.com/backstitch/backstitch/connector/terraformstate"
 )
 
 // Sources lists the connectors that bring facts from outside systems.
 func Sources() []connector.Source {
-	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), project.New(), servicenow.New(nil)}
+	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), project.New(), servicenow.New(nil), terraformstate.New()}
 }

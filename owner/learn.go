@@ -19,7 +19,7 @@ const (
 	blockSize    = 32   // weights are learned again after as many commits
 	exampleFiles = 12   // commits that touch more files are no examples
 	pull         = 0.01 // how strongly the general weights hold
-	descents     = 80   // steps of the search
+	descents     = 30   // steps of the search
 )
 
 // parameters are the weights of the signals, then those of being awake and of
@@ -217,7 +217,7 @@ func fit(examples []*example, from model) model {
 			}
 			nextValue := loss(&next, &nextGradient)
 			if nextValue <= value-moved/(4*step) {
-				improved = value-nextValue > 1e-7
+				improved = value-nextValue > 1e-6
 				// The next step's length from how the gradient changed (Barzilai and Borwein).
 				along, across := 0.0, 0.0
 				for k := range next {

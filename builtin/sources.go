@@ -5,6 +5,7 @@ import (
 	"github.com/backstitch/backstitch/connector/auditlog"
 	"github.com/backstitch/backstitch/connector/aws"
 	"github.com/backstitch/backstitch/connector/backstage"
+	"github.com/backstitch/backstitch/connector/gitlocal"
 	"github.com/backstitch/backstitch/connector/project"
 	"github.com/backstitch/backstitch/connector/servicenow"
 	"github.com/backstitch/backstitch/connector/terraformstate"
@@ -12,5 +13,5 @@ import (
 
 // Sources lists the connectors that bring facts from outside systems.
 func Sources() []connector.Source {
-	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), project.New(), servicenow.New(nil), terraformstate.New()}
+	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), gitlocal.New(), project.New(), servicenow.New(nil), terraformstate.New()}
 }

@@ -1,0 +1,303 @@
+package owner
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/backstitch/backstitch/fact"
+)
+
+// TagRule makes ownership claims of cloud tags and Kubernetes labels.
+type TagRule struct {
+	Name string `yaml:"name" json:"name"`
+	// Keys are the tags that are looked at, whatever their capitals; the first that
+	// an asset has counts.
+	Keys []string `yaml:"keys" json:"keys"`
+	// Value is a regular expression that the whole value must match; "" for any.
+	Value string `yaml:"value" json:"value,omitempty"`
+	// Owner is who it makes of the value: "$1" and "${name}" are groups of Value, "$0"
+	// the whole. "" is the value itself.
+	Owner string `yaml:"owner" json:"owner,omitempty"`
+	Kind  string `yaml:"kind" json:"kind"` // team or person; "" tells by an address
+	Role  string `yaml:"role" json:"role,omitempty"`
+	// Split are characters that part several owners in one value; "" is ",;".
+	Split string `yaml:"split" json:"split,omitempty"`
+	// Assets restricts the rule to kinds of assets, Scope to keys that begin so, for
+	// example "arn:aws:s3" or "aws/123456789012"; empty restricts nothing.
+	Assets []string `yaml:"assets" json:"assets,omitempty"`
+	Scope  []string `yaml:"scope" json:"scope,omitempty"`
+	// Confidence of the claims, .9 when 0.
+	Confidence float64 `yaml:"confidence" json:"confidence,omitempty"`
+	// Final ends the list of rules for an asset that it matches.
+	Final bool `yaml:"final" json:"final,omitempty"`
+
+	match *regexp.Regexp
+}
+
+// TagRules are rules in their order.
+type TagRules []TagRule
+
+// maxRules bounds the rules of a file.
+const maxRules = 1000
+
+// ParseTagRules reads a reviewed YAML file with the rules under "rules". Errors name
+// file and line, or the rule.
+func ParseTagRules(file string, data []byte) (TagRules, error) {
+	var document struct {
+		Rules TagRules `yaml:"rules"`
+	}
+	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&document); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if len(document.Rules) == 0 || len(document.Rules) > maxRules {
+		return nil, fmt.Errorf("%s: %d rules, expected 1 to %d under \"rules\"", file, len(document.Rules), maxRules)
+	}
+	if err := document.Rules.compile(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return document.Rules, nil
+}
+
+// DefaultTagRules look for the tags that companies use for owners.
+func DefaultTagRules() TagRules {
+	rules := TagRules{
+		{Name: "owner", Keys: []string{"owner", "owners", "ownedby", "owned-by", "owned_by", "ownership", "technical-owner", "service-owner", "app-owner"}},
+		{Name: "team", Keys: []string{"team", "squad", "owner-team", "owning-team", "team-name", "app.kubernetes.io/team"}, Kind: "team"},
+		{Name: "contact", Keys: []string{"contact", "owner-email", "owneremail", "email", "maintainer", "poc"}, Role: "primary", Confidence: .8},
+		{Name: "support", Keys: []string{"infrastructure-support", "support", "support-group", "on-call", "oncall"}, Role: "on_call", Confidence: .8},
+		{Name: "creator", Keys: []string{"createdby", "created-by", "created_by", "creator", "creatorname"}, Kind: "person", Role: "creator", Confidence: .7},
+	}
+	if err := rules.compile(); err != nil {
+		panic("owner: " + err.Error()) // part of the program
+	}
+	return rules
+}
+
+func (rules TagRules) compile() error {
+	for i := range rules {
+		r := &rules[i]
+		if r.Name == "" {
+			r.Name = fmt.Sprintf("rule %d", i+1)
+		}
+		if len(r.Keys) == 0 {
+			return fmt.Errorf("%s: expected keys", r.Name)
+		}
+		for k := range r.Keys {
+			r.Keys[k] = strings.ToLower(r.Keys[k])
+		}
+		if r.Kind != "" && r.Kind != "team" && r.Kind != "person" {
+			return fmt.Errorf("%s: kind %q, expected team or person", r.Name, r.Kind)
+		}
+		if r.Confidence < 0 || r.Confidence > 1 {
+			return fmt.Errorf("%s: confidence %v, expected 0 to 1", r.Name, r.Confidence)
+		}
+		if r.Value != "" {
+			var err error
+			if r.match, err = regexp.Compile(`^(?:` + r.Value + `)$`); err != nil {
+				return fmt.Errorf("%s: value: %w", r.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// nobody are values that people put in an owner's tag when there is none.
+var nobody = []string{"", "-", "n/a", "na", "none", "null", "unknown", "tbd", "todo", "todo!", "nobody", "default", "unassigned", "?"}
+
+// Apply gives the claims that the rules make of an asset.
+func (rules TagRules) Apply(node *fact.Node, give func(rule *TagRule, claim fact.Claim)) {
+	var tags map[string]string
+	for name, value := range node.Properties {
+		key, ok := strings.CutPrefix(name, "tag:")
+		if !ok {
+			if key, ok = strings.CutPrefix(name, "label:"); !ok {
+				continue
+			}
+		}
+		if tags == nil {
+			tags = make(map[string]string, 8)
+		}
+		if lower := strings.ToLower(key); tags[lower] == "" || key == lower {
+			tags[lower] = value
+		}
+	}
+	if tags == nil {
+		return
+	}
+	for i := range rules {
+		r := &rules[i]
+		if !r.covers(&node.Asset) {
+			continue
+		}
+		for _, key := range r.Keys {
+			value, ok := tags[key]
+			if !ok {
+				continue
+			}
+			if r.claim(node, key, value, give) && r.Final {
+				return
+			}
+			break
+		}
+	}
+}
+
+func (r *TagRule) covers(a *fact.Asset) bool {
+	if len(r.Assets) > 0 && !slices.Contains(r.Assets, a.Kind) {
+		return false
+	}
+	return len(r.Scope) == 0 || slices.ContainsFunc(r.Scope, func(prefix string) bool { return strings.HasPrefix(a.Key, prefix) })
+}
+
+// claim gives the claims of one value, and says whether it gave any.
+func (r *TagRule) claim(node *fact.Node, key, value string, give func(*TagRule, fact.Claim)) bool {
+	split := r.Split
+	if split == "" {
+		split = ",;"
+	}
+	given := false
+	for part := range strings.FieldsFuncSeq(value, func(c rune) bool { return strings.ContainsRune(split, c) }) {
+		part = strings.TrimSpace(part)
+		if slices.Contains(nobody, strings.ToLower(part)) {
+			continue
+		}
+		id := part
+		if r.match != nil {
+			at := r.match.FindStringSubmatchIndex(part)
+			if at == nil {
+				continue
+			}
+			if r.Owner != "" {
+				id = string(r.match.ExpandString(nil, r.Owner, part, at))
+			}
+		} else if r.Owner != "" {
+			id = strings.ReplaceAll(r.Owner, "$0", part)
+		}
+		if id = strings.TrimSpace(id); id == "" {
+			continue
+		}
+		party := fact.Party{Kind: r.Kind, ID: id, Name: id}
+		if party.Kind == "" {
+			party.Kind = "team"
+			if strings.Contains(id, "@") && !strings.HasPrefix(id, "@") {
+				party.Kind = "person"
+			}
+		}
+		role, confidence := r.Role, r.Confidence
+		if role == "" {
+			role = RoleOwner
+		}
+		if confidence == 0 {
+			confidence = .9
+		}
+		given = true
+		give(r, fact.Claim{
+			Subject: node.Asset, Owner: party, Role: role, Source: SourceTagRule + ":" + r.Name, Confidence: confidence,
+			Evidence: fact.Evidence{Method: "tag " + key, Source: node.Asset.Key, Strength: fact.Declared, Detail: value},
+		})
+	}
+	return given
+}
+
+// maxSamples is how many assets a dry run names for each rule.
+const maxSamples = 5
+
+// DryRun is what rules would claim, before they are saved.
+type DryRun struct {
+	Assets  int           `json:"assets"`
+	Claimed int           `json:"claimed"` // assets with at least one claim
+	Rules   []RuleOutcome `json:"rules"`
+	// Unmatched are tags that look like an owner's and no rule took, with how many
+	// assets have them.
+	Unmatched map[string]int `json:"unmatched"`
+	// Several counts assets for which rules claim different owners in one role.
+	Several int `json:"several"`
+}
+
+// RuleOutcome is what one rule would claim.
+type RuleOutcome struct {
+	Name   string `json:"name"`
+	Assets int    `json:"assets"`
+	Owners int    `json:"owners"` // distinct
+	// Samples are the first assets with the owners claimed.
+	Samples []string `json:"samples"`
+
+	owners map[string]bool
+}
+
+// Try runs the rules over assets without keeping anything. It is used from one
+// goroutine; Result gives the outcome.
+type Try struct {
+	rules TagRules
+	out   DryRun
+	index map[*TagRule]int
+}
+
+// NewTry prepares a dry run.
+func NewTry(rules TagRules) *Try {
+	t := &Try{rules: rules, index: map[*TagRule]int{}}
+	t.out.Unmatched = map[string]int{}
+	for i := range rules {
+		t.index[&rules[i]] = i
+		t.out.Rules = append(t.out.Rules, RuleOutcome{Name: rules[i].Name, Samples: []string{}, owners: map[string]bool{}})
+	}
+	return t
+}
+
+// Add tries one asset.
+func (t *Try) Add(node *fact.Node) {
+	t.out.Assets++
+	claimed := false
+	last := -1
+	owner, several := "", false
+	t.rules.Apply(node, func(rule *TagRule, claim fact.Claim) {
+		claimed = true
+		i := t.index[rule]
+		o := &t.out.Rules[i]
+		o.owners[claim.Owner.Kind+" "+claim.Owner.ID] = true
+		if i != last {
+			last = i
+			o.Assets++
+		}
+		if len(o.Samples) < maxSamples {
+			o.Samples = append(o.Samples, fmt.Sprintf("%s: %s %s", node.Key, claim.Owner.Kind, claim.Owner.ID))
+		}
+		if claim.Role == RoleOwner {
+			if id := strings.ToLower(claim.Owner.ID); owner == "" {
+				owner = id
+			} else if owner != id {
+				several = true
+			}
+		}
+	})
+	if several {
+		t.out.Several++
+	}
+	if claimed {
+		t.out.Claimed++
+		return
+	}
+	for name := range node.Properties {
+		key, ok := strings.CutPrefix(name, "tag:")
+		if !ok {
+			continue
+		}
+		if lower := strings.ToLower(key); strings.Contains(lower, "own") || strings.Contains(lower, "team") || strings.Contains(lower, "contact") {
+			t.out.Unmatched[key]++
+		}
+	}
+}
+
+// Result gives the outcome so far.
+func (t *Try) Result() DryRun {
+	for i := range t.out.Rules {
+		t.out.Rules[i].Owners = len(t.out.Rules[i].owners)
+	}
+	return t.out
+}

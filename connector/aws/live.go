@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -270,11 +271,11 @@ func brief(err error) error {
 		return fmt.Errorf("%s%s: %s", operation, fault.ErrorCode(), strings.TrimSpace(bounded(message)))
 	}
 	var broken *smithy.DeserializationError
-	if errors.As(err, &broken) {
+	if errors.As(err, &broken) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%sthe answer was cut off or is none of AWS", operation)
 	}
 	var answer *awshttp.ResponseError
-	if errors.As(err, &answer) {
+	if errors.As(err, &answer) && answer.HTTPStatusCode() != 0 {
 		return fmt.Errorf("%sHTTP status %d", operation, answer.HTTPStatusCode())
 	}
 	if call != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -277,6 +278,10 @@ func brief(err error) error {
 	var answer *awshttp.ResponseError
 	if errors.As(err, &answer) && answer.HTTPStatusCode() != 0 {
 		return fmt.Errorf("%sHTTP status %d", operation, answer.HTTPStatusCode())
+	}
+	var network *url.Error
+	if errors.As(err, &network) {
+		return fmt.Errorf("%sno answer: %w", operation, network.Err)
 	}
 	if call != nil {
 		return fmt.Errorf("%s%s", operation, bounded(call.Err.Error()))

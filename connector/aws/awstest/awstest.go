@@ -171,6 +171,9 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if failure != nil {
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return
+		}
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -6,8 +6,15 @@ import (
 	"os"
 
 	"github.com/backstitch/backstitch/cli"
+	"github.com/backstitch/backstitch/code/kubernetes"
 )
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == kubernetes.RenderCommand {
+		if err := kubernetes.ServeRenders(os.Stdin, os.Stdout); err != nil {
+			os.Exit(2)
+		}
+		return
+	}
 	os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -1,0 +1,563 @@
+package kubernetes
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Release is one chart with the values of one environment.
+type Release struct {
+	Chart      string   // folder of the chart
+	Name       string   // of the release
+	Namespace  string   // of the release
+	ValueFiles []string // in their order
+	From       *Place   // the Application or HelmRelease that names it, nil when none does
+	inline     []*Node  // values of From
+	values     *Node    // merged, with the place of every leaf
+	base       map[string]string
+	templates  map[string]string // rendered path -> path in the repository
+	job        RenderJob
+}
+
+// Label tells the release apart: chart, then what its values come from.
+func (r *Release) Label() string {
+	label := r.Chart
+	if len(r.ValueFiles) > 0 {
+		label += " with " + strings.Join(r.ValueFiles, ", ")
+	}
+	if r.From != nil {
+		label += fmt.Sprintf(" as %s:%d says", r.From.Path, r.From.Line)
+	}
+	return label
+}
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// mergeValues lays values over others as Helm does: maps merge, null removes a
+// key, everything else replaces.
+func mergeValues(under, with *Node) *Node {
+	if under == nil || under.Shape != Map || with == nil || with.Shape != Map {
+		if with == nil {
+			return under.clone()
+		}
+		return with.clone()
+	}
+	out := under.clone()
+	for _, f := range with.Fields {
+		have := out.Get(f.Key)
+		switch {
+		case f.Value.Shape == Scalar && f.Value.Tag == "!!null":
+			out.remove(f.Key)
+		case have != nil && have.Shape == Map && f.Value.Shape == Map:
+			out.set(f.Key, mergeValues(have, f.Value))
+		default:
+			v := f.Value.clone()
+			v.Over = have
+			out.set(f.Key, v)
+		}
+	}
+	return out
+}
+
+// load reads the chart's files and its merged values.
+func (r *Release) load(ctx context.Context, e *Estate) error {
+	r.job = RenderJob{Files: map[string][]byte{}, Release: r.Name, Namespace: r.Namespace}
+	r.templates = map[string]string{}
+	size := 0
+	prefix := r.Chart + "/"
+	if r.Chart == "." {
+		prefix = ""
+	}
+	for _, name := range e.paths {
+		below, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			continue
+		}
+		top, _, nested := strings.Cut(below, "/")
+		if r.Chart == "." && nested && top != "templates" && top != "charts" && top != "crds" && top != "files" {
+			continue
+		}
+		data, err := e.tree.Read(ctx, name)
+		if err != nil {
+			e.problem(Place{Path: name}, "cannot read: %v", err)
+			continue
+		}
+		if size += len(data); size > chartBytes || len(r.job.Files) > 10_000 {
+			return fmt.Errorf("the chart is larger than 64 MiB or 10,000 files")
+		}
+		r.job.Files[below] = data
+	}
+	values, err := r.chartValues(ctx, e, r.Chart, r.job.Files, 0)
+	if err != nil {
+		return err
+	}
+	for _, name := range r.ValueFiles {
+		data, err := e.tree.Read(ctx, name)
+		if err != nil {
+			e.problem(Place{Path: name}, "values file of %s: %v", r.Chart, err)
+			continue
+		}
+		docs, problems := documents(name, data, 0, "values")
+		e.problems = append(e.problems, problems...)
+		if len(docs) > 0 && docs[0].Shape == Map {
+			values = mergeValues(values, docs[0])
+		}
+	}
+	for _, n := range r.inline {
+		values = mergeValues(values, n)
+	}
+	r.values = values
+	return nil
+}
+
+// chartValues gives a chart's own values with those of its subcharts below their
+// names; the parent's win.
+func (r *Release) chartValues(ctx context.Context, e *Estate, dir string, files map[string][]byte, depth int) (*Node, error) {
+	out := &Node{Shape: Map}
+	if depth > 8 {
+		return out, nil
+	}
+	aliases := map[string][]string{}
+	if docs, _ := documents(path.Join(dir, "Chart.yaml"), files["Chart.yaml"], 0, "chart"); len(docs) > 0 {
+		for _, d := range append(docs[0].List("dependencies"), requirements(files)...) {
+			name := d.String("alias")
+			if name == "" {
+				name = d.String("name")
+			}
+			aliases[d.String("name")] = append(aliases[d.String("name")], name)
+		}
+	}
+	subs := map[string]map[string][]byte{}
+	for name, data := range files {
+		rest, ok := strings.CutPrefix(name, "charts/")
+		if !ok {
+			continue
+		}
+		sub, below, nested := strings.Cut(rest, "/")
+		if !nested && strings.HasSuffix(sub, ".tgz") {
+			unpacked, top, err := unpack(data)
+			if err != nil {
+				e.problem(Place{Path: path.Join(dir, name)}, "packed chart: %v", err)
+				continue
+			}
+			subs["charts/"+sub+"!"+top] = unpacked
+			continue
+		}
+		if nested {
+			if subs["charts/"+sub] == nil {
+				subs["charts/"+sub] = map[string][]byte{}
+			}
+			subs["charts/"+sub][below] = data
+		}
+	}
+	for _, at := range sorted(subs) {
+		sub := subs[at]
+		docs, _ := documents("", sub["Chart.yaml"], 0, "chart")
+		if len(docs) == 0 {
+			continue
+		}
+		values, err := r.chartValues(ctx, e, path.Join(dir, at), sub, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		names := aliases[docs[0].String("name")]
+		if len(names) == 0 {
+			names = []string{docs[0].String("name")}
+		}
+		for _, name := range names {
+			out.set(name, values.clone())
+		}
+	}
+	if data, ok := files["values.yaml"]; ok {
+		docs, problems := documents(path.Join(dir, "values.yaml"), data, 0, "values")
+		e.problems = append(e.problems, problems...)
+		if len(docs) > 0 && docs[0].Shape == Map {
+			out = mergeValues(out, docs[0])
+		}
+	}
+	return out, nil
+}
+
+func requirements(files map[string][]byte) []*Node {
+	docs, _ := documents("requirements.yaml", files["requirements.yaml"], 0, "chart")
+	if len(docs) == 0 {
+		return nil
+	}
+	return docs[0].List("dependencies")
+}
+
+// unpack reads a packed chart in memory; links and names that leave it are left out.
+func unpack(data []byte) (map[string][]byte, string, error) {
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, "", err
+	}
+	files, total, top := map[string][]byte{}, 0, ""
+	for t := tar.NewReader(io.LimitReader(z, chartBytes+1)); ; {
+		h, err := t.Next()
+		if err == io.EOF {
+			return files, top, nil
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		name := path.Clean(h.Name)
+		first, below, ok := strings.Cut(name, "/")
+		if h.Typeflag != tar.TypeReg || !ok || first == ".." || first == "" {
+			continue
+		}
+		content, err := io.ReadAll(io.LimitReader(t, chartBytes-int64(total)+1))
+		if err != nil {
+			return nil, "", err
+		}
+		if total += len(content); total > chartBytes || len(files) > 10_000 {
+			return nil, "", fmt.Errorf("larger than 64 MiB or 10,000 files when unpacked")
+		}
+		top, files[below] = first, content
+	}
+}
+
+// render renders the release once and gives its objects.
+func (r *Release) render(ctx context.Context, e *Estate) ([]*Object, error) {
+	session, err := e.options.Renderer.Open(ctx, r.job)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	values, _ := r.values.Value().(map[string]any)
+	files, err := session.Render(ctx, values)
+	if err != nil {
+		return nil, err
+	}
+	r.base = files
+	return r.objects(files), nil
+}
+
+func (r *Release) objects(files map[string]string) []*Object {
+	var all []*Object
+	for _, name := range sorted(files) {
+		if strings.HasSuffix(name, "NOTES.txt") || strings.TrimSpace(files[name]) == "" {
+			continue
+		}
+		docs, _ := documents(name, []byte(files[name]), 0, "template")
+		for _, doc := range docs {
+			for _, o := range objectsOf(doc) {
+				o.Unit, o.release, o.file = r.Label(), r, name
+				o.Place = Place{Path: r.source(name)}
+				all = append(all, o)
+			}
+		}
+	}
+	return all
+}
+
+// source gives the template's path in the repository for a rendered path
+// "chart/templates/x.yaml" or "chart/charts/sub/templates/x.yaml".
+func (r *Release) source(rendered string) string {
+	_, below, _ := strings.Cut(rendered, "/")
+	if _, ok := r.job.Files[below]; ok {
+		return path.Join(r.Chart, below)
+	}
+	// An alias or a packed chart: the chart's folder is not its name.
+	for _, name := range sorted(r.job.Files) {
+		if at := strings.Index(below, "/templates/"); at > 0 && strings.HasSuffix(name, below[at:]) {
+			return path.Join(r.Chart, name)
+		}
+	}
+	return path.Join(r.Chart, below)
+}
+
+// leaf is one value of the merged values.
+type leaf struct {
+	path []string
+	node *Node
+}
+
+// Key writes the leaf as Helm's --set does.
+func (l leaf) Key() string { return strings.Join(l.path, ".") }
+
+const maxLeaves = 5000
+
+func leaves(n *Node, at []string, all []leaf) []leaf {
+	if len(all) >= maxLeaves || n == nil || len(at) > 64 {
+		return all
+	}
+	switch n.Shape {
+	case Map:
+		for _, f := range n.Fields {
+			all = leaves(f.Value, append(slices.Clone(at), f.Key), all)
+		}
+	case List:
+		for i, item := range n.Items {
+			all = leaves(item, append(slices.Clone(at), strconv.Itoa(i)), all)
+		}
+	default:
+		all = append(all, leaf{at, n})
+	}
+	return all
+}
+
+// flipped gives another value of the same type.
+func flipped(n *Node) any {
+	switch v := n.Value().(type) {
+	case bool:
+		return !v
+	case int64:
+		return v + 1
+	case float64:
+		return v + 1
+	case string:
+		if i, err := strconv.ParseInt(v, 10, 32); err == nil {
+			return strconv.FormatInt(i+1, 10)
+		}
+		return v + "-moved"
+	}
+	return "moved"
+}
+
+func setValue(root any, at []string, value any) {
+	for i, key := range at {
+		last := i == len(at)-1
+		switch v := root.(type) {
+		case map[string]any:
+			if last {
+				v[key] = value
+			}
+			root = v[key]
+		case []any:
+			n, err := strconv.Atoi(key)
+			if err != nil || n < 0 || n >= len(v) {
+				return
+			}
+			if last {
+				v[n] = value
+			}
+			root = v[n]
+		default:
+			return
+		}
+	}
+}
+
+// perturbation finds the values that move one field of a rendered object.
+type perturbation struct {
+	ctx     context.Context
+	r       *Release
+	session Rendering
+	target  *Object
+	field   []Segment
+	want    *Node
+	renders int
+}
+
+const maxRenders = 400
+
+// outcome of rendering with other values.
+const (
+	same = iota
+	moved
+	broken // does not render
+)
+
+func (p *perturbation) try(base map[leafKey]any, set []leaf) int {
+	if p.renders++; p.renders > maxRenders || p.ctx.Err() != nil {
+		return same
+	}
+	values, _ := p.r.values.Value().(map[string]any)
+	for key, v := range base {
+		setValue(values, strings.Split(string(key), "\x00"), v)
+	}
+	for _, l := range set {
+		setValue(values, l.path, flipped(l.node))
+	}
+	files, err := p.session.Render(p.ctx, values)
+	if err != nil {
+		return broken
+	}
+	got := p.find(files)
+	if got.same(p.want) {
+		return same
+	}
+	return moved
+}
+
+type leafKey string
+
+// find gives the field in another render: in the object of the same kind and name,
+// else in the only one of the kind at the same template.
+func (p *perturbation) find(files map[string]string) *Node {
+	docs, _ := documents(p.target.file, []byte(files[p.target.file]), 0, "template")
+	var named, alike []*Object
+	for _, doc := range docs {
+		for _, o := range objectsOf(doc) {
+			if o.Kind != p.target.Kind {
+				continue
+			}
+			alike = append(alike, o)
+			if o.Name == p.target.Name {
+				named = append(named, o)
+			}
+		}
+	}
+	if len(named) == 0 {
+		named = alike
+	}
+	if len(named) == 0 {
+		return nil
+	}
+	value, _ := named[0].Root.Find(p.field)
+	return value
+}
+
+// halve gives the leaves of a set that move the field, each tried alone in the end.
+func (p *perturbation) halve(set []leaf) []leaf {
+	if len(set) == 0 {
+		return nil
+	}
+	switch p.try(nil, set) {
+	case same:
+		return nil
+	case broken:
+		if len(set) == 1 {
+			return nil
+		}
+	case moved:
+		if len(set) == 1 {
+			return set
+		}
+	}
+	half := len(set) / 2
+	return append(p.halve(set[:half]), p.halve(set[half:])...)
+}
+
+// Decider is a value of a chart that moves a field.
+type Decider struct {
+	Key     string `json:"key"`
+	Place   Place  `json:"place"`
+	Control bool   `json:"control,omitempty"` // a switch that decides whether, not what
+	node    *Node
+}
+
+// Deciders finds the values that move a field of an object of a chart by changing
+// one leaf at a time and comparing the renders. None means that the field is
+// literal in the template.
+func (e *Estate) Deciders(ctx context.Context, o *Object, field []Segment) ([]Decider, error) {
+	if o.release == nil || e.options.Renderer == nil {
+		return nil, fmt.Errorf("%s is no object of a rendered chart", o.ID())
+	}
+	session, err := e.options.Renderer.Open(ctx, o.release.job)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	want, _ := o.Root.Find(field)
+	p := &perturbation{ctx: ctx, r: o.release, session: session, target: o, field: field, want: want}
+	if p.try(nil, nil) != same {
+		return nil, fmt.Errorf("%s: two renders of one chart differ in the field, which nothing can be compared with", o.ID())
+	}
+	var likely, plain, switches []leaf
+	for _, l := range leaves(o.release.values, nil, nil) {
+		switch {
+		case l.node.Tag == "!!bool":
+			switches = append(switches, l)
+		case want != nil && want.Shape == Scalar && len(l.node.Text) > 1 && strings.Contains(want.Text, l.node.Text):
+			likely = append(likely, l)
+		default:
+			plain = append(plain, l)
+		}
+	}
+	found := p.halve(likely)
+	found = append(found, p.halve(plain)...)
+	controls := p.halve(switches)
+	var out []Decider
+	for _, l := range found {
+		out = append(out, Decider{l.Key(), l.node.Place, false, l.node})
+	}
+	for _, l := range controls {
+		control := want == nil || want.Shape != Scalar || want.Tag != "!!bool" || len(found) > 0
+		out = append(out, Decider{l.Key(), l.node.Place, control, l.node})
+	}
+	if p.renders > maxRenders {
+		return out, fmt.Errorf("more than %d renders; some values were not tried", maxRenders)
+	}
+	// The value whose text makes up most of the field comes first.
+	slices.SortStableFunc(out, func(a, b Decider) int {
+		if a.Control != b.Control {
+			if a.Control {
+				return 1
+			}
+			return -1
+		}
+		return share(b.node, want) - share(a.node, want)
+	})
+	return out, ctx.Err()
+}
+
+func share(n, of *Node) int {
+	if n == nil || of == nil || of.Shape != Scalar || !strings.Contains(of.Text, n.Text) {
+		return 0
+	}
+	return len(n.Text)
+}
+
+// templateLine aligns a rendered line with the lines of its template, by the
+// longest common subsequence of the lines without indentation. 0 is unknown.
+func templateLine(template, rendered string, line int) (at int, exact bool) {
+	a, b := trimmedLines(template), trimmedLines(rendered)
+	if line < 1 || line > len(b) || len(a)*len(b) > 16_000_000 {
+		return 0, false
+	}
+	// A line with an action counts as equal to a rendered one that begins alike.
+	alike := func(t, r string) bool {
+		if t == r {
+			return t != ""
+		}
+		head, _, ok := strings.Cut(t, "{{")
+		return ok && len(strings.TrimSpace(head)) > 1 && strings.HasPrefix(r, strings.TrimRight(head, `"' `))
+	}
+	width := len(b) + 1
+	best := make([]int32, (len(a)+1)*width)
+	for i := len(a) - 1; i >= 0; i-- {
+		for j := len(b) - 1; j >= 0; j-- {
+			v := max(best[(i+1)*width+j], best[i*width+j+1])
+			if alike(a[i], b[j]) {
+				v = max(v, best[(i+1)*width+j+1]+1)
+			}
+			best[i*width+j] = v
+		}
+	}
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		switch {
+		case alike(a[i], b[j]) && best[i*width+j] == best[(i+1)*width+j+1]+1:
+			if j == line-1 {
+				return i + 1, a[i] == b[j]
+			}
+			i, j = i+1, j+1
+		case best[(i+1)*width+j] >= best[i*width+j+1]:
+			i++
+		default:
+			if j == line-1 {
+				return 0, false
+			}
+			j++
+		}
+	}
+	return 0, false
+}
+
+func trimmedLines(s string) []string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return lines
+}

@@ -69,12 +69,12 @@ const (
 
 // Setting is one thing that a source is told.
 type Setting struct {
-	Name     string // lower case with dashes, for example "kubeconfig"
-	Kind     SettingKind
-	Help     string
-	Default  string
-	Required bool
-	Choices  []string
+	Name     string      `json:"name"` // lower case with dashes, for example "kubeconfig"
+	Kind     SettingKind `json:"kind"`
+	Help     string      `json:"help"`
+	Default  string      `json:"default,omitempty"`
+	Required bool        `json:"required,omitempty"`
+	Choices  []string    `json:"choices,omitempty"`
 }
 
 // Values are settings with their values, checked and with secrets resolved.

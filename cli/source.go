@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backstitch/backstitch/app"
+	"github.com/backstitch/backstitch/connector"
+)
+
+func newSource(s *streams) *cobra.Command {
+	parent := &cobra.Command{Use: "source", Short: "Where facts come from: clouds, states, clusters, repositories, catalogs"}
+	parent.AddCommand(newSourceAdd(s), newSourceList(s), newSourceRemove(s), newSourceTypes(s))
+	return parent
+}
+
+func newSourceAdd(s *streams) *cobra.Command {
+	var set []string
+	command := &cobra.Command{
+		Use:   "add TYPE NAME [--set KEY=VALUE]...",
+		Short: "Define a source, or define it anew",
+		Long: "Writes the definition to " + app.SourcesFile + " in the state folder, a file to be reviewed. Secrets\n" +
+			"are given by reference, env:NAME or file:PATH, and read when the source is synced.",
+		Example: "  backstitch source add aws prod --set regions=eu-west-1,us-east-1\n" +
+			"  backstitch source add terraformstate infra --set url=s3://acme-states/prod --set repository=github.com/acme/infra",
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			settings := map[string]string{}
+			for _, pair := range set {
+				name, value, found := strings.Cut(pair, "=")
+				if !found || name == "" {
+					return fmt.Errorf("--set: expected KEY=VALUE") // not quoted: it may be a secret
+				}
+				settings[name] = value
+			}
+			desk, err := s.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer desk.Close()
+			definition, err := desk.AddSource(app.Source{Type: args[0], Name: args[1], Settings: settings})
+			if err != nil {
+				return err
+			}
+			if s.output == "json" {
+				return s.json(definition)
+			}
+			fmt.Fprintf(s.out, "source %s of type %s is defined\n", definition.Name, definition.Type)
+			return nil
+		},
+	}
+	command.Flags().StringArrayVar(&set, "set", nil, "a setting as KEY=VALUE; backstitch source types lists them")
+	return command
+}
+
+func newSourceList(s *streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "The sources that are defined",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			desk, err := s.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer desk.Close()
+			sources, err := desk.Sources()
+			if err != nil {
+				return err
+			}
+			if s.output == "json" {
+				return s.json(append([]app.Source{}, sources...))
+			}
+			table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(table, "NAME\tTYPE\tSETTINGS")
+			for _, source := range sources {
+				var settings []string
+				for _, name := range slices.Sorted(maps.Keys(source.Settings)) {
+					settings = append(settings, name+"="+source.Settings[name])
+				}
+				fmt.Fprintf(table, "%s\t%s\t%s\n", plain(source.Name), plain(source.Type), plain(strings.Join(settings, " ")))
+			}
+			return table.Flush()
+		},
+	}
+}
+
+func newSourceRemove(s *streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Forget the definition of a source; what it told stays",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			desk, err := s.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer desk.Close()
+			if err := desk.RemoveSource(args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.err, "source %s is no longer defined\n", plain(args[0]))
+			return nil
+		},
+	}
+}
+
+// sourceType is one kind of source, as JSON.
+type sourceType struct {
+	Type     string              `json:"type"`
+	Name     string              `json:"name"`
+	Docs     string              `json:"docs"`
+	Settings []connector.Setting `json:"settings"`
+}
+
+func newSourceTypes(s *streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "types [TYPE]",
+		Short: "The kinds of sources, and what each is told",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var types []sourceType
+			for _, source := range app.SourceTypes() {
+				word, about := app.SourceType(source), source.Describe()
+				if len(args) == 0 || args[0] == word {
+					types = append(types, sourceType{word, about.Name, about.Docs, source.Settings()})
+				}
+			}
+			if len(types) == 0 {
+				return fmt.Errorf("there is no kind of source %q: backstitch source types lists them", args[0])
+			}
+			if s.output == "json" {
+				return s.json(types)
+			}
+			for i, t := range types {
+				if i > 0 {
+					fmt.Fprintln(s.out)
+				}
+				fmt.Fprintf(s.out, "%s: %s\n  %s\n", t.Type, t.Name, t.Docs)
+				table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+				for _, setting := range t.Settings {
+					fmt.Fprintf(table, "  %s\t%s\t%s\n", setting.Name, settingKind(setting), setting.Help)
+				}
+				if err := table.Flush(); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func settingKind(setting connector.Setting) string {
+	words := []string{string(setting.Kind)}
+	if setting.Kind == connector.SettingSecret {
+		words = append(words, "env:NAME or file:PATH")
+	}
+	if setting.Required {
+		words = append(words, "required")
+	}
+	if setting.Default != "" {
+		words = append(words, "default "+setting.Default)
+	}
+	if len(setting.Choices) > 0 {
+		words = append(words, "one of "+strings.Join(setting.Choices, "|"))
+	}
+	return strings.Join(words, ", ")
+}

@@ -211,7 +211,8 @@ func history(m *mapper, raw json.RawMessage) {
 
 // findings hands findings on as they stand.
 func (m *mapper) findings(raw json.RawMessage) {
-	if m.err == nil {
+	members, err := object(raw)
+	if m.err == nil && (err != nil || !empty(members["findings"])) {
 		m.err = m.sink.Report(m.scope, m.method, bytes.NewReader(raw))
 		m.nodes++
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/backstitch/backstitch/advisory"
 	"github.com/backstitch/backstitch/agent"
 	"github.com/backstitch/backstitch/builtin"
+	"github.com/backstitch/backstitch/graph"
 	"github.com/backstitch/backstitch/store"
 	"github.com/backstitch/backstitch/store/sqlite"
 	"github.com/backstitch/backstitch/verify"
@@ -43,6 +44,7 @@ type App struct {
 	config Config
 	db     store.Engine
 	index  *advisory.Index // nil when nothing was imported yet
+	graph  *graph.Graph
 }
 
 // Open opens the state. The database comes first, since without it nothing may
@@ -56,6 +58,7 @@ func Open(ctx context.Context, config Config) (*App, error) {
 	if app.db, err = sqlite.Open(ctx, filepath.Join(config.State, "backstitch.db")); err != nil {
 		return nil, err
 	}
+	app.graph = graph.Open(app.db)
 	app.index, err = advisory.Open(app.indexPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(fmt.Errorf("advisory index %s: %w", app.indexPath(), err), app.db.Close())

@@ -11,11 +11,13 @@ import (
 
 	"github.com/backstitch/backstitch/app"
 	"github.com/backstitch/backstitch/connector"
+	"github.com/backstitch/backstitch/graph"
+	"github.com/backstitch/backstitch/intake"
 )
 
 func newSource(s *streams) *cobra.Command {
 	parent := &cobra.Command{Use: "source", Short: "Where facts come from: clouds, states, clusters, repositories, catalogs"}
-	parent.AddCommand(newSourceAdd(s), newSourceList(s), newSourceRemove(s), newSourceTypes(s))
+	parent.AddCommand(newSourceAdd(s), newSourceList(s), newSourceSync(s), newSourceRemove(s), newSourceTypes(s))
 	return parent
 }
 
@@ -88,6 +90,96 @@ func newSourceList(s *streams) *cobra.Command {
 			return table.Flush()
 		},
 	}
+}
+
+func newSourceSync(s *streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "sync [NAME...]",
+		Short: "Read the sources into the graph",
+		Long: "Reads the sources that are named, or all. What cannot be read is listed and the rest is\n" +
+			"kept; nothing in a part that was not seen is taken as gone. An interrupted sync goes on\n" +
+			"where it was. The exit code is 3 when the look was incomplete.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			desk, err := s.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer desk.Close()
+			sources, err := desk.Sources()
+			if err != nil {
+				return err
+			}
+			for _, name := range args {
+				if !slices.ContainsFunc(sources, func(source app.Source) bool { return source.Name == name }) {
+					return fmt.Errorf("%q: %w", name, app.ErrNoSource)
+				}
+			}
+			all := []sourceSynced{}
+			for _, source := range sources {
+				if len(args) > 0 && !slices.Contains(args, source.Name) {
+					continue
+				}
+				brought, err := desk.SyncSource(cmd.Context(), source)
+				if cmd.Context().Err() != nil {
+					return incomplete("interrupted in %s: the next sync goes on from there", source.Name)
+				}
+				synced := sourceSynced{Synced: brought}
+				if err != nil {
+					synced.Error = err.Error()
+				}
+				all = append(all, synced)
+			}
+			return s.synced(all)
+		},
+	}
+}
+
+// sourceSynced is what a sync of one source brought, and why it ended early.
+type sourceSynced struct {
+	intake.Synced
+	Error string `json:"error,omitempty"`
+}
+
+// synced prints what a sync brought, and what it could not read.
+func (s *streams) synced(all []sourceSynced) error {
+	gaps := 0
+	for _, synced := range all {
+		if synced.Error != "" {
+			gaps++
+			s.warn([]string{synced.Source + ": " + synced.Error})
+		}
+		for _, gap := range synced.Graph.Gaps {
+			gaps++
+			s.warn([]string{synced.Source + ": not seen: " + gap})
+		}
+	}
+	if s.output == "json" {
+		if err := s.json(all); err != nil {
+			return err
+		}
+	} else if len(all) > 0 {
+		table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "SOURCE\tSCOPES\tASSETS\tRELATIONS\tCLAIMS\tFINDINGS\tNOT SEEN")
+		for _, synced := range all {
+			fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%d\t%d\n", plain(synced.Source), synced.Graph.Scopes,
+				counted(synced.Graph.Nodes), counted(synced.Graph.Edges), counted(synced.Graph.Claims), synced.Findings, len(synced.Graph.Gaps))
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	if len(all) == 0 {
+		return incomplete("no source is defined: backstitch source add TYPE NAME")
+	}
+	if gaps > 0 {
+		return incomplete("the look was incomplete: %d parts were not seen", gaps)
+	}
+	return nil
+}
+
+// counted writes counts as "12 (+3 ~1 -2)": how many there are, new, changed, gone.
+func counted(c graph.Counts) string {
+	return fmt.Sprintf("%d (+%d ~%d -%d)", c.New+c.Changed+c.Unchanged, c.New, c.Changed, c.Gone)
 }
 
 func newSourceRemove(s *streams) *cobra.Command {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -58,5 +60,68 @@ func TestEveryKindOfSourceTellsWhatItIsTold(t *testing.T) {
 	}
 	if code, out, _ := command(t, t.TempDir(), "source", "types", "aws"); code != exitClean || !strings.Contains(out, "secret-key") || !strings.Contains(out, "env:NAME or file:PATH") || strings.Contains(out, "gitlocal:") {
 		t.Errorf("types aws: %d %s", code, out)
+	}
+}
+
+func TestASyncKeepsWhatItSawAndNamesTheRest(t *testing.T) {
+	t.Parallel()
+	state, states := t.TempDir(), t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(states, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sync := func(want int) (list []struct {
+		Source, Error string
+		Graph         struct {
+			Assets struct{ New, Changed, Gone, Unchanged int }
+			Gaps   []string
+		}
+	}) {
+		t.Helper()
+		code, out, stderr := command(t, state, "source", "sync", "-o", "json")
+		if code != want {
+			t.Fatalf("sync: exit code %d, want %d: %s", code, want, stderr)
+		}
+		if err := json.Unmarshal([]byte(out), &list); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return list
+	}
+	if code, _, stderr := command(t, state, "source", "sync"); code != exitIncomplete || !strings.Contains(stderr, "no source is defined") {
+		t.Errorf("sync of nothing: %d %s", code, stderr)
+	}
+	bucket := `{"mode": "managed", "type": "aws_s3_bucket", "name": "NAME", "instances": [{"attributes": {"id": "NAME", "arn": "arn:aws:s3:::NAME"}}]}`
+	both := `{"version": 4, "resources": [` + strings.ReplaceAll(bucket, "NAME", "a") + "," + strings.ReplaceAll(bucket, "NAME", "b") + `]}`
+	write("x.tfstate", both)
+	for _, args := range [][]string{
+		{"source", "add", "terraformstate", "infra", "--set", "path=" + states},
+		{"source", "add", "terraformstate", "locked", "--set", "url=https://x.test/state", "--set", "password=env:BACKSTITCH_TEST_NOT_SET"},
+	} {
+		if code, _, stderr := command(t, state, args...); code != exitClean {
+			t.Fatalf("%v: %d %s", args, code, stderr)
+		}
+	}
+	list := sync(exitIncomplete)
+	if len(list) != 2 || list[0].Graph.Assets.New != 4 || len(list[0].Graph.Gaps) != 0 || !strings.Contains(list[1].Error, "BACKSTITCH_TEST_NOT_SET is not set") {
+		t.Fatalf("first sync: %+v", list)
+	}
+	if code, _, stderr := command(t, state, "source", "remove", "locked"); code != exitClean {
+		t.Fatalf("remove: %s", stderr)
+	}
+	if list = sync(exitClean); list[0].Graph.Assets.New != 0 || list[0].Graph.Assets.Unchanged != 4 {
+		t.Errorf("the same again: %+v", list)
+	}
+	write("x.tfstate", "{")
+	if list = sync(exitIncomplete); list[0].Graph.Assets.Gone != 0 || len(list[0].Graph.Gaps) != 1 || !strings.Contains(list[0].Graph.Gaps[0], "x.tfstate") {
+		t.Errorf("a broken state: %+v", list)
+	}
+	write("x.tfstate", `{"version": 4, "resources": [`+strings.ReplaceAll(bucket, "NAME", "a")+`]}`)
+	if list = sync(exitClean); list[0].Graph.Assets.Gone != 2 {
+		t.Errorf("a bucket less: %+v", list)
+	}
+	if code, out, _ := command(t, state, "source", "sync", "infra"); code != exitClean || !strings.Contains(out, "infra") || !strings.Contains(out, "2 (+0 ~0 -0)") {
+		t.Errorf("as a table: %d %s", code, out)
 	}
 }

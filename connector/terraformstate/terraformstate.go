@@ -110,7 +110,10 @@ func (s source) Sync(ctx context.Context, values connector.Values, sink connecto
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			sink.Gap(name, fmt.Errorf("%s: %w", states.at(name), err))
+			if at := states.at(name); at != name { // the scope names the file already
+				err = fmt.Errorf("%s: %w", at, err)
+			}
+			sink.Gap(name, err)
 			continue
 		}
 		root := values["root"]

@@ -89,7 +89,7 @@ func TestAFolderOfStatesLeadsFromCloudResourcesToAddresses(t *testing.T) {
 	for _, gap := range r.Gaps {
 		gaps[gap.Scope] = gap.Value
 	}
-	if len(gaps) != 2 || !strings.Contains(gaps["future.tfstate"], "future.tfstate: version of the state is not read: it is 5, expected 4") || !strings.Contains(gaps["broken.tfstate"], "broken.tfstate: expected the JSON of a state") {
+	if len(gaps) != 2 || !strings.Contains(gaps["future.tfstate"], "version of the state is not read: it is 5, expected 4") || !strings.Contains(gaps["broken.tfstate"], "expected the JSON of a state") {
 		t.Errorf("gaps: %v", gaps)
 	}
 }

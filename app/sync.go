@@ -1,0 +1,30 @@
+package app
+
+import (
+	"context"
+	"sync"
+
+	"github.com/backstitch/backstitch/intake"
+)
+
+// SyncSource reads a source once into the graph and the findings. What could not
+// be read is a gap of the result's summary. A run that ctx ends, or that the
+// source ends with an error, can be taken up: what it covered stays, and the next
+// sync of the source goes on from there.
+func (a *App) SyncSource(ctx context.Context, definition Source) (intake.Synced, error) {
+	source, values, err := prepared(definition)
+	if err != nil {
+		return intake.Synced{Source: definition.Name}, err
+	}
+	var mu sync.Mutex // sources tell of their progress from several places at once
+	progress := func(stage string, done, total int) {
+		mu.Lock()
+		defer mu.Unlock()
+		a.config.Progress(stage, done, total)
+	}
+	defer progress("", 0, 0)
+	return intake.Sync(ctx, a.db, a.Graph(), definition.Name, source, values, intake.SyncOptions{
+		Readers: a.Readers, Now: a.config.Now(),
+		Progress: func(stage string, done, total int) { progress(definition.Name+": "+stage, done, total) },
+	})
+}

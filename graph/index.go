@@ -110,6 +110,15 @@ func NewIndex(ids []int64, kindOf func(i int) string, triples []Triple) (*Index,
 // Len gives how many assets and relations the index holds.
 func (x *Index) Len() (assets, relations int) { return len(x.ids), len(x.out.to) }
 
+// Bytes gives how much memory the index holds.
+func (x *Index) Bytes() int {
+	n := 8*cap(x.ids) + cap(x.kinds)
+	for _, side := range []*adjacency{&x.out, &x.in} {
+		n += 4*cap(side.start) + 4*cap(side.to) + cap(side.verb)
+	}
+	return n
+}
+
 // Node gives the position of an asset.
 func (x *Index) Node(id int64) (uint32, bool) {
 	i := sort.Search(len(x.ids), func(i int) bool { return x.ids[i] >= id })

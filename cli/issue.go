@@ -187,6 +187,6 @@ func newCause(s *streams) *cobra.Command {
 			s.printCause(it.Cause)
 			return nil
 		},
-	}, newCauseTerraform(s))
+	}, newCauseTerraform(s), newCauseKubernetes(s))
 	return parent
 }

@@ -280,6 +280,7 @@ func (r *Release) source(rendered string) string {
 type leaf struct {
 	path []string
 	node *Node
+	gone bool // flipping it removes the object
 }
 
 // Key writes the leaf as Helm's --set does.
@@ -301,7 +302,7 @@ func leaves(n *Node, at []string, all []leaf) []leaf {
 			all = leaves(item, append(slices.Clone(at), strconv.Itoa(i)), all)
 		}
 	default:
-		all = append(all, leaf{at, n})
+		all = append(all, leaf{path: at, node: n})
 	}
 	return all
 }
@@ -365,17 +366,15 @@ const maxRenders = 400
 const (
 	same = iota
 	moved
+	gone   // the object is not there any more
 	broken // does not render
 )
 
-func (p *perturbation) try(base map[leafKey]any, set []leaf) int {
+func (p *perturbation) try(set []leaf) int {
 	if p.renders++; p.renders > maxRenders || p.ctx.Err() != nil {
 		return same
 	}
 	values, _ := p.r.values.Value().(map[string]any)
-	for key, v := range base {
-		setValue(values, strings.Split(string(key), "\x00"), v)
-	}
 	for _, l := range set {
 		setValue(values, l.path, flipped(l.node))
 	}
@@ -383,18 +382,20 @@ func (p *perturbation) try(base map[leafKey]any, set []leaf) int {
 	if err != nil {
 		return broken
 	}
-	got := p.find(files)
+	o := p.find(files)
+	if o == nil {
+		return gone
+	}
+	got, _ := o.Root.Find(p.field)
 	if got.same(p.want) {
 		return same
 	}
 	return moved
 }
 
-type leafKey string
-
-// find gives the field in another render: in the object of the same kind and name,
-// else in the only one of the kind at the same template.
-func (p *perturbation) find(files map[string]string) *Node {
+// find gives the object in another render: that of the same kind and name, else the
+// first of the kind at the same template.
+func (p *perturbation) find(files map[string]string) *Object {
 	docs, _ := documents(p.target.file, []byte(files[p.target.file]), 0, "template")
 	var named, alike []*Object
 	for _, doc := range docs {
@@ -414,26 +415,22 @@ func (p *perturbation) find(files map[string]string) *Node {
 	if len(named) == 0 {
 		return nil
 	}
-	value, _ := named[0].Root.Find(p.field)
-	return value
+	return named[0]
 }
 
 // halve gives the leaves of a set that move the field, each tried alone in the end.
+// Those that make the whole object go away are switches of it.
 func (p *perturbation) halve(set []leaf) []leaf {
 	if len(set) == 0 {
 		return nil
 	}
-	switch p.try(nil, set) {
-	case same:
+	outcome := p.try(set)
+	if outcome == same || outcome == broken && len(set) == 1 {
 		return nil
-	case broken:
-		if len(set) == 1 {
-			return nil
-		}
-	case moved:
-		if len(set) == 1 {
-			return set
-		}
+	}
+	if len(set) == 1 {
+		set[0].gone = outcome == gone
+		return set
 	}
 	half := len(set) / 2
 	return append(p.halve(set[:half]), p.halve(set[half:])...)
@@ -461,7 +458,7 @@ func (e *Estate) Deciders(ctx context.Context, o *Object, field []Segment) ([]De
 	defer session.Close()
 	want, _ := o.Root.Find(field)
 	p := &perturbation{ctx: ctx, r: o.release, session: session, target: o, field: field, want: want}
-	if p.try(nil, nil) != same {
+	if p.try(nil) != same {
 		return nil, fmt.Errorf("%s: two renders of one chart differ in the field, which nothing can be compared with", o.ID())
 	}
 	var likely, plain, switches []leaf
@@ -480,10 +477,10 @@ func (e *Estate) Deciders(ctx context.Context, o *Object, field []Segment) ([]De
 	controls := p.halve(switches)
 	var out []Decider
 	for _, l := range found {
-		out = append(out, Decider{l.Key(), l.node.Place, false, l.node})
+		out = append(out, Decider{l.Key(), l.node.Place, l.gone, l.node})
 	}
 	for _, l := range controls {
-		control := want == nil || want.Shape != Scalar || want.Tag != "!!bool" || len(found) > 0
+		control := l.gone || want == nil || want.Shape != Scalar || want.Tag != "!!bool" || len(found) > 0
 		out = append(out, Decider{l.Key(), l.node.Place, control, l.node})
 	}
 	if p.renders > maxRenders {

@@ -60,8 +60,8 @@ func TestAnOverlaysLineDecidesWhatItPatches(t *testing.T) {
 	e := loadText(t, overlayText)
 	o := object(t, e, "Deployment/pre-web")
 	for field, want := range map[string]string{
-		"spec.template.spec.containers[name=web].image":                      "example.com/shop/web:2.0 prod/kustomization.yaml:9 images",
-		"spec.replicas":                                                      "4 prod/kustomization.yaml:12 replicas",
+		"spec.template.spec.containers[name=web].image": "example.com/shop/web:2.0 prod/kustomization.yaml:9 images",
+		"spec.replicas": "4 prod/kustomization.yaml:12 replicas",
 		"spec.template.spec.containers[name=web].securityContext.privileged": "true prod/patch.yaml:11 patch",
 		"spec.template.spec.hostNetwork":                                     "true prod/kustomization.yaml:20 patch",
 		"metadata.namespace":                                                 "live prod/kustomization.yaml:1 namespace",
@@ -191,7 +191,7 @@ func TestChangingOneValueAtATimeFindsTheKeyOfAField(t *testing.T) {
 		"spec.template.spec.containers[0].image": "image.repository shop/values.yaml:2, image.tag shop/values-prod.yaml:2",
 		"spec.replicas":                          "replicas shop/values.yaml:4",
 		"spec.template.spec.hostNetwork":         "",
-		"spec.template.spec.containers[0].args":  "debug shop/values.yaml:5",
+		"spec.template.spec.containers[0].args":  "debug shop/values.yaml:5", // absent: only the switch brings it
 	} {
 		path, err := ParsePath(field)
 		if err != nil {
@@ -273,4 +273,175 @@ func TestLoadStopsWhenItsContextEnds(t *testing.T) {
 	if _, err := Load(ctx, filesOf(overlayText), Options{}); err == nil {
 		t.Error("expected the error of the context")
 	}
+}
+
+const clusterText = `
+-- app/web.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      serviceAccountName: web
+      containers:
+      - {name: web, image: web}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: db, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: db, image: "postgres:16"}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {selector: {app: db}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny, namespace: shop}
+spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, namespace: shop}
+spec:
+  rules:
+  - http: {paths: [{backend: {service: {name: web}}}]}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: web, namespace: shop, annotations: {eks.amazonaws.com/role-arn: "arn:aws:iam::1:role/web"}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: reader}
+rules: [{apiGroups: [""], resources: [secrets], verbs: [list]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: web}
+roleRef: {kind: ClusterRole, name: reader}
+subjects: [{kind: ServiceAccount, name: web, namespace: shop}]
+-- other/web.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  template:
+    spec: {containers: [{name: web, image: other}]}
+-- argo.yaml --
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: front}
+spec: {source: {path: app, repoURL: "https://example.com/x.git"}}
+`
+
+func TestExposureAndIdentityFollowWhatLeadsToTheWorkload(t *testing.T) {
+	t.Parallel()
+	e := loadText(t, clusterText)
+	levels := map[string]string{}
+	for _, x := range Exposures(e.Objects) {
+		if x.Workload.Place.Path == "app/web.yaml" {
+			levels[x.Workload.Name] = fmt.Sprintf("%s %d %t", x.Level, len(x.Chain), x.Denied)
+		}
+	}
+	if levels["web"] != "internet 2 false" || levels["db"] != "none 1 true" {
+		t.Errorf("levels: %v", levels)
+	}
+	id := Identities(e.Objects)[0]
+	if id.Account != "shop/web" || fmt.Sprint(id.Powers) != "[secrets read in all namespaces]" || len(id.Cloud) != 1 || id.Cloud[0].Provider != "aws" {
+		t.Errorf("identity: %+v", id)
+	}
+}
+
+func TestTrackingAnnotationsChooseBetweenEqualNamesAndDriftIsSaid(t *testing.T) {
+	t.Parallel()
+	e := loadText(t, clusterText)
+	r := Request{Kind: "deployment", Name: "web", Field: "spec.template.spec.containers[name=web].image"}
+	tie, err := e.Trace(t.Context(), r)
+	if err != nil || tie.Cause.Status != "ambiguous" || len(tie.Cause.Locations) != 2 {
+		t.Errorf("without a live object: %+v, %v", tie.Cause, err)
+	}
+	r.Live, _ = Objects("live", []byte("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop, annotations: {argocd.argoproj.io/tracking-id: \"front:apps/Deployment:shop/web\"}}\nspec: {template: {spec: {containers: [{name: web, image: hotfix}]}}}\n"))
+	a, err := e.Trace(t.Context(), r)
+	if err != nil || a.Cause.Status != "found" || a.Verdict != Drift || a.Cause.Locations[0].Path != "app/web.yaml" || a.Cause.Locations[0].Line != 10 || a.Cause.Chain[0].Evidence.Strength != "attested" {
+		t.Errorf("with a live object: %+v, %v", a, err)
+	}
+}
+
+func FuzzDocuments(f *testing.F) {
+	for _, s := range []string{overlayText, clusterText, "a: &a [*a]", "a: &a {b: 1}\nc: {<<: *a}", "{\n\t\"kind\": \"List\"}"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		lines := strings.Count(string(data), "\n") + 1
+		objects, _ := Objects("x.yaml", data)
+		for _, o := range objects {
+			if o.Place.Line < 1 || o.Place.Line > lines {
+				t.Errorf("%s at line %d of %d", o.ID(), o.Place.Line, lines)
+			}
+			o.Containers()
+		}
+		Exposures(objects)
+		Identities(objects)
+	})
+}
+
+func FuzzKustomization(f *testing.F) {
+	f.Add([]byte("resources: [base.yaml]\nnamePrefix: a-\npatches: [{patch: \"- op: remove\\n  path: /spec/x\", target: {kind: Deployment}}]\nimages: [{name: web, newTag: x}]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		files := code.Files{"kustomization.yaml": data, "base.yaml": []byte(clusterText)}
+		objects, _, err := Kustomize(t.Context(), files, ".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			if o.Root == nil {
+				t.Error("a deleted object is returned")
+			}
+		}
+	})
+}
+
+func FuzzParseReference(f *testing.F) {
+	for _, s := range []string{"redis", "localhost:5000/a/b:c", "a@sha256:00", "${X}/y", "a//b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, ok := ParseReference(s)
+		if !ok {
+			return
+		}
+		again, ok := ParseReference(r.String())
+		if !ok || again.Repository != r.Repository || again.Registry != r.Registry {
+			t.Errorf("%q: %+v becomes %+v", s, r, again)
+		}
+	})
+}
+
+func FuzzValuesPerturbation(f *testing.F) {
+	f.Add([]byte("a: 1\nb: [x, {c: true}]\nd: null\ne: 1.5"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		docs, _ := Documents("values.yaml", data)
+		for _, doc := range docs {
+			for _, l := range leaves(doc, nil, nil) {
+				values := doc.Value()
+				before := fmt.Sprint(values)
+				setValue(values, l.path, flipped(l.node))
+				if len(l.path) > 0 && before == fmt.Sprint(values) {
+					t.Errorf("flipping %v of %v changes nothing", l.path, before)
+				}
+			}
+		}
+	})
 }

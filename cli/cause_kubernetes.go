@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backstitch/backstitch/code/kubernetes"
+	"github.com/backstitch/backstitch/fact"
+)
+
+// maxDump bounds a dump of live objects, in bytes.
+const maxDump = 512 << 20
+
+func newCauseKubernetes(s *streams) *cobra.Command {
+	var repo, commit, namespace, live string
+	cmd := &cobra.Command{
+		Use:   "kubernetes KIND/NAME[.FIELDPATH] --repo DIR",
+		Short: "The manifest, overlay or values line that decides a Kubernetes object or one of its fields",
+		Long: "Prints the line that decides, the chain of evidence and which other objects share\n" +
+			"that line. Charts are rendered by Helm's engine in a child process; a field's\n" +
+			"value is found by changing one value at a time. With --live, a dump as of kubectl\n" +
+			"get -o yaml, tracking annotations choose between places, and the value is held\n" +
+			"against the live one: proven when equal, drift when not.",
+		Example: "  backstitch cause kubernetes 'Deployment/web.spec.template.spec.containers[name=web].image' --repo .",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			kind, rest, ok := strings.Cut(args[0], "/")
+			if !ok || kind == "" || rest == "" {
+				return fmt.Errorf("%q: expected KIND/NAME or KIND/NAME.FIELDPATH", args[0])
+			}
+			tree, identity, at, done, err := openTree(cmd.Context(), repo, commit)
+			if err != nil {
+				return err
+			}
+			defer done()
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			estate, err := kubernetes.Load(cmd.Context(), tree, kubernetes.Options{Renderer: kubernetes.ChildRenderer(self), Names: []string{path.Base(identity)}})
+			if err != nil {
+				return err
+			}
+			request := kubernetes.Request{Kind: kind, Namespace: namespace, Repository: identity, Commit: at}
+			if live != "" {
+				info, err := os.Stat(live)
+				if err != nil {
+					return err
+				}
+				if info.Size() > maxDump {
+					return fmt.Errorf("%s: larger than 512 MiB", live)
+				}
+				text, err := os.ReadFile(live)
+				if err != nil {
+					return err
+				}
+				objects, problems := kubernetes.Objects(live, text)
+				for _, p := range problems {
+					fmt.Fprintln(s.err, "backstitch:", plain(p.String()))
+				}
+				request.Live = objects
+			}
+			request.Name, request.Field = estate.SplitName(kind, rest, request.Live)
+			answer, err := estate.Trace(cmd.Context(), request)
+			if err != nil {
+				return err
+			}
+			if s.output == "json" {
+				err = s.json(answer)
+			} else {
+				err = answer.WriteText(s.out, plain)
+			}
+			if err == nil && answer.Cause.Status == fact.CauseUnknown {
+				return incomplete("%s: the line that decides is not known", args[0])
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&repo, "repo", ".", "folder of the repository, or any folder")
+	cmd.Flags().StringVar(&commit, "at", "", "commit to look at (default: the files as they are)")
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "namespace of the object (default: any)")
+	cmd.Flags().StringVar(&live, "live", "", "dump of live objects, as of kubectl get -o yaml or json")
+	return cmd
+}

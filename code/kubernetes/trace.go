@@ -1,0 +1,474 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/backstitch/backstitch/fact"
+)
+
+// Verdicts of a live value against the one that the repository gives.
+const (
+	Proven     = "proven"     // equal
+	Drift      = "drift"      // different
+	Unverified = "unverified" // one of the two is not known
+)
+
+// Request asks where an object, or one of its fields, is decided.
+type Request struct {
+	Kind, Name string
+	Namespace  string // "" for any
+	Field      string // path, "" for the object itself
+	Live       []*Object
+	Repository string // canonical identity, for locations; may be empty
+	Commit     string
+}
+
+// Answer is where it is decided.
+type Answer struct {
+	Object  string     `json:"object"`
+	Field   string     `json:"field,omitempty"`
+	Value   any        `json:"value,omitempty"`
+	Live    any        `json:"live,omitempty"`
+	Verdict string     `json:"verdict"`
+	Manager string     `json:"manager,omitempty"` // who owns the field in the cluster
+	Cause   fact.Cause `json:"cause"`
+	// Shared are the other objects that the deciding line reaches.
+	Shared   []string `json:"shared"`
+	Problems []string `json:"problems"`
+}
+
+// place of one candidate.
+type traced struct {
+	object   *Object
+	value    *Node
+	places   []Place
+	links    []fact.Link
+	literal  bool
+	strength fact.Strength
+}
+
+// Trace leads an object, or one of its fields, to the line that decides it.
+func (e *Estate) Trace(ctx context.Context, r Request) (Answer, error) {
+	a := Answer{Object: r.Kind + "/" + r.Name, Field: r.Field, Verdict: Unverified, Shared: []string{}, Problems: []string{},
+		Cause: fact.Cause{Status: fact.CauseUnknown, Locations: []fact.Location{}, Chain: []fact.Link{}, Missing: []string{}}}
+	field, err := ParsePath(r.Field)
+	if err != nil {
+		return a, err
+	}
+	var live *Object
+	for _, o := range r.Live {
+		if strings.EqualFold(o.Kind, r.Kind) && o.Name == r.Name && (r.Namespace == "" || o.Namespace == r.Namespace) {
+			live = o
+			break
+		}
+	}
+	var liveValue *Node
+	if live != nil {
+		liveValue, _ = live.Root.Find(field)
+		a.Manager = manager(live.Root, field)
+		if len(field) > 0 && !sensitive(live) {
+			a.Live = liveValue.Value()
+		}
+	} else if len(r.Live) > 0 {
+		a.Cause.Missing = append(a.Cause.Missing, fmt.Sprintf("the dump holds no %s/%s", r.Kind, r.Name))
+	}
+	candidates := e.candidates(r, live)
+	by := fact.Evidence{Method: "kubernetes_name", Source: "kind and name", Strength: fact.Guess}
+	if live == nil && len(candidates) > 0 {
+		by.Strength, by.Method = fact.Declared, "kubernetes_manifest"
+	}
+	if live != nil {
+		candidates, by = e.tracked(candidates, live, r.Live)
+		a.Cause.Chain = append(a.Cause.Chain, fact.Link{Kind: "kubernetes_object", Key: live.ID(), Location: fact.Location{}, Evidence: by})
+	}
+	var all []traced
+	for _, o := range candidates {
+		t, err := e.trace(ctx, o, field, by.Strength)
+		if err != nil {
+			a.Problems = append(a.Problems, err.Error())
+		}
+		if len(t.places) > 0 {
+			all = append(all, t)
+		}
+	}
+	if liveValue != nil && len(field) > 0 {
+		equal := slices.DeleteFunc(slices.Clone(all), func(t traced) bool { return !t.value.same(liveValue) })
+		if len(equal) > 0 {
+			all, a.Verdict = equal, Proven
+		} else if slices.ContainsFunc(all, func(t traced) bool { return t.value != nil }) {
+			a.Verdict = Drift
+		}
+	}
+	e.conclude(&a, r, all, by)
+	for _, p := range e.Problems {
+		if len(all) == 0 && len(a.Problems) < 20 {
+			a.Problems = append(a.Problems, p.String())
+		}
+	}
+	return a, ctx.Err()
+}
+
+func sensitive(o *Object) bool { return o.Kind == "Secret" }
+
+func (e *Estate) conclude(a *Answer, r Request, all []traced, by fact.Evidence) {
+	locate := func(p Place) fact.Location {
+		return fact.Location{Repository: r.Repository, Commit: r.Commit, Path: p.Path, Line: p.Line, EndLine: p.EndLine}
+	}
+	if len(all) == 0 {
+		missing := fmt.Sprintf("no manifest, overlay or rendered chart of the repository declares %s/%s", r.Kind, r.Name)
+		if r.Field != "" {
+			missing += " with " + r.Field
+		}
+		a.Cause.Missing = append(a.Cause.Missing, missing)
+		return
+	}
+	firsts := map[Place]bool{}
+	for _, t := range all {
+		firsts[t.places[0]] = true
+		for _, p := range t.places {
+			if at := locate(p); !slices.Contains(a.Cause.Locations, at) {
+				a.Cause.Locations = append(a.Cause.Locations, at)
+			}
+		}
+		if a.Value == nil && r.Field != "" && !sensitive(t.object) {
+			a.Value = t.value.Value()
+		}
+		for _, l := range t.links {
+			l.Location.Repository, l.Location.Commit = r.Repository, r.Commit
+			if !slices.Contains(a.Cause.Chain, l) {
+				a.Cause.Chain = append(a.Cause.Chain, l)
+			}
+		}
+	}
+	a.Cause.Status = fact.CauseFound
+	if len(firsts) > 1 {
+		a.Cause.Status = fact.CauseAmbiguous
+		a.Cause.Missing = append(a.Cause.Missing, "several places declare it alike; a dump of the live object with its tracking annotations (--live) would settle it")
+	}
+	if a.Verdict == Drift {
+		a.Cause.Missing = append(a.Cause.Missing, "the live value is not the one that the repository gives: apply the repository's, or bring the change into it")
+	}
+	shared := map[string]bool{}
+	for _, o := range e.Objects {
+		own := slices.ContainsFunc(all, func(t traced) bool {
+			return t.object == o || t.object.Kind == o.Kind && t.object.Name == o.Name && t.object.Unit == o.Unit
+		})
+		if own || !slices.ContainsFunc(all, func(t traced) bool { return o.reaches(t) }) {
+			continue
+		}
+		name := o.ID()
+		if o.Unit != "" {
+			name += " (" + o.Unit + ")"
+		}
+		shared[name] = true
+	}
+	a.Shared = append(a.Shared, sorted(shared)...)
+}
+
+// reaches says whether the line that decides t also decides something in o.
+func (o *Object) reaches(t traced) bool {
+	if t.value == nil || len(t.places) == 0 {
+		return false
+	}
+	if o.release != nil {
+		return t.object.release != nil && o.release.Chart == t.object.release.Chart && o.file == t.object.file && o.Kind == t.object.Kind
+	}
+	var holds func(n *Node) bool
+	holds = func(n *Node) bool {
+		if n == nil {
+			return false
+		}
+		if n.Shape == Scalar {
+			return n.Place == t.places[0] && n.Text == t.value.Text
+		}
+		return slices.ContainsFunc(n.Items, holds) || slices.ContainsFunc(n.Fields, func(f Field) bool { return holds(f.Value) })
+	}
+	return holds(o.Root)
+}
+
+func (e *Estate) candidates(r Request, live *Object) []*Object {
+	var exact, earlier []*Object
+	for _, o := range e.Objects {
+		if !strings.EqualFold(o.Kind, r.Kind) {
+			continue
+		}
+		ns := r.Namespace
+		if live != nil && ns == "" {
+			ns = live.Namespace
+		}
+		if ns != "" && o.Namespace != "" && o.Namespace != ns && o.release == nil {
+			continue
+		}
+		switch {
+		case o.Name == r.Name:
+			exact = append(exact, o)
+		case slices.Contains(o.names, r.Name):
+			earlier = append(earlier, o)
+		case live != nil && o.release != nil && live.Root.String("metadata", "annotations", "meta.helm.sh/release-name") != "" && strings.HasPrefix(o.Name, o.release.Name) &&
+			live.Root.String("metadata", "annotations", "meta.helm.sh/release-name")+strings.TrimPrefix(o.Name, o.release.Name) == r.Name:
+			earlier = append(earlier, o)
+		}
+	}
+	if len(exact) > 0 {
+		return exact
+	}
+	return earlier
+}
+
+// tracked narrows candidates by what the live object says of its origin, strongest
+// first. The evidence is that of what narrowed them.
+func (e *Estate) tracked(candidates []*Object, live *Object, dump []*Object) ([]*Object, fact.Evidence) {
+	notes := func(kind, key string) string { return live.Root.String("metadata", kind, key) }
+	narrow := func(keep func(*Object) bool) []*Object {
+		return slices.DeleteFunc(slices.Clone(candidates), func(o *Object) bool { return !keep(o) })
+	}
+	at := func(folder string) func(*Object) bool {
+		folder = path.Clean(strings.TrimPrefix(folder, "./"))
+		return func(o *Object) bool {
+			return o.Unit == folder || o.release != nil && o.release.Chart == folder || o.Unit == "" && (path.Dir(o.Place.Path) == folder || strings.HasPrefix(o.Place.Path, folder+"/"))
+		}
+	}
+	known := append(slices.Clone(dump), e.Objects...)
+	app, _, _ := strings.Cut(notes("annotations", "argocd.argoproj.io/tracking-id"), ":")
+	if app == "" {
+		app = notes("labels", "argocd.argoproj.io/instance")
+	}
+	for _, step := range []struct {
+		method, kind, name, source string
+		folders                    [][]string
+	}{
+		{"argocd_tracking", "Application", app, "argocd.argoproj.io tracking of " + app, [][]string{{"spec", "source", "path"}}},
+		{"flux_kustomize", "Kustomization", notes("labels", "kustomize.toolkit.fluxcd.io/name"), "kustomize.toolkit.fluxcd.io/name", [][]string{{"spec", "path"}}},
+		{"flux_helm", "HelmRelease", notes("labels", "helm.toolkit.fluxcd.io/name"), "helm.toolkit.fluxcd.io/name", [][]string{{"spec", "chart", "spec", "chart"}}},
+	} {
+		if step.name == "" {
+			continue
+		}
+		for _, o := range known {
+			if o.Kind != step.kind || o.Name != step.name {
+				continue
+			}
+			for _, folder := range step.folders {
+				if left := narrow(at(o.Root.String(folder...))); o.Root.String(folder...) != "" && len(left) > 0 {
+					if own := slices.DeleteFunc(slices.Clone(left), func(c *Object) bool { return c.release == nil || c.release.From == nil || c.release.Name != o.Name }); len(own) > 0 {
+						left = own
+					}
+					return left, fact.Evidence{Method: step.method, Source: step.source, Strength: fact.Attested, Detail: o.ID() + " takes " + o.Root.String(folder...)}
+				}
+			}
+		}
+	}
+	if origin := notes("annotations", "config.kubernetes.io/origin"); origin != "" {
+		if docs, _ := Documents("origin", []byte(origin)); len(docs) > 0 {
+			if left := narrow(func(o *Object) bool {
+				return docs[0].String("path") != "" && strings.HasSuffix("/"+o.Place.Path, "/"+strings.TrimPrefix(docs[0].String("path"), "../"))
+			}); len(left) > 0 {
+				return left, fact.Evidence{Method: "kustomize_origin", Source: "config.kubernetes.io/origin", Strength: fact.Attested, Detail: docs[0].String("path")}
+			}
+		}
+	}
+	release, chart := notes("annotations", "meta.helm.sh/release-name"), notes("labels", "helm.sh/chart")
+	if release != "" || notes("labels", "app.kubernetes.io/managed-by") == "Helm" {
+		left := narrow(func(o *Object) bool {
+			if o.release == nil {
+				return false
+			}
+			name := path.Base(o.release.Chart)
+			return o.release.Name == release || chart != "" && strings.HasPrefix(chart, name+"-")
+		})
+		if len(left) > 0 {
+			return left, fact.Evidence{Method: "helm_release", Source: "meta.helm.sh/release-name", Strength: fact.Attested, Detail: strings.TrimSpace(release + " " + chart)}
+		}
+	}
+	if applied := notes("annotations", "kubectl.kubernetes.io/last-applied-configuration"); applied != "" {
+		if docs, _ := Documents("last-applied-configuration", []byte(applied)); len(docs) > 0 {
+			if left := narrow(func(o *Object) bool { return o.Root.Get("spec").same(docs[0].Get("spec")) }); len(left) > 0 {
+				return left, fact.Evidence{Method: "last_applied", Source: "kubectl.kubernetes.io/last-applied-configuration", Strength: fact.Proven, Detail: "the applied specification equals the manifest"}
+			}
+			return candidates, fact.Evidence{Method: "last_applied", Source: "kubectl.kubernetes.io/last-applied-configuration", Strength: fact.Declared, Detail: "applied from a manifest, which has changed since"}
+		}
+	}
+	return candidates, fact.Evidence{Method: "kubernetes_name", Source: "kind, namespace and name", Strength: fact.Guess}
+}
+
+// trace leads a field of one declared object to its places, the deciding one first.
+func (e *Estate) trace(ctx context.Context, o *Object, field []Segment, strength fact.Strength) (traced, error) {
+	t := traced{object: o, strength: strength}
+	value, nearest := o.Root.Find(field)
+	link := func(kind, key string, at Place, method string, s fact.Strength) {
+		t.links = append(t.links, fact.Link{Kind: kind, Key: key, Location: fact.Location{Path: at.Path, Line: at.Line, EndLine: at.EndLine},
+			Evidence: fact.Evidence{Method: method, Source: at.Path, Strength: s}})
+	}
+	t.value = value
+	if o.release != nil {
+		return e.traceChart(ctx, o, field, value, t)
+	}
+	link("manifest", o.ID(), o.Place, "kubernetes_manifest", fact.Declared)
+	if value == nil {
+		// What is absent is added where its parent stands.
+		t.places = append(t.places, nearest.Place)
+		link("absent", "the field is not set; its parent stands here", nearest.Place, "kubernetes_manifest", fact.Declared)
+		return t, nil
+	}
+	if len(field) == 0 {
+		t.places = append(t.places, o.Place)
+		return t, nil
+	}
+	t.places = append(t.places, value.Place)
+	for n := value; n != nil; n = n.Over {
+		kind := n.By
+		if n != value {
+			kind += ", replaced"
+		}
+		method := "kustomize"
+		if n.By == "manifest" {
+			method = "kubernetes_manifest"
+		}
+		link(kind, short(n.Text, 200), n.Place, method, fact.Declared)
+	}
+	return t, nil
+}
+
+func (e *Estate) traceChart(ctx context.Context, o *Object, field []Segment, value *Node, t traced) (traced, error) {
+	add := func(kind, key string, at Place, method string, s fact.Strength, detail string) {
+		t.links = append(t.links, fact.Link{Kind: kind, Key: key, Location: fact.Location{Path: at.Path, Line: at.Line, EndLine: at.EndLine},
+			Evidence: fact.Evidence{Method: method, Source: at.Path, Strength: s, Detail: detail}})
+	}
+	template := o.release.source(o.file)
+	add("template", o.ID(), Place{Path: template}, "helm_render", fact.Attested, o.release.Label())
+	rendered, line := o.release.base[o.file], 0
+	if value != nil {
+		line = value.Place.Line
+	} else {
+		_, nearest := o.Root.Find(field)
+		line = nearest.Place.Line
+	}
+	at := Place{Path: template}
+	if n, _ := templateLine(string(e.bytes(ctx, template)), rendered, line); n > 0 {
+		at.Line, at.EndLine = n, n
+	}
+	if len(field) == 0 {
+		t.places = []Place{at}
+		return t, nil
+	}
+	deciders, err := e.Deciders(ctx, o, field)
+	for _, d := range deciders {
+		kind := "value"
+		if d.Control {
+			kind = "switch"
+		}
+		p := d.Place
+		if p.Path == "" {
+			continue
+		}
+		add(kind, d.Key, p, "helm_perturbation", fact.Proven, "changing it moves the field")
+		if !d.Control {
+			t.places = append(t.places, p)
+		}
+		for over := d.node.Over; over != nil; over = over.Over {
+			add("value, overridden", d.Key, over.Place, "helm_values", fact.Declared, "")
+		}
+	}
+	if len(t.places) == 0 {
+		t.literal = true
+		t.places = []Place{at}
+		add("template", "literal in the template: no value moves it", at, "helm_perturbation", fact.Derived, "")
+	}
+	return t, err
+}
+
+// manager names who owns a field by managedFields, "" when nobody is named.
+func manager(root *Node, field []Segment) string {
+	best, depth := "", 0
+	for _, m := range root.List("metadata", "managedFields") {
+		at, n := m.Get("fieldsV1"), 0
+		for _, s := range field {
+			var next *Node
+			if s.Key != "" {
+				next = at.Get("f:" + s.Key)
+			} else {
+				for _, f := range at.Entries() {
+					if encoded, ok := strings.CutPrefix(f.Key, "k:"); ok {
+						var key map[string]any
+						if json.Unmarshal([]byte(encoded), &key) == nil && fmt.Sprint(key[s.Where]) == s.Is {
+							next = f.Value
+						}
+					}
+				}
+			}
+			if next == nil {
+				break
+			}
+			at, n = next, n+1
+		}
+		if n > depth {
+			best, depth = m.String("manager"), n
+		}
+	}
+	if depth < len(field) {
+		return ""
+	}
+	return best
+}
+
+// WriteText writes the answer for people; plain makes text from outside safe.
+func (a Answer) WriteText(w io.Writer, plain func(string) string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\nWHERE %s\n", plain(a.Object), plain(a.Field), a.Cause.Status)
+	for _, l := range a.Cause.Locations {
+		fmt.Fprintf(&b, "  %s:%d\n", plain(l.Path), l.Line)
+	}
+	if a.Value != nil {
+		fmt.Fprintf(&b, "VALUE %s\n", plain(short(fmt.Sprint(a.Value), 300)))
+	}
+	if a.Live != nil {
+		fmt.Fprintf(&b, "LIVE  %s (%s)\n", plain(short(fmt.Sprint(a.Live), 300)), a.Verdict)
+	}
+	if a.Manager != "" {
+		fmt.Fprintf(&b, "OWNED BY %s in the cluster\n", plain(a.Manager))
+	}
+	b.WriteString("CHAIN\n")
+	for _, l := range a.Cause.Chain {
+		fmt.Fprintf(&b, "  %-8s %s %s", l.Evidence.Strength, plain(l.Kind), plain(l.Key))
+		if l.Location.Path != "" {
+			fmt.Fprintf(&b, "  %s:%d", plain(l.Location.Path), l.Location.Line)
+		}
+		fmt.Fprintf(&b, "  (%s)\n", plain(strings.TrimSuffix(l.Evidence.Method+", "+l.Evidence.Detail, ", ")))
+	}
+	for _, s := range a.Shared {
+		fmt.Fprintf(&b, "SHARED BY %s\n", plain(s))
+	}
+	for _, m := range a.Cause.Missing {
+		fmt.Fprintf(&b, "MISSING %s\n", plain(m))
+	}
+	for _, p := range a.Problems {
+		fmt.Fprintf(&b, "GAP %s\n", plain(p))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// SplitName takes NAME.FIELDPATH apart. Names may hold dots: the longest name that
+// is known wins, else everything before the first dot.
+func (e *Estate) SplitName(kind, rest string, live []*Object) (name, field string) {
+	for _, objects := range [][]*Object{live, e.Objects} {
+		for _, o := range objects {
+			for _, n := range append([]string{o.Name}, o.names...) {
+				if strings.EqualFold(o.Kind, kind) && len(n) > len(name) && (rest == n || strings.HasPrefix(rest, n+".") || strings.HasPrefix(rest, n+"[")) {
+					name = n
+				}
+			}
+		}
+	}
+	if name == "" {
+		name, field, _ = strings.Cut(rest, ".")
+		return name, field
+	}
+	return name, strings.TrimPrefix(rest[len(name):], ".")
+}

@@ -176,7 +176,11 @@ func replaced(text string, vars [][2]string) string {
 // entry i is of, -1 for the base.
 func (r *recipe) history(dialect string, random *rand.Rand) (entries []image.HistoryEntry, at []int) {
 	add := func(i int, text string, empty bool) {
-		entries, at = append(entries, image.HistoryEntry{CreatedBy: text, EmptyLayer: empty}), append(at, i)
+		entry := image.HistoryEntry{CreatedBy: text, EmptyLayer: empty}
+		if i >= 0 && dialect == "buildkit" || i < 0 && !strings.HasPrefix(text, "/bin/sh") {
+			entry.Comment = "buildkit.dockerfile.v0"
+		}
+		entries, at = append(entries, entry), append(at, i)
 	}
 	nop := "/bin/sh -c #(nop) "
 	add(-1, nop+"ADD file:"+hash(random, 32)+" in / ", false)
@@ -279,6 +283,10 @@ func (r *recipe) history(dialect string, random *rand.Rand) (entries []image.His
 				add(i, text, false)
 			}
 		default:
+			if empty {
+				suffix = ""
+			}
+			// A WORKDIR makes a layer there and has no mark.
 			if p.kind == "WORKDIR" {
 				empty = false
 			}

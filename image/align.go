@@ -25,6 +25,9 @@ type Alignment struct {
 	// Weight is the weight of what fits: 3 for RUN, 2 for COPY and ADD, less
 	// for the rest. One that is small proves little.
 	Weight float64
+	// Exact is the share of RUN, COPY and ADD on both sides that fit as they
+	// stand, 0..1.
+	Exact float64
 }
 
 const (
@@ -58,13 +61,7 @@ func Align(steps []Step, chain []dockerfile.Step) Alignment {
 	if n == 0 || m == 0 || (n+1)*(m+1) > maxCells {
 		return Alignment{First: m}
 	}
-	// Some builders write no entry for instructions that make no layer.
-	metadata := false
-	for _, step := range steps {
-		if step.Layer < 0 && step.Dialect != DialectUnknown {
-			metadata = true
-		}
-	}
+	metadata := writesMetadata(steps)
 	missing := func(kind string) float64 {
 		if optional(kind) || !metadata && kindWeight(kind) < 2 {
 			return 0
@@ -151,8 +148,11 @@ func Align(steps []Step, chain []dockerfile.Step) Alignment {
 			i--
 		}
 	}
-	total := 0.0
+	total, heavy, exact := 0.0, 0.0, 0.0
 	for i := range chain {
+		if weight := kindWeight(chain[i].Kind); weight >= 2 {
+			heavy += weight
+		}
 		if onPath[i] || missing(chain[i].Kind) > 0 {
 			total += kindWeight(chain[i].Kind)
 		}
@@ -163,7 +163,13 @@ func Align(steps []Step, chain []dockerfile.Step) Alignment {
 			if extra(&steps[j]) > 0 {
 				total += kindWeight(steps[j].Kind)
 			}
+			if weight := kindWeight(steps[j].Kind); weight >= 2 {
+				heavy += weight
+			}
 			continue
+		}
+		if weight := kindWeight(steps[j].Kind); weight >= 2 && similar >= .95 {
+			exact += weight
 		}
 		match := Match{Step: j, Similarity: similar}
 		for i := range chain {
@@ -176,7 +182,30 @@ func Align(steps []Step, chain []dockerfile.Step) Alignment {
 	if total > 0 {
 		out.Score = out.Weight / total
 	}
+	if heavy > 0 {
+		out.Exact = exact / heavy
+	}
 	return out
+}
+
+// writesMetadata says whether the builder of the newest steps writes entries
+// for instructions that make no layer; some do not.
+func writesMetadata(steps []Step) bool {
+	newest := DialectUnknown
+	for i := len(steps) - 1; i >= 0; i-- {
+		switch {
+		case steps[i].Dialect == DialectUnknown:
+		case newest == DialectUnknown:
+			newest = steps[i].Dialect
+		case steps[i].Dialect != newest:
+			// Another builder made what lies below: the base.
+			return false
+		}
+		if steps[i].Dialect != DialectUnknown && steps[i].Layer < 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-6 }
@@ -325,6 +354,7 @@ const (
 	sureScore  = .92
 	minMargin  = .12 // for a score below sureScore
 	sameMargin = .005
+	minExact   = .72
 	minWeight  = 3.5 // one RUN and a bit: less is found in any file
 )
 
@@ -377,6 +407,8 @@ func Rank(steps []Step, candidates []Candidate, base string) Ranking {
 	switch weight := r.Best[0].Alignment.Weight; {
 	case top < minScore:
 		r.Reason = "the closest candidate fits too little of the history"
+	case r.Best[0].Alignment.Exact < minExact:
+		r.Reason = "the closest candidate has too few instructions that stand in the history word for word"
 	case weight < minWeight:
 		r.Reason = "the history holds too few instructions to tell files apart"
 	case top < sureScore && r.Margin < minMargin:

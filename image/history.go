@@ -83,6 +83,9 @@ func ParseHistory(entries []HistoryEntry, layers int) []Step {
 	steps := make([]Step, 0, len(entries))
 	for i, entry := range entries {
 		step := parseEntry(entry.CreatedBy)
+		if strings.HasPrefix(entry.Comment, "buildkit.") && step.Dialect == DialectText {
+			step.Dialect = DialectBuildKit
+		}
 		step.Index, step.Layer, step.Comment = i, -1, entry.Comment
 		if !entry.EmptyLayer {
 			if next >= 0 && next < layers && made <= layers {

@@ -111,7 +111,11 @@ func parseEntry(raw string) Step {
 	if before, after, ok := strings.Cut(text, "#(nop)"); ok && (shellForm.MatchString(before) || strings.HasPrefix(before, "|") || before == "") {
 		step.Dialect, text = DialectLegacy, strings.TrimSpace(after)
 		kind, rest, _ := strings.Cut(text, " ")
-		step.set(strings.ToUpper(kind), strings.TrimSpace(rest))
+		if kind = strings.ToUpper(kind); !keywords[kind] {
+			step.Text = text
+			return step
+		}
+		step.set(kind, strings.TrimSpace(rest))
 		return step
 	}
 	kind, rest, _ := strings.Cut(text, " ")

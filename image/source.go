@@ -155,8 +155,7 @@ var strengthRank = map[fact.Strength]int{fact.Proven: 5, fact.Attested: 4, fact.
 func FindSource(ctx context.Context, inventory *Inventory, parts []BasePart, provenance []Provenance, repositories []*Repository) (SourceAnswer, error) {
 	var sources []Source
 	add := func(repository, commit, until, file string, weight float64, evidence fact.Evidence) {
-		repository = git.Canonical(repository)
-		if repository == "" {
+		if repository = canonical(repository); repository == "" {
 			return
 		}
 		for i := range sources {
@@ -235,6 +234,22 @@ func FindSource(ctx context.Context, inventory *Inventory, parts []BasePart, pro
 		}
 	}
 	return rankSources(sources, inventory, repositories), nil
+}
+
+// canonical gives a repository's identity from an address as builders write it,
+// from an identity or from a module path.
+func canonical(repository string) string {
+	repository = strings.TrimPrefix(strings.TrimSpace(repository), "git+")
+	repository, _, _ = strings.Cut(repository, "#")
+	repository, _, _ = strings.Cut(repository, "@refs/")
+	if name := git.Canonical(repository); name != "" {
+		return name
+	}
+	host, _, ok := strings.Cut(repository, "/")
+	if !ok || strings.Contains(repository, ":") || host != "local" && !strings.Contains(host, ".") || strings.Contains(repository, "..") {
+		return ""
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(repository, "/"), ".git")
 }
 
 func baseName(parts []BasePart) string {

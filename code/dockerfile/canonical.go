@@ -36,14 +36,14 @@ func Canonical(kind, args string) string {
 		slices.Sort(list)
 		return strings.Join(slices.Compact(list), " ")
 	case "CMD", "ENTRYPOINT", "SHELL", "VOLUME":
-		return strings.Join(words(args), " ")
+		return strings.Join(Words(args), " ")
 	case "HEALTHCHECK":
 		args = strings.TrimLeft(strings.TrimSpace(args), "&")
 		if strings.HasPrefix(args, "{") {
 			args = healthFields.ReplaceAllString(args, "]")
 			args = strings.TrimPrefix(strings.TrimPrefix(args, "{"), "Test:")
 		}
-		list := words(args)
+		list := Words(args)
 		for len(list) > 0 && strings.HasPrefix(list[0], "--") {
 			list = list[1:]
 		}
@@ -63,9 +63,9 @@ func Canonical(kind, args string) string {
 	return Space(args)
 }
 
-// words splits a list in any of its forms, ["a", "b"], ["a" "b"], [a b] or a b,
+// Words splits a list in any of its forms, ["a", "b"], ["a" "b"], [a b] or a b,
 // and collapses white space within quoted elements.
-func words(args string) []string {
+func Words(args string) []string {
 	args = strings.TrimSpace(args)
 	if strings.HasPrefix(args, "[") && strings.HasSuffix(args, "]") {
 		args = args[1 : len(args)-1]

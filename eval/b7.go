@@ -18,12 +18,13 @@ import (
 // instruction or to the builder that wrote it. official: a tag of the official
 // images leads to the repository, commit and folder of its Dockerfile, for each
 // architecture. built: images that builtImages makes lead from each package to
-// the line of the Dockerfile they were made from, among decoys.
+// the line of the Dockerfile they were made from, among decoys. real: the same
+// for histories of the Dockerfiles of the data, each among all of them.
 var benchmarkB7 = Benchmark{
 	ID:      "B7",
 	Title:   "image to Dockerfile",
 	Needs:   "image-scans/trivy-golden",
-	Targets: map[string]float64{"history": 1, "official": .99, "built_precision": .99, "built_answered": .85, "built_abstains": .95},
+	Targets: map[string]float64{"history": 1, "official": .99, "built_precision": .99, "built_answered": .85, "built_abstains": .95, "real_precision": .99, "real_answered": .85},
 	Run:     runB7,
 }
 
@@ -53,6 +54,15 @@ func runB7(ctx context.Context, data string) (Result, error) {
 	result.Metrics["built_precision"] = float64(built.right) / float64(max(built.answered, 1))
 	result.Metrics["built_answered"] = float64(built.answered) / float64(built.cases)
 	result.Metrics["built_abstains"] = float64(built.abstained) / float64(max(built.strangers, 1))
+	real, err := realHistories(data, &result.Notes)
+	if err != nil {
+		return Result{}, err
+	}
+	if real.cases > 0 {
+		result.Cases += real.cases
+		result.Metrics["real_precision"] = float64(real.right) / float64(max(real.answered, 1))
+		result.Metrics["real_answered"] = float64(real.answered) / float64(real.cases)
+	}
 	return result, nil
 }
 

@@ -58,6 +58,10 @@ func Canonical(kind, args string) string {
 		}
 		return args
 	case "ENV", "LABEL", "ARG":
+		// The old form KEY VALUE is the same as KEY=VALUE.
+		if key, value, ok := strings.Cut(strings.TrimSpace(args), " "); ok && kind != "ARG" && !strings.ContainsAny(key, `="'`) {
+			args = key + "=" + strings.TrimSpace(value)
+		}
 		return Space(strings.NewReplacer(`"`, "", `'`, "", `\`, "").Replace(args))
 	}
 	return Space(args)

@@ -111,7 +111,11 @@ func (s *Summary) WriteText(out io.Writer, clean func(string) string) error {
 		return err
 	}
 	for _, t := range s.Traces {
-		fmt.Fprintf(w, "\n%s %s (%s, %s)\n", clean(t.Package.Name), clean(t.Package.Version), t.Package.Kind, t.Part)
+		kind := t.Package.Kind
+		if t.Package.Declared {
+			kind += ": declared, not installed"
+		}
+		fmt.Fprintf(w, "\n%s %s (%s, %s)\n", clean(t.Package.Name), clean(t.Package.Version), kind, t.Part)
 		if t.Package.Previous != nil {
 			fmt.Fprintf(w, "  was %s in layer %d\n", clean(t.Package.Previous.Version), t.Package.Previous.Layer)
 		}

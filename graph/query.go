@@ -2,225 +2,31 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/store"
 )
 
-// Pattern is a chain of kinds of assets and relations between them:
-//
-//	workload -instance_of-> image -has_layer-> layer
-//	cloud_resource[tag:env=prod] <-exposes- internet
-//	workload -*1..4-> repository|file
-//	*[name=web*] -part_of|runs_in- *
-//
-// An asset is a kind, several parted by "|", or "*". Filters in brackets, parted by
-// commas, are on key, name or a property: = equal, != not, with "*" and "?" as
-// wildcards; a property alone asks that it is there. A relation is "-kind->",
-// "<-kind-" or "-kind-" for both directions; "*" is any, "*2..4" a chain of any from
-// two to four long.
-type Pattern struct {
-	nodes []nodePattern
-	edges []edgePattern
-}
-
-type nodePattern struct {
-	kinds   []string // none for any
-	filters []filter
-}
-
-type filter struct {
-	name, value string
-	op          byte // '=' equal, '!' not, '?' is there
-}
-
-type edgePattern struct {
-	kinds    []string
-	way      Direction
-	min, max int
+// QueryOptions bound a query. The zero value is good.
+type QueryOptions struct {
+	AsOf    time.Time
+	Limit   int           // rows at most, 0 for 1000
+	Timeout time.Duration // 0 for 30 s
 }
 
 // Bounds of a query.
 const (
-	maxPattern = 2000
-	maxChain   = 12
-	maxRows    = 1000
+	maxRows        = 10_000
+	defaultRows    = 1000
+	defaultTimeout = 30 * time.Second
+	// maxWork bounds the relations that one query looks at.
+	maxWork = 200_000_000
 )
-
-// PatternError is a fault of a pattern.
-type PatternError struct {
-	At       int // byte, from 0
-	Expected string
-}
-
-func (e *PatternError) Error() string {
-	return fmt.Sprintf("pattern, position %d: expected %s", e.At+1, e.Expected)
-}
-
-// ParsePattern reads a pattern.
-func ParsePattern(text string) (*Pattern, error) {
-	if len(text) > maxPattern {
-		return nil, &PatternError{maxPattern, fmt.Sprintf("at most %d bytes", maxPattern)}
-	}
-	r := &patternReader{text: text}
-	p := &Pattern{}
-	for {
-		node, err := r.node()
-		if err != nil {
-			return nil, err
-		}
-		p.nodes = append(p.nodes, node)
-		r.blanks()
-		if r.at == len(r.text) {
-			return p, nil
-		}
-		edge, err := r.edge()
-		if err != nil {
-			return nil, err
-		}
-		if p.edges = append(p.edges, edge); len(p.edges) > maxChain {
-			return nil, &PatternError{r.at, fmt.Sprintf("at most %d relations", maxChain)}
-		}
-	}
-}
-
-type patternReader struct {
-	text string
-	at   int
-}
-
-func (r *patternReader) blanks() {
-	for r.at < len(r.text) && r.text[r.at] == ' ' {
-		r.at++
-	}
-}
-
-func (r *patternReader) fail(expected string) error { return &PatternError{r.at, expected} }
-
-func (r *patternReader) word() string {
-	from := r.at
-	for r.at < len(r.text) && (r.text[r.at] == '_' || 'a' <= r.text[r.at] && r.text[r.at] <= 'z' || '0' <= r.text[r.at] && r.text[r.at] <= '9') {
-		r.at++
-	}
-	return r.text[from:r.at]
-}
-
-// words reads names parted by "|", none for "*".
-func (r *patternReader) words(what string) ([]string, error) {
-	if r.at < len(r.text) && r.text[r.at] == '*' {
-		r.at++
-		return nil, nil
-	}
-	var list []string
-	for {
-		word := r.word()
-		if word == "" {
-			return nil, r.fail(what)
-		}
-		list = append(list, word)
-		if r.at == len(r.text) || r.text[r.at] != '|' {
-			return list, nil
-		}
-		r.at++
-	}
-}
-
-func (r *patternReader) node() (nodePattern, error) {
-	r.blanks()
-	kinds, err := r.words(`a kind of asset or "*"`)
-	if err != nil {
-		return nodePattern{}, err
-	}
-	n := nodePattern{kinds: kinds}
-	if r.at == len(r.text) || r.text[r.at] != '[' {
-		return n, nil
-	}
-	r.at++
-	end := strings.IndexByte(r.text[r.at:], ']')
-	if end < 0 {
-		r.at = len(r.text)
-		return n, r.fail(`"]"`)
-	}
-	for part := range strings.SplitSeq(r.text[r.at:r.at+end], ",") {
-		part = strings.TrimSpace(part)
-		f := filter{name: part, op: '?'}
-		if name, value, ok := strings.Cut(part, "="); ok {
-			f = filter{strings.TrimSpace(strings.TrimSuffix(name, "!")), strings.TrimSpace(value), '='}
-			if strings.HasSuffix(name, "!") {
-				f.op = '!'
-			}
-			if _, err := path.Match(escapeClass(f.value), ""); err != nil {
-				return n, r.fail("a value with * and ? for wildcards")
-			}
-		}
-		if f.name == "" {
-			return n, r.fail("a property, for example [tag:env=prod]")
-		}
-		n.filters = append(n.filters, f)
-	}
-	r.at += end + 1
-	return n, nil
-}
-
-// escapeClass makes everything but * and ? literal for path.Match, to which a slash
-// is nothing special here.
-func escapeClass(pattern string) string {
-	return strings.NewReplacer(`\`, `\\`, "[", `\[`, "/", "\x00").Replace(pattern)
-}
-
-func (r *patternReader) edge() (edgePattern, error) {
-	e := edgePattern{way: Both, min: 1, max: 1}
-	left := strings.HasPrefix(r.text[r.at:], "<-")
-	switch {
-	case left:
-		r.at += 2
-	case strings.HasPrefix(r.text[r.at:], "-"):
-		r.at++
-	default:
-		return e, r.fail(`a relation such as "-part_of->"`)
-	}
-	kinds, err := r.words(`a kind of relation or "*"`)
-	if err != nil {
-		return e, err
-	}
-	if e.kinds = kinds; kinds == nil && r.at < len(r.text) && '0' <= r.text[r.at] && r.text[r.at] <= '9' {
-		from := r.at
-		for r.at < len(r.text) && (r.text[r.at] == '.' || '0' <= r.text[r.at] && r.text[r.at] <= '9') {
-			r.at++
-		}
-		low, high, ok := strings.Cut(r.text[from:r.at], "..")
-		e.min, err = strconv.Atoi(low)
-		if e.max = e.min; ok && err == nil {
-			e.max, err = strconv.Atoi(high)
-		}
-		if err != nil || e.min < 1 || e.max < e.min || e.max > maxChain {
-			r.at = from
-			return e, r.fail(fmt.Sprintf("a length such as 2 or 1..4, at most %d", maxChain))
-		}
-	}
-	right := strings.HasPrefix(r.text[r.at:], "->")
-	switch {
-	case left && right:
-		return e, r.fail(`"-" to end the relation`)
-	case right:
-		r.at += 2
-		e.way = Forward
-	case strings.HasPrefix(r.text[r.at:], "-"):
-		r.at++
-		if left {
-			e.way = Backward
-		}
-	default:
-		return e, r.fail(`"->" or "-" to end the relation`)
-	}
-	return e, nil
-}
 
 // Answer is what a query found.
 type Answer struct {
@@ -228,30 +34,46 @@ type Answer struct {
 	More bool           `json:"more"` // there are more than were asked for
 }
 
-// Query gives the chains of assets that fit a pattern, at most limit of them (0 for
-// 1000), in a fixed order, now or as of a time.
-func (g *Graph) Query(ctx context.Context, p *Pattern, limit int, asOf time.Time) (Answer, error) {
-	if limit <= 0 || limit > maxRows {
-		limit = maxRows
+// Query gives the chains of assets that fit a pattern, sorted, now or as of a time.
+func (g *Graph) Query(ctx context.Context, p *Pattern, opts QueryOptions) (Answer, error) {
+	if opts.Limit <= 0 {
+		opts.Limit = defaultRows
+	}
+	opts.Limit = min(opts.Limit, maxRows)
+	if opts.Timeout <= 0 {
+		opts.Timeout = defaultTimeout
 	}
 	answer := Answer{Rows: [][]fact.Asset{}}
-	err := g.read(ctx, asOf, func(b *book) error {
-		x, err := g.indexOf(ctx, b)
+	limited, cancel := context.WithTimeout(ctx, opts.Timeout)
+	defer cancel()
+	err := g.read(limited, opts.AsOf, func(b *book) error {
+		x, err := g.indexOf(b)
 		if err != nil {
 			return err
 		}
-		q := &search{ctx: ctx, b: b, x: x, p: p, limit: limit, answer: &answer, fits: map[fitKey]bool{}}
-		for n := range uint32(len(x.ids)) {
-			if answer.More || q.err != nil {
-				break
-			}
-			if q.fit(0, n) {
-				q.row = append(q.row[:0], n)
-				q.from(0)
-			}
+		if err := p.check(x); err != nil {
+			return err
 		}
-		return q.err
+		q := newSearch(limited, b, x, p, opts.Limit)
+		if err := q.run(); err != nil {
+			return err
+		}
+		answer.More = q.more
+		for _, row := range q.rows {
+			assets := make([]fact.Asset, len(row))
+			for i, n := range row {
+				if assets[i], err = b.asset(x.Asset(n)); err != nil {
+					return err
+				}
+			}
+			answer.Rows = append(answer.Rows, assets)
+		}
+		return nil
 	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return Answer{Rows: [][]fact.Asset{}}, fmt.Errorf("%w: the query took longer than %s; name more kinds or filters", ErrTooWide, opts.Timeout)
+	}
+	slices.SortFunc(answer.Rows, func(a, b []fact.Asset) int { return slices.CompareFunc(a, b, compareAssets) })
 	return answer, err
 }
 
@@ -260,134 +82,300 @@ type fitKey struct {
 	node uint32
 }
 
+// search looks for the rows of a pattern, from the end with fewer assets.
 type search struct {
-	ctx    context.Context
-	b      *book
-	x      *Index
-	p      *Pattern
-	limit  int
-	answer *Answer
-	row    []uint32
-	fits   map[fitKey]bool
-	work   int
-	err    error
+	ctx      context.Context
+	b        *book
+	x        *Index
+	nodes    []nodePattern
+	kinds    [][]bool // per asset of the pattern: which kinds of the index fit, nil for all
+	steps    []edgePattern
+	masks    []*mask
+	reversed bool
+	limit    int
+	rows     [][]uint32
+	more     bool
+	row      []uint32
+	fits     map[fitKey]bool
+	work     int
 }
 
-// maxWork bounds the steps of one query.
-const maxWork = 20_000_000
-
-// from continues the row behind asset i of the pattern.
-func (q *search) from(i int) {
-	if q.work++; q.work > maxWork {
-		q.err = fmt.Errorf("the pattern takes more than %d steps: make it narrower", maxWork)
-	}
-	if q.work%4096 == 0 && q.ctx.Err() != nil {
-		q.err = q.ctx.Err()
-	}
-	if q.err != nil || q.answer.More {
-		return
-	}
-	if i == len(q.p.edges) {
-		if len(q.answer.Rows) == q.limit {
-			q.answer.More = true
-			return
+func newSearch(ctx context.Context, b *book, x *Index, p *Pattern, limit int) *search {
+	q := &search{ctx: ctx, b: b, x: x, nodes: slices.Clone(p.nodes), steps: slices.Clone(p.edges), limit: limit, fits: map[fitKey]bool{}}
+	if q.estimate(&q.nodes[len(q.nodes)-1]) < q.estimate(&q.nodes[0]) {
+		q.reversed = true
+		slices.Reverse(q.nodes)
+		slices.Reverse(q.steps)
+		for i := range q.steps {
+			if q.steps[i].way != Both {
+				q.steps[i].way ^= Both
+			}
 		}
-		assets := make([]fact.Asset, len(q.row))
-		for j, n := range q.row {
-			if assets[j], q.err = q.b.asset(q.x.Asset(n)); q.err != nil {
+	}
+	for i := range q.nodes {
+		var fit []bool
+		if kinds := q.nodes[i].kinds; len(kinds) > 0 {
+			fit = make([]bool, len(x.kindNames))
+			for n, name := range x.kindNames {
+				fit[n] = slices.ContainsFunc(kinds, func(w wordAt) bool { return w.word == name })
+			}
+		}
+		q.kinds = append(q.kinds, fit)
+	}
+	for _, s := range q.steps {
+		follow := []Follow{{Way: s.way}}
+		if len(s.kinds) > 0 {
+			follow = nil
+			for _, w := range s.kinds {
+				follow = append(follow, Follow{fact.RelationKind(w.word), s.way})
+			}
+		}
+		q.masks = append(q.masks, x.mask(follow))
+	}
+	return q
+}
+
+// estimate says how many assets an end of the pattern has at most.
+func (q *search) estimate(p *nodePattern) int {
+	if p.key() != "" {
+		return 1
+	}
+	if len(p.kinds) == 0 {
+		return len(q.x.ids)
+	}
+	n := 0
+	for i, name := range q.x.kindNames {
+		if slices.ContainsFunc(p.kinds, func(w wordAt) bool { return w.word == name }) {
+			n += q.x.counts[i]
+		}
+	}
+	return n
+}
+
+// key gives the key that a pattern of an asset asks for.
+func (p *nodePattern) key() string {
+	for _, f := range p.filters {
+		if f.name == "key" && f.op == equals {
+			return f.value
+		}
+	}
+	return ""
+}
+
+func (q *search) run() error {
+	starts, err := q.starts()
+	if err != nil {
+		return err
+	}
+	for n := range starts {
+		fits, err := q.fit(0, n)
+		if err != nil {
+			return err
+		}
+		if fits {
+			q.row = append(q.row[:0], n)
+			if err := q.from(0); err != nil {
+				return err
+			}
+		}
+		if q.more {
+			return nil
+		}
+	}
+	return nil
+}
+
+// manyStarts is from how many assets on it pays to ask SQL for those that say what a
+// filter asks for.
+const manyStarts = 2000
+
+// starts gives the nodes that may fit the first asset of the pattern.
+func (q *search) starts() (func(yield func(uint32) bool), error) {
+	p := &q.nodes[0]
+	var ids []int64
+	collect := func(row store.Row) error { ids = append(ids, row.Int(0)); return nil }
+	if key := p.key(); key != "" {
+		kinds := q.x.kindNames
+		for _, kind := range kinds {
+			if err := q.b.tx.Query(q.ctx, selectAsset, collect, store.Text(kind), store.Text(key)); err != nil {
+				return nil, err
+			}
+		}
+		return q.listed(ids), nil
+	}
+	if q.b.now() && q.estimate(p) > manyStarts {
+		for _, f := range p.filters {
+			if f.op != equals || own(f.name) {
+				continue
+			}
+			said, err := encode(map[string]string{f.name: f.value})
+			if err != nil {
+				return nil, err
+			}
+			said = strings.TrimSuffix(strings.TrimPrefix(said, "{"), "}")
+			if err := q.b.tx.Query(q.ctx, nodesSaying, collect, store.Text("%"+likeText(said)+"%")); err != nil {
+				return nil, err
+			}
+			return q.listed(ids), nil
+		}
+	}
+	return func(yield func(uint32) bool) {
+		for n := range uint32(len(q.x.ids)) {
+			if q.kindFits(0, n) && !yield(n) {
 				return
 			}
 		}
-		q.answer.Rows = append(q.answer.Rows, assets)
-		return
+	}, nil
+}
+
+// listed gives the nodes of assets.
+func (q *search) listed(ids []int64) func(yield func(uint32) bool) {
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	return func(yield func(uint32) bool) {
+		for _, id := range ids {
+			if n, ok := q.x.Node(id); ok && !yield(n) {
+				return
+			}
+		}
 	}
-	e := &q.p.edges[i]
-	depth := map[uint32]int{q.row[len(q.row)-1]: 0}
-	level := []uint32{q.row[len(q.row)-1]}
-	var ends []uint32
-	for length := 1; length <= e.max && len(level) > 0; length++ {
+}
+
+// own says whether a name is of the asset itself and not a property.
+func own(name string) bool { return name == "key" || name == "name" || name == "kind" }
+
+func (q *search) kindFits(i int, n uint32) bool { return q.kinds[i] == nil || q.kinds[i][q.x.kinds[n]] }
+
+// tick ends a search that goes on for too long.
+func (q *search) tick() error {
+	if q.work++; q.work > maxWork {
+		return fmt.Errorf("%w: the query looks at more than %d relations; name more kinds or filters", ErrTooWide, maxWork)
+	}
+	if q.work%4096 == 0 {
+		return q.ctx.Err()
+	}
+	return nil
+}
+
+// from continues the row behind asset i of the pattern.
+func (q *search) from(i int) error {
+	if i == len(q.steps) {
+		if len(q.rows) == q.limit {
+			q.more = true
+			return nil
+		}
+		row := slices.Clone(q.row)
+		if q.reversed {
+			slices.Reverse(row)
+		}
+		q.rows = append(q.rows, row)
+		return nil
+	}
+	ends, err := q.ends(i, q.row[len(q.row)-1])
+	if err != nil {
+		return err
+	}
+	size := len(q.row)
+	for _, n := range ends {
+		if slices.Contains(q.row[:size], n) {
+			continue
+		}
+		fits, err := q.fit(i+1, n)
+		if err != nil {
+			return err
+		}
+		if fits {
+			q.row = append(q.row[:size], n)
+			if err := q.from(i + 1); err != nil {
+				return err
+			}
+		}
+		if q.more {
+			break
+		}
+	}
+	q.row = q.row[:size]
+	return nil
+}
+
+// ends gives the nodes to which a relation of the pattern leads, sorted.
+func (q *search) ends(i int, from uint32) ([]uint32, error) {
+	step := &q.steps[i]
+	level, ends := []uint32{from}, []uint32(nil)
+	var err error
+	for length := 1; length <= step.max && len(level) > 0; length++ {
 		var next []uint32
 		for _, n := range level {
-			q.x.Neighbours(n, e.way, func(to uint32, verb fact.RelationKind, _ Direction) bool {
-				q.work++
-				if _, seen := depth[to]; seen || len(e.kinds) > 0 && !slices.Contains(e.kinds, string(verb)) {
-					return true
-				}
-				depth[to] = length
+			q.x.each(n, q.masks[i], func(to uint32, _ uint8, _ Direction) bool {
 				next = append(next, to)
-				return true
+				err = q.tick()
+				return err == nil
 			})
+			if err != nil {
+				return nil, err
+			}
 		}
-		if length >= e.min {
-			ends = append(ends, next...)
+		slices.Sort(next)
+		level = slices.Compact(next)
+		if length >= step.min {
+			ends = append(ends, level...)
 		}
-		level = next
 	}
 	slices.Sort(ends)
-	own := len(q.row)
-	for _, n := range ends {
-		if q.fit(i+1, n) {
-			q.row = append(q.row[:own], n)
-			q.from(i + 1)
-		}
-	}
-	q.row = q.row[:own]
+	return slices.Compact(ends), nil
 }
 
 // fit says whether a node fits asset i of the pattern.
-func (q *search) fit(i int, n uint32) bool {
-	p := &q.p.nodes[i]
-	if len(p.kinds) > 0 && !slices.Contains(p.kinds, q.x.Kind(n)) {
-		return false
+func (q *search) fit(i int, n uint32) (bool, error) {
+	if !q.kindFits(i, n) {
+		return false, nil
 	}
+	p := &q.nodes[i]
 	if len(p.filters) == 0 {
-		return true
+		return true, nil
 	}
 	key := fitKey{i, n}
 	if known, ok := q.fits[key]; ok {
-		return known
+		return known, nil
+	}
+	if err := q.ctx.Err(); err != nil {
+		return false, err
 	}
 	fits, err := q.check(p, q.x.Asset(n))
-	if err != nil {
-		q.err = err
-		return false
+	if len(q.fits) > maxCached {
+		clear(q.fits)
 	}
 	q.fits[key] = fits
-	return fits
+	return fits, err
 }
 
 func (q *search) check(p *nodePattern, id int64) (bool, error) {
-	asset, err := q.b.asset(id)
+	a, err := q.b.asset(id)
 	if err != nil {
 		return false, err
 	}
-	properties := map[string]string{"key": asset.Key, "name": asset.Name, "kind": asset.Kind}
-	var needed bool
-	for _, f := range p.filters {
-		needed = needed || f.name != "key" && f.name != "name" && f.name != "kind"
-	}
-	if needed {
-		said, err := q.b.said(id)
-		if err != nil {
-			return false, err
+	var properties map[string]string
+	for i := range p.filters {
+		f := &p.filters[i]
+		value, there := "", true
+		switch f.name {
+		case "key":
+			value = a.Key
+		case "name":
+			value = a.Name
+		case "kind":
+			value = a.Kind
+		default:
+			if properties == nil {
+				said, err := q.b.said(id)
+				if err != nil {
+					return false, err
+				}
+				properties, _ = joined(said)
+			}
+			value, there = properties[f.name]
 		}
-		v := View{Properties: maps.Clone(properties), Said: said}
-		v.join()
-		properties = v.Properties
-	}
-	for _, f := range p.filters {
-		value, there := properties[f.name]
-		matches := false
-		if there && f.op != '?' {
-			matches, _ = path.Match(escapeClass(f.value), strings.ReplaceAll(value, "/", "\x00"))
-		}
-		switch f.op {
-		case '?':
-			matches = there
-		case '!':
-			matches = !matches
-		}
-		if !matches {
+		if !f.matches(value, there) {
 			return false, nil
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -18,168 +19,426 @@ import (
 type Seen struct {
 	By    string `json:"seen_by"` // name of the source
 	Scope string `json:"scope"`
+	Run   int64  `json:"run"`        // that saw it as it is
 	First int64  `json:"first_seen"` // microseconds since 1970 UTC
 	Last  int64  `json:"last_seen"`  // by the newest run that covered the scope, or that changed it
-	Gone  int64  `json:"gone,omitempty"`
 }
 
 // View is an asset with all that is known of it.
 type View struct {
 	Asset fact.Asset `json:"asset"`
-	// Properties join what the sources say; of two that contradict the first by name
-	// counts, and Contradictions names both.
+	// Properties join what the sources say; of two values of one that of the first
+	// source by name counts, and Contradictions names all.
 	Properties     map[string]string `json:"properties"`
-	Contradictions []string          `json:"contradictions"`
+	Contradictions []Contradiction   `json:"contradictions"`
 	Said           []Said            `json:"said"`
-	Out            []Edge            `json:"relations"`
-	In             []Edge            `json:"referrers"`
+	Out            []Neighbour       `json:"relations"`
+	In             []Neighbour       `json:"referrers"`
+	More           bool              `json:"more"` // there are more relations than are listed
 	Claims         []ClaimView       `json:"claims"`
 }
 
-// Said is what one source says of an asset.
+// Contradiction is something of which sources say different things.
+type Contradiction struct {
+	About  string  `json:"about"` // a property, or a kind of relation that leads to one asset only
+	Values []Value `json:"values"`
+	// Disputed says that no value has stronger evidence than the others.
+	Disputed bool `json:"disputed"`
+}
+
+// Value is what a source says.
+type Value struct {
+	Value string `json:"value"`
+	By    string `json:"seen_by"`
+}
+
+func (c Contradiction) String() string {
+	var parts []string
+	for _, v := range c.Values {
+		parts = append(parts, fmt.Sprintf("%s says %q", v.By, v.Value))
+	}
+	return c.About + ": " + strings.Join(parts, ", ")
+}
+
+// Said is what one scope of a source says of an asset.
 type Said struct {
 	Seen
+	Name       string            `json:"name,omitempty"`
+	Passing    bool              `json:"in_passing,omitempty"` // only named by a relation or a claim
 	Properties map[string]string `json:"properties"`
 }
 
-// Edge is one relation of an asset with its other end.
-type Edge struct {
-	Kind       fact.RelationKind `json:"kind"`
-	Other      fact.Asset        `json:"asset"`
-	Evidence   fact.Evidence     `json:"evidence"`
-	Confidence float64           `json:"confidence,omitempty"`
+// Witness is the evidence of one source for a relation.
+type Witness struct {
+	fact.Evidence
+	Confidence float64           `json:"confidence"`
 	Location   *fact.Location    `json:"location,omitempty"`
 	Properties map[string]string `json:"properties,omitempty"`
 	Seen
+}
+
+// Neighbour is an asset at the other end of a relation.
+type Neighbour struct {
+	Kind     fact.RelationKind `json:"kind"`
+	Asset    fact.Asset        `json:"asset"`
+	Strength fact.Strength     `json:"strength"` // of the strongest evidence
+	Evidence []Witness         `json:"evidence"` // strongest first, then by source
 }
 
 // ClaimView is one ownership claim.
 type ClaimView struct {
 	claimDoc
 	Seen
-	// Via are the assets that it was inherited over, nearest first.
-	Via []fact.Asset `json:"via,omitempty"`
+	// Strength is that of the claim, or of the weakest relation it was inherited over.
+	Strength fact.Strength `json:"strength"`
+	// Via are the steps that it was inherited over, nearest first.
+	Via []Via `json:"via,omitempty"`
+}
+
+// Via is a step to another asset.
+type Via struct {
+	Kind     fact.RelationKind `json:"kind"`
+	Backward bool              `json:"backward,omitempty"` // the relation leads the other way
+	Asset    fact.Asset        `json:"asset"`
+	Strength fact.Strength     `json:"strength"`
 }
 
 // Claim gives the claim on a subject.
 func (c *ClaimView) Claim(subject fact.Asset) fact.Claim {
-	return fact.Claim{Subject: subject, Owner: c.Owner, Role: c.Role, Source: c.Source, Evidence: c.Evidence, Confidence: c.Confidence, Since: c.Since, Until: c.Until}
+	return fact.Claim{Subject: subject, Owner: c.Owner, Role: c.Role, Source: c.Source(), Evidence: c.Evidence, Confidence: c.Confidence, Since: c.Since, Until: c.Until}
 }
 
-// book holds what reading looks up again and again.
+// Source is who made the claim.
+func (c *ClaimView) Source() string { return c.claimDoc.Source }
+
+// book holds what reading looks up again and again in one transaction.
 type book struct {
-	ctx    context.Context
-	tx     store.Tx
-	run    int64 // as of this run, 0 for now
-	scopes map[int64][2]string
-	last   map[int64]int64
-	times  map[int64]int64
-	assets map[int64]fact.Asset
+	ctx      context.Context
+	tx       store.Tx
+	run      int64 // as of this run, the largest number for now
+	scopes   map[int64][2]string
+	last     map[int64]int64
+	times    map[int64]int64
+	assets   map[int64]fact.Asset
+	evidence map[int64]edgeDoc
+	kinds    []fact.RelationKind
+	numbers  map[fact.RelationKind]int64
 }
+
+func newBook(ctx context.Context, tx store.Tx, run int64) *book {
+	return &book{ctx: ctx, tx: tx, run: run, scopes: map[int64][2]string{}, last: map[int64]int64{}, times: map[int64]int64{}, assets: map[int64]fact.Asset{}, evidence: map[int64]edgeDoc{}}
+}
+
+// now says that the graph is read as it is, not as it was.
+func (b *book) now() bool { return b.run == math.MaxInt64 }
 
 func (g *Graph) read(ctx context.Context, asOf time.Time, fn func(b *book) error) error {
 	return g.db.Read(ctx, func(tx store.Tx) error {
-		b := &book{ctx: ctx, tx: tx, scopes: map[int64][2]string{}, last: map[int64]int64{}, times: map[int64]int64{}, assets: map[int64]fact.Asset{}}
-		if err := tx.Query(ctx, listScopes, func(row store.Row) error {
-			b.scopes[row.Int(0)] = [2]string{row.Text(1), row.Text(2)}
-			return nil
-		}); err != nil {
-			return err
-		}
-		if err := tx.Query(ctx, lastCovered, func(row store.Row) error { b.last[row.Int(0)] = row.Int(1); return nil }); err != nil {
-			return err
-		}
-		if err := tx.Query(ctx, listRuns, func(row store.Row) error {
-			b.times[row.Int(0)] = row.Int(1)
-			if !asOf.IsZero() && row.Int(1) <= asOf.UnixMicro() {
-				b.run = row.Int(0)
+		run := int64(math.MaxInt64)
+		if !asOf.IsZero() {
+			var err error
+			if run, err = number(ctx, tx, runAsOf, store.Int(asOf.UnixMicro())); err != nil {
+				return err
 			}
-			return nil
-		}); err != nil {
+		}
+		b := newBook(ctx, tx, run)
+		var err error
+		if b.kinds, err = kinds(ctx, tx); err != nil {
 			return err
 		}
-		if !asOf.IsZero() && b.run == 0 {
-			b.run = -1 // before the first run
+		b.numbers = map[fact.RelationKind]int64{}
+		for n, kind := range b.kinds {
+			b.numbers[kind] = int64(n)
 		}
 		return fn(b)
 	})
 }
 
-// stands says whether a row stands now, or stood as of the run.
-func (b *book) stands(first, gone int64) bool {
-	if b.run == 0 {
-		return gone == 0
+// indexOf gives the index that fits the time of a book.
+func (g *Graph) indexOf(b *book) (*Index, error) {
+	if b.now() {
+		return g.current(b.ctx, b.tx)
 	}
-	return first <= b.run && (gone == 0 || gone > b.run)
+	generation, err := number(b.ctx, b.tx, selectGeneration)
+	if err != nil {
+		return nil, err
+	}
+	if p := g.past.Load(); p != nil && p.run == b.run && p.generation == generation {
+		return p.index, nil
+	}
+	x, err := load(b.ctx, b.tx, b.run)
+	if err == nil {
+		g.past.Store(&pastIndex{b.run, generation, x})
+	}
+	return x, err
 }
 
-func (b *book) seen(scope, first, changed, gone int64) Seen {
-	last := max(changed, first)
-	if gone == 0 {
-		last = max(last, b.last[scope])
+// memo looks a value up once.
+func memo[T any](known map[int64]T, id int64, look func() (T, error)) (T, error) {
+	if v, ok := known[id]; ok {
+		return v, nil
 	}
-	s := Seen{By: b.scopes[scope][0], Scope: b.scopes[scope][1], First: b.times[first], Last: b.times[last]}
-	if gone != 0 {
-		s.Gone = b.times[gone]
+	v, err := look()
+	if err == nil {
+		if len(known) >= maxCached {
+			clear(known)
+		}
+		known[id] = v
 	}
-	return s
+	return v, err
+}
+
+func (b *book) seen(scope, first, since int64) (Seen, error) {
+	names, err := memo(b.scopes, scope, func() (names [2]string, err error) {
+		err = b.tx.Query(b.ctx, scopeNames, func(row store.Row) error { names = [2]string{row.Text(0), row.Text(1)}; return nil }, store.Int(scope))
+		return names, err
+	})
+	if err != nil {
+		return Seen{}, err
+	}
+	covered, err := memo(b.last, scope, func() (int64, error) { return number(b.ctx, b.tx, lastCovered, store.Int(scope), store.Int(b.run)) })
+	if err != nil {
+		return Seen{}, err
+	}
+	s := Seen{By: names[0], Scope: names[1], Run: since}
+	if s.First, err = b.time(first); err != nil {
+		return s, err
+	}
+	s.Last, err = b.time(max(since, covered))
+	return s, err
+}
+
+func (b *book) time(run int64) (int64, error) {
+	return memo(b.times, run, func() (int64, error) { return number(b.ctx, b.tx, runStarted, store.Int(run)) })
 }
 
 func (b *book) asset(id int64) (fact.Asset, error) {
-	if a, ok := b.assets[id]; ok {
-		return a, nil
-	}
-	var a fact.Asset
-	err := b.tx.Query(b.ctx, assetByID, func(row store.Row) error {
-		a = fact.Asset{Kind: row.Text(0), Key: row.Text(1), Name: row.Text(2)}
-		return nil
-	}, store.Int(id))
-	b.assets[id] = a
-	return a, err
-}
-
-func (b *book) text(id int64, into any) error {
-	doc := ""
-	if err := b.tx.Query(b.ctx, textDoc, func(row store.Row) error { doc = row.Text(0); return nil }, store.Int(id)); err != nil {
-		return err
-	}
-	return json.Unmarshal([]byte(doc), into)
-}
-
-// Find looks an asset up: "kind:key", a key or a name, or a part of one. It gives
-// all that fit, those that fit wholly only when there are any.
-func (g *Graph) Find(ctx context.Context, text string) ([]fact.Asset, error) {
-	kind, rest, ok := strings.Cut(text, ":")
-	var found []fact.Asset
-	collect := func(row store.Row) error {
-		found = append(found, fact.Asset{Kind: row.Text(1), Key: row.Text(2), Name: row.Text(3)})
-		return nil
-	}
-	err := g.db.Read(ctx, func(tx store.Tx) error {
-		if ok && !strings.Contains(kind, "/") {
-			err := tx.Query(ctx, assetsNamed, collect, store.Text(kind), store.Text(rest))
-			if err != nil || len(found) > 0 {
-				return err
-			}
-		}
-		for _, q := range []struct {
-			query *store.Query
-			text  string
-		}{{assetsNamed, text}, {assetsLike, likePattern(text)}} {
-			if err := tx.Query(ctx, q.query, collect, store.Text(""), store.Text(q.text)); err != nil || len(found) > 0 {
-				return err
-			}
-		}
-		return nil
+	return memo(b.assets, id, func() (a fact.Asset, err error) {
+		err = b.tx.Query(b.ctx, assetByID, func(row store.Row) error {
+			a = fact.Asset{Kind: row.Text(0), Key: row.Text(1), Name: row.Text(2)}
+			return nil
+		}, store.Int(id))
+		return a, err
 	})
-	return found, err
 }
 
-// Show gives an asset with all that is known of it, now or as of a time.
-func (g *Graph) Show(ctx context.Context, asset fact.Asset, asOf time.Time) (View, error) {
-	v := View{Asset: asset, Properties: map[string]string{}, Contradictions: []string{}, Said: []Said{}, Out: []Edge{}, In: []Edge{}, Claims: []ClaimView{}}
+// both runs a query over what stands and, for a time that has passed, one over what
+// stood.
+func (b *book) both(stands, stood *store.Query, row func(store.Row) error, args ...store.Value) error {
+	err := b.tx.Query(b.ctx, stands, row, args...)
+	if err == nil && !b.now() {
+		err = b.tx.Query(b.ctx, stood, row, args...)
+	}
+	return err
+}
+
+// said lists what the sources say of an asset, by source and scope.
+func (b *book) said(id int64) ([]Said, error) {
+	type raw struct {
+		scope, first, since int64
+		doc                 string
+	}
+	var rows []raw
+	err := b.both(nodesOfAsset, pastNodesOfAsset, func(r store.Row) error {
+		rows = append(rows, raw{r.Int(0), r.Int(2), r.Int(3), r.Text(1)})
+		return nil
+	}, store.Int(id), store.Int(b.run))
+	list := []Said{}
+	for _, r := range rows {
+		if err != nil {
+			return nil, err
+		}
+		var doc nodeDoc
+		if err = json.Unmarshal([]byte(r.doc), &doc); err != nil {
+			return nil, err
+		}
+		s := Said{Name: doc.Name, Passing: doc.End, Properties: doc.Properties}
+		if s.Properties == nil {
+			s.Properties = map[string]string{}
+		}
+		s.Seen, err = b.seen(r.scope, r.first, r.since)
+		list = append(list, s)
+	}
+	slices.SortStableFunc(list, func(a, b Said) int { return cmp.Or(cmp.Compare(a.By, b.By), cmp.Compare(a.Scope, b.Scope)) })
+	return list, err
+}
+
+// nameOf gives the name that counts: that of the first source which tells of the
+// asset itself, before those that name it in passing.
+func nameOf(said []Said) string {
+	for _, passing := range []bool{false, true} {
+		for _, s := range said {
+			if s.Passing == passing && s.Name != "" {
+				return s.Name
+			}
+		}
+	}
+	return ""
+}
+
+// joined joins what sources say into one view, and lists what contradicts.
+func joined(said []Said) (map[string]string, []Contradiction) {
+	properties := map[string]string{}
+	values := map[string][]Value{}
+	for _, s := range said {
+		for name, value := range s.Properties {
+			if _, known := properties[name]; !known {
+				properties[name] = value
+			}
+			if !slices.ContainsFunc(values[name], func(v Value) bool { return v.Value == value }) {
+				values[name] = append(values[name], Value{value, s.By})
+			}
+		}
+	}
+	contradictions := []Contradiction{}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if len(values[name]) > 1 {
+			contradictions = append(contradictions, Contradiction{name, values[name], true})
+		}
+	}
+	return properties, contradictions
+}
+
+// single are the relations that lead to one asset only, so that two are a
+// contradiction.
+var single = []fact.RelationKind{fact.DeclaredBy, fact.InModule, fact.PackagedFrom, fact.RunsAs}
+
+func contradicting(out []Neighbour) []Contradiction {
+	var list []Contradiction
+	for _, kind := range single {
+		var values []Value
+		best, ties := len(strengths), 0
+		for _, n := range out {
+			if n.Kind != kind {
+				continue
+			}
+			values = append(values, Value{n.Asset.Key, n.Evidence[0].By})
+			switch rank := rankOf(n.Strength); {
+			case rank < best:
+				best, ties = rank, 1
+			case rank == best:
+				ties++
+			}
+		}
+		if len(values) > 1 {
+			list = append(list, Contradiction{string(kind), values, ties > 1})
+		}
+	}
+	return list
+}
+
+// maxNeighbours bounds the relations of a view, in each direction.
+const maxNeighbours = 2000
+
+// rawEdge is a stored relation.
+type rawEdge struct {
+	scope, kind, other, evidence, first, since int64
+}
+
+// neighbours groups relations by what they lead to.
+func (b *book) neighbours(rows []rawEdge) ([]Neighbour, error) {
+	list := []Neighbour{}
+	slices.SortFunc(rows, func(a, b rawEdge) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.other, b.other), cmp.Compare(a.scope, b.scope))
+	})
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].kind == rows[0].kind && rows[n].other == rows[0].other {
+			n++
+		}
+		one := Neighbour{Kind: b.kinds[rows[0].kind]}
+		var err error
+		if one.Asset, err = b.asset(rows[0].other); err != nil {
+			return nil, err
+		}
+		if one.Evidence, err = b.witnesses(rows[:n]); err != nil {
+			return nil, err
+		}
+		one.Strength = one.Evidence[0].Strength
+		list, rows = append(list, one), rows[n:]
+	}
+	slices.SortFunc(list, func(a, b Neighbour) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), compareAssets(a.Asset, b.Asset)) })
+	return list, nil
+}
+
+// witnesses gives the evidence of relations, strongest first.
+func (b *book) witnesses(rows []rawEdge) ([]Witness, error) {
+	var list []Witness
+	for _, r := range rows {
+		doc, err := memo(b.evidence, r.evidence, func() (doc edgeDoc, err error) {
+			text := ""
+			if err := b.tx.Query(b.ctx, evidenceDoc, func(row store.Row) error { text = row.Text(0); return nil }, store.Int(r.evidence)); err != nil {
+				return doc, err
+			}
+			return doc, json.Unmarshal([]byte(text), &doc)
+		})
+		if err != nil {
+			return nil, err
+		}
+		w := Witness{Evidence: doc.Evidence, Confidence: confidence(doc.Confidence, doc.Evidence), Location: doc.Location, Properties: doc.Properties}
+		if w.Seen, err = b.seen(r.scope, r.first, r.since); err != nil {
+			return nil, err
+		}
+		list = append(list, w)
+	}
+	slices.SortStableFunc(list, func(a, b Witness) int {
+		return cmp.Or(cmp.Compare(rankOf(a.Strength), rankOf(b.Strength)), cmp.Compare(a.By, b.By), cmp.Compare(a.Scope, b.Scope))
+	})
+	return list, nil
+}
+
+func edgeRow(into *[]rawEdge) func(r store.Row) error {
+	return func(r store.Row) error {
+		*into = append(*into, rawEdge{r.Int(0), r.Int(1), r.Int(2), r.Int(3), r.Int(4), r.Int(5)})
+		return nil
+	}
+}
+
+// claims lists the claims on an asset itself.
+func (b *book) claims(id int64) ([]ClaimView, error) {
+	type raw struct {
+		scope, first, since int64
+		doc                 string
+	}
+	var rows []raw
+	err := b.both(claimsOf, pastClaimsOf, func(r store.Row) error {
+		rows = append(rows, raw{r.Int(0), r.Int(2), r.Int(3), r.Text(1)})
+		return nil
+	}, store.Int(id), store.Int(b.run))
+	list := []ClaimView{}
+	for _, r := range rows {
+		if err != nil {
+			return nil, err
+		}
+		c := ClaimView{}
+		if err = json.Unmarshal([]byte(r.doc), &c.claimDoc); err != nil {
+			return nil, err
+		}
+		c.Strength, c.Confidence = c.Evidence.Strength, confidence(c.Confidence, c.Evidence)
+		c.Seen, err = b.seen(r.scope, r.first, r.since)
+		list = append(list, c)
+	}
+	slices.SortStableFunc(list, func(a, b ClaimView) int {
+		return cmp.Or(cmp.Compare(rankOf(a.Strength), rankOf(b.Strength)), cmp.Compare(a.claimDoc.Source, b.claimDoc.Source), cmp.Compare(a.Role, b.Role),
+			cmp.Compare(a.Owner.ID, b.Owner.ID), cmp.Compare(a.By, b.By), cmp.Compare(a.Scope, b.Scope))
+	})
+	return list, err
+}
+
+// id gives the id of an asset that the graph, or a finding, knows.
+func (b *book) id(a fact.Asset) (int64, error) {
+	id, err := number(b.ctx, b.tx, selectAsset, store.Text(a.Kind), store.Text(a.Key))
+	if err == nil && id == 0 {
+		err = fmt.Errorf("%s:%s: %w", a.Kind, a.Key, ErrNotFound)
+	}
+	return id, err
+}
+
+// Asset gives an asset with all that is known of it, now or as of a time.
+func (g *Graph) Asset(ctx context.Context, kind, key string, asOf time.Time) (View, error) {
+	v := View{}
 	err := g.read(ctx, asOf, func(b *book) error {
-		id, err := b.id(asset)
+		id, err := b.id(fact.Asset{Kind: kind, Key: key})
 		if err != nil {
 			return err
 		}
@@ -189,164 +448,105 @@ func (g *Graph) Show(ctx context.Context, asset fact.Asset, asOf time.Time) (Vie
 		if v.Said, err = b.said(id); err != nil {
 			return err
 		}
-		v.join()
-		if v.Out, err = b.edges(edgesOut, id); err != nil {
-			return err
+		if len(v.Said) == 0 {
+			if err := b.absent(id, v.Asset, asOf); err != nil {
+				return err
+			}
 		}
-		if v.In, err = b.edges(edgesIn, id); err != nil {
-			return err
+		if name := nameOf(v.Said); name != "" {
+			v.Asset.Name = name
 		}
+		v.Properties, v.Contradictions = joined(v.Said)
+		for _, side := range []struct {
+			stands, stood *store.Query
+			into          *[]Neighbour
+		}{{edgesOut, pastEdgesOut, &v.Out}, {edgesIn, pastEdgesIn, &v.In}} {
+			var rows []rawEdge
+			if err := b.both(side.stands, side.stood, edgeRow(&rows), store.Int(id), store.Int(b.run), store.Int(maxNeighbours+1)); err != nil {
+				return err
+			}
+			if len(rows) > maxNeighbours {
+				v.More, rows = true, rows[:maxNeighbours]
+			}
+			if *side.into, err = b.neighbours(rows); err != nil {
+				return err
+			}
+		}
+		v.Contradictions = append(v.Contradictions, contradicting(v.Out)...)
 		v.Claims, err = b.claims(id)
 		return err
 	})
 	return v, err
 }
 
-func (b *book) id(asset fact.Asset) (int64, error) {
-	id := int64(0)
-	if err := b.tx.Query(b.ctx, selectAsset, func(row store.Row) error { id = row.Int(0); return nil }, store.Text(asset.Kind), store.Text(asset.Key)); err != nil {
-		return 0, err
+// absent says why no source tells of an asset, unless findings do.
+func (b *book) absent(id int64, a fact.Asset, asOf time.Time) error {
+	at, err := number(b.ctx, b.tx, firstAffected, store.Int(id))
+	if err != nil || at != 0 && (asOf.IsZero() || at <= asOf.UnixMicro()) {
+		return err
 	}
-	if id == 0 {
-		return 0, fmt.Errorf("%s:%s: %w", asset.Kind, asset.Key, ErrNotFound)
+	if !asOf.IsZero() {
+		return fmt.Errorf("%s:%s at %s: %w", a.Kind, a.Key, asOf.UTC().Format(time.RFC3339), ErrNotFound)
 	}
-	return id, nil
-}
-
-func (b *book) said(id int64) ([]Said, error) {
-	type row struct{ scope, text, first, changed, gone int64 }
-	var rows []row
-	err := b.tx.Query(b.ctx, nodesOfAsset, func(r store.Row) error {
-		rows = append(rows, row{r.Int(0), r.Int(1), r.Int(2), r.Int(3), r.Int(4)})
-		return nil
-	}, store.Int(id))
-	list := []Said{}
-	for _, r := range rows {
-		if err != nil {
-			return nil, err
-		}
-		if !b.stands(r.first, r.gone) {
-			continue
-		}
-		s := Said{Seen: b.seen(r.scope, r.first, r.changed, r.gone), Properties: map[string]string{}}
-		err = b.text(r.text, &s.Properties)
-		list = append(list, s)
-	}
-	slices.SortStableFunc(list, func(a, b Said) int { return cmp.Or(cmp.Compare(a.By, b.By), cmp.Compare(a.Scope, b.Scope)) })
-	return list, err
-}
-
-// join makes one view of what the sources say.
-func (v *View) join() {
-	by := map[string]string{}
-	for _, s := range v.Said {
-		for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
-			value := s.Properties[name]
-			switch first, known := v.Properties[name]; {
-			case !known:
-				v.Properties[name], by[name] = value, s.By
-			case first != value:
-				v.Contradictions = append(v.Contradictions, fmt.Sprintf("%s: %s says %q, %s says %q", name, by[name], first, s.By, value))
-			}
-		}
-	}
-}
-
-func (b *book) edges(query *store.Query, id int64) ([]Edge, error) {
-	type row struct {
-		scope, other, text, first, changed, gone int64
-		kind                                     string
-	}
-	var rows []row
-	err := b.tx.Query(b.ctx, query, func(r store.Row) error {
-		rows = append(rows, row{r.Int(0), r.Int(2), r.Int(3), r.Int(4), r.Int(5), r.Int(6), r.Text(1)})
-		return nil
-	}, store.Int(id))
-	list := []Edge{}
-	for _, r := range rows {
-		if err != nil {
-			return nil, err
-		}
-		if !b.stands(r.first, r.gone) {
-			continue
-		}
-		var doc edgeDoc
-		if err = b.text(r.text, &doc); err != nil {
-			return nil, err
-		}
-		e := Edge{Kind: fact.RelationKind(r.kind), Evidence: doc.Evidence, Confidence: doc.Confidence, Location: doc.Location, Properties: doc.Properties, Seen: b.seen(r.scope, r.first, r.changed, r.gone)}
-		e.Other, err = b.asset(r.other)
-		list = append(list, e)
-	}
-	slices.SortStableFunc(list, func(a, b Edge) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Other.Kind, b.Other.Kind), cmp.Compare(a.Other.Key, b.Other.Key), cmp.Compare(rankOf(a.Evidence.Strength), rankOf(b.Evidence.Strength)), cmp.Compare(a.By, b.By))
-	})
-	return list, err
-}
-
-func (b *book) claims(id int64) ([]ClaimView, error) {
-	type row struct{ scope, text, first, gone int64 }
-	var rows []row
-	err := b.tx.Query(b.ctx, claimsOf, func(r store.Row) error {
-		rows = append(rows, row{r.Int(0), r.Int(1), r.Int(2), r.Int(3)})
-		return nil
-	}, store.Int(id))
-	list := []ClaimView{}
-	for _, r := range rows {
-		if err != nil {
-			return nil, err
-		}
-		if !b.stands(r.first, r.gone) {
-			continue
-		}
-		c := ClaimView{Seen: b.seen(r.scope, r.first, r.first, r.gone)}
-		err = b.text(r.text, &c.claimDoc)
-		list = append(list, c)
-	}
-	slices.SortStableFunc(list, func(a, b ClaimView) int {
-		return cmp.Or(cmp.Compare(a.claimDoc.Source, b.claimDoc.Source), cmp.Compare(a.Role, b.Role), cmp.Compare(a.Owner.ID, b.Owner.ID))
-	})
-	return list, err
-}
-
-// maxInherit bounds the steps over which claims are inherited.
-const maxInherit = 6
-
-// inherits are the relations over which an asset inherits its owners, forward and
-// backward: it is part of a service, a service of a project, an object is controlled
-// by another, a workload runs an image that was packaged from a repository.
-func inherits(verb fact.RelationKind, way Direction) bool {
-	switch verb {
-	case fact.PartOf, fact.InstanceOf, fact.PackagedFrom, fact.DeclaredBy, fact.DeclaredAt, fact.InModule:
-		return way == Forward
-	case fact.Controls:
-		return way == Backward
-	}
-	return false
-}
-
-// Claims gives every claim on an asset: its own, and those that it inherits.
-func (g *Graph) Claims(ctx context.Context, asset fact.Asset) ([]ClaimView, error) {
-	x, err := g.Index(ctx)
+	run, err := number(b.ctx, b.tx, lastGone, store.Int(id))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var all []ClaimView
-	err = g.read(ctx, time.Time{}, func(b *book) error {
-		id, err := b.id(asset)
+	gone, err := b.time(run)
+	if err != nil || gone == 0 {
+		return cmp.Or(err, fmt.Errorf("%s:%s: %w", a.Kind, a.Key, ErrNotFound))
+	}
+	return fmt.Errorf("%s:%s is gone since %s: %w", a.Kind, a.Key, time.UnixMicro(gone).UTC().Format(time.RFC3339), ErrNotFound)
+}
+
+// Inherits are the relations over which an asset inherits its owners: it is part of a
+// service, a service of a project; an object is controlled by another; a workload
+// runs an image that was packaged from a repository; a resource is declared somewhere.
+func Inherits() []Follow {
+	return []Follow{
+		{fact.PartOf, Forward}, {fact.Controls, Backward}, {fact.InstanceOf, Forward}, {fact.PackagedFrom, Forward},
+		{fact.DeclaredBy, Forward}, {fact.DeclaredAt, Forward}, {fact.InModule, Forward},
+	}
+}
+
+// ClaimOptions say how claims are looked for. The zero value is good.
+type ClaimOptions struct {
+	AsOf   time.Time
+	Follow []Follow // over which claims are inherited; none for Inherits
+}
+
+// Bounds of inheriting.
+const (
+	maxInherit      = 6
+	maxInheritNodes = 1000
+)
+
+// Claims gives every claim on an asset: its own, then those that it inherits, nearest
+// first. A claim is inherited from every asset once, over the nearest way.
+func (g *Graph) Claims(ctx context.Context, subject fact.Asset, opts ClaimOptions) ([]ClaimView, error) {
+	if len(opts.Follow) == 0 {
+		opts.Follow = Inherits()
+	}
+	all := []ClaimView{}
+	err := g.read(ctx, opts.AsOf, func(b *book) error {
+		id, err := b.id(subject)
 		if err != nil {
 			return err
 		}
-		type step struct {
-			node uint32
-			via  []fact.Asset
+		x, err := g.indexOf(b)
+		if err != nil {
+			return err
 		}
 		from, ok := x.Node(id)
 		if !ok {
 			all, err = b.claims(id)
 			return err
 		}
-		seen := map[uint32]bool{from: true}
+		type step struct {
+			node uint32
+			via  []Via
+		}
+		mask, seen := x.mask(opts.Follow), map[uint32]bool{from: true}
 		for queue := []step{{node: from}}; len(queue) > 0; queue = queue[1:] {
 			at := queue[0]
 			list, err := b.claims(x.Asset(at.node))
@@ -355,25 +555,32 @@ func (g *Graph) Claims(ctx context.Context, asset fact.Asset) ([]ClaimView, erro
 			}
 			for i := range list {
 				list[i].Via = at.via
+				for _, v := range at.via {
+					list[i].Strength = weaker(list[i].Strength, v.Strength)
+				}
 			}
 			all = append(all, list...)
-			if len(at.via) >= maxInherit {
+			if len(at.via) == maxInherit {
 				continue
 			}
-			var next []uint32
-			x.Neighbours(at.node, Both, func(to uint32, verb fact.RelationKind, way Direction) bool {
-				if inherits(verb, way) && !seen[to] {
+			var hops []Hop
+			x.each(at.node, mask, func(to uint32, verb uint8, way Direction) bool {
+				if !seen[to] && len(seen) < maxInheritNodes {
 					seen[to] = true
-					next = append(next, to)
+					hops = append(hops, Hop{to, verb, way})
 				}
 				return true
 			})
-			for _, to := range next {
-				a, err := b.asset(x.Asset(to))
+			for _, hop := range hops {
+				s, err := b.step(x, at.node, hop)
 				if err != nil {
 					return err
 				}
-				queue = append(queue, step{to, append(at.via[:len(at.via):len(at.via)], a)})
+				a, err := b.asset(x.Asset(hop.Node))
+				if err != nil {
+					return err
+				}
+				queue = append(queue, step{hop.Node, append(at.via[:len(at.via):len(at.via)], Via{s.Kind, s.Backward, a, s.Strength})})
 			}
 		}
 		return nil
@@ -381,105 +588,176 @@ func (g *Graph) Claims(ctx context.Context, asset fact.Asset) ([]ClaimView, erro
 	return all, err
 }
 
+func weaker(a, b fact.Strength) fact.Strength {
+	if rankOf(b) > rankOf(a) {
+		return b
+	}
+	return a
+}
+
 // Path is a way from one asset to another.
 type Path struct {
-	Assets  []fact.Asset  `json:"assets"`
-	Steps   []PathStep    `json:"steps"` // one less than assets
-	Weakest fact.Strength `json:"strength"`
+	Assets   []fact.Asset  `json:"assets"`
+	Steps    []PathStep    `json:"steps"`    // one less than assets
+	Strength fact.Strength `json:"strength"` // of the weakest step, "" when there is none
 }
 
 // PathStep is one relation of a path.
 type PathStep struct {
 	Kind     fact.RelationKind `json:"kind"`
 	Backward bool              `json:"backward,omitempty"` // the relation leads the other way
-	Evidence []fact.Evidence   `json:"evidence"`           // strongest first
+	Strength fact.Strength     `json:"strength"`           // of the strongest evidence
+	Evidence []Witness         `json:"evidence"`           // strongest first
 }
 
-// maxPath is how far Paths looks.
-const maxPath = 12
+// PathOptions say how ways are looked for. The zero value is good.
+type PathOptions struct {
+	AsOf   time.Time
+	Follow []Follow // relations that are followed; none for all, both ways
+	Depth  int      // steps at most, 0 for 12
+	Limit  int      // ways at most, 0 for 16
+}
 
-// Paths gives the shortest ways between two assets, relations in either direction,
-// with the evidence of each step; a path is as strong as its weakest step.
-func (g *Graph) Paths(ctx context.Context, from, to fact.Asset, asOf time.Time) ([]Path, error) {
-	paths := []Path{}
-	err := g.read(ctx, asOf, func(b *book) error {
-		x, err := g.indexOf(ctx, b)
+func (o *PathOptions) complete() {
+	if o.Depth <= 0 || o.Depth > maxDepth {
+		o.Depth = maxDepth
+	}
+	if o.Limit <= 0 || o.Limit > maxWays {
+		o.Limit = 16
+	}
+}
+
+// Bounds of a search for ways.
+const (
+	maxDepth = 12
+	maxWays  = 1000
+)
+
+// Ways are the shortest paths between two assets, equally long; the strongest first.
+type Ways struct {
+	Paths []Path `json:"paths"`
+	More  bool   `json:"more"` // there are others as short
+}
+
+// Paths gives the shortest ways from one asset to another, with the evidence of each
+// step; a path is as strong as its weakest step.
+func (g *Graph) Paths(ctx context.Context, from, to fact.Asset, opts PathOptions) (Ways, error) {
+	opts.complete()
+	found := Ways{Paths: []Path{}}
+	err := g.read(ctx, opts.AsOf, func(b *book) error {
+		x, err := g.indexOf(b)
 		if err != nil {
 			return err
 		}
-		a, err := b.id(from)
-		if err != nil {
-			return err
-		}
-		z, err := b.id(to)
-		if err != nil {
-			return err
-		}
-		start, ok := x.Node(a)
-		end, also := x.Node(z)
-		if !ok || !also {
-			return nil
-		}
-		for _, hops := range x.Nearest(start, maxPath, func(fact.RelationKind, Direction) bool { return true }, func(n uint32) bool { return n == end }) {
-			p, err := b.path(x, hops)
+		var ends [2]uint32
+		for i, a := range []fact.Asset{from, to} {
+			id, err := b.id(a)
 			if err != nil {
 				return err
 			}
-			paths = append(paths, p)
+			var ok bool
+			if ends[i], ok = x.Node(id); !ok {
+				return b.notThere(a, opts.AsOf)
+			}
 		}
-		return nil
+		ways, more, err := x.Shortest(ctx, ends[0], ends[1], opts.Depth, opts.Limit, opts.Follow)
+		if err != nil {
+			return err
+		}
+		found.More = more
+		found.Paths, err = b.paths(x, ways)
+		return err
 	})
-	return paths, err
+	return found, err
 }
 
-// indexOf gives the index that fits the time of a book.
-func (g *Graph) indexOf(ctx context.Context, b *book) (*Index, error) {
-	if b.run == 0 {
-		return g.Index(ctx)
-	}
-	return g.load(ctx, b.run)
+// Nearest gives the nearest assets of the named kinds, all that are equally far, each
+// with a way to it: the owner of a workload, the repository of a finding.
+func (g *Graph) Nearest(ctx context.Context, from fact.Asset, kinds []string, opts PathOptions) (Ways, error) {
+	opts.complete()
+	found := Ways{Paths: []Path{}}
+	err := g.read(ctx, opts.AsOf, func(b *book) error {
+		x, err := g.indexOf(b)
+		if err != nil {
+			return err
+		}
+		id, err := b.id(from)
+		if err != nil {
+			return err
+		}
+		node, ok := x.Node(id)
+		if !ok {
+			return b.notThere(from, opts.AsOf)
+		}
+		ways, err := x.Nearest(ctx, node, opts.Depth, opts.Follow, func(n uint32) bool { return slices.Contains(kinds, x.Kind(n)) })
+		if err != nil {
+			return err
+		}
+		if found.More = len(ways) > opts.Limit; found.More {
+			ways = ways[:opts.Limit]
+		}
+		found.Paths, err = b.paths(x, ways)
+		return err
+	})
+	return found, err
 }
 
-func (b *book) path(x *Index, hops []Hop) (Path, error) {
-	p := Path{Weakest: fact.Proven, Steps: []PathStep{}}
-	for i, hop := range hops {
-		a, err := b.asset(x.Asset(hop.Node))
-		if err != nil {
-			return p, err
-		}
-		p.Assets = append(p.Assets, a)
-		if i == 0 {
-			continue
-		}
-		src, dst := x.Asset(hops[i-1].Node), x.Asset(hop.Node)
-		if hop.Way == Backward {
-			src, dst = dst, src
-		}
-		step := PathStep{Kind: hop.Verb, Backward: hop.Way == Backward, Evidence: []fact.Evidence{}}
-		var texts []int64
-		err = b.tx.Query(b.ctx, edgesBetween, func(r store.Row) error {
-			if b.stands(r.Int(2), r.Int(4)) {
-				texts = append(texts, r.Int(1))
-			}
-			return nil
-		}, store.Int(src), store.Text(string(hop.Verb)), store.Int(dst))
-		if err != nil {
-			return p, err
-		}
-		for _, text := range texts {
-			var doc edgeDoc
-			if err := b.text(text, &doc); err != nil {
-				return p, err
-			}
-			step.Evidence = append(step.Evidence, doc.Evidence)
-		}
-		slices.SortStableFunc(step.Evidence, func(a, b fact.Evidence) int {
-			return cmp.Or(cmp.Compare(rankOf(a.Strength), rankOf(b.Strength)), cmp.Compare(a.Source, b.Source))
-		})
-		if len(step.Evidence) > 0 && rankOf(step.Evidence[0].Strength) > rankOf(p.Weakest) {
-			p.Weakest = step.Evidence[0].Strength
-		}
-		p.Steps = append(p.Steps, step)
+func (b *book) notThere(a fact.Asset, asOf time.Time) error {
+	if id, err := b.id(a); err != nil {
+		return err
+	} else if err := b.absent(id, a, asOf); err != nil {
+		return err
 	}
-	return p, nil
+	return fmt.Errorf("%s:%s: %w", a.Kind, a.Key, ErrNotFound)
+}
+
+func (b *book) paths(x *Index, ways [][]Hop) ([]Path, error) {
+	list := []Path{}
+	for _, hops := range ways {
+		p := Path{Steps: []PathStep{}}
+		for i, hop := range hops {
+			a, err := b.asset(x.Asset(hop.Node))
+			if err != nil {
+				return nil, err
+			}
+			p.Assets = append(p.Assets, a)
+			if i == 0 {
+				continue
+			}
+			step, err := b.step(x, hops[i-1].Node, hop)
+			if err != nil {
+				return nil, err
+			}
+			if p.Steps = append(p.Steps, step); i == 1 {
+				p.Strength = step.Strength
+			}
+			p.Strength = weaker(p.Strength, step.Strength)
+		}
+		list = append(list, p)
+	}
+	slices.SortStableFunc(list, func(a, b Path) int {
+		if c := cmp.Compare(rankOf(a.Strength), rankOf(b.Strength)); c != 0 {
+			return c
+		}
+		return slices.CompareFunc(a.Assets, b.Assets, compareAssets)
+	})
+	return list, nil
+}
+
+// step gives the relation of a hop with its evidence.
+func (b *book) step(x *Index, from uint32, hop Hop) (PathStep, error) {
+	src, dst := x.Asset(from), x.Asset(hop.Node)
+	if hop.Way == Backward {
+		src, dst = dst, src
+	}
+	step := PathStep{Kind: x.Verb(hop.Verb), Backward: hop.Way == Backward, Evidence: []Witness{}}
+	var rows []rawEdge
+	err := b.both(edgesBetween, pastEdgesBetween, edgeRow(&rows), store.Int(dst), store.Int(int64(hop.Verb)), store.Int(src), store.Int(b.run))
+	if err != nil {
+		return step, err
+	}
+	if step.Evidence, err = b.witnesses(rows); err == nil && len(step.Evidence) > 0 {
+		step.Strength = step.Evidence[0].Strength
+	}
+	return step, err
 }

@@ -37,12 +37,9 @@ import (
 
 // Bounds of what is read.
 const (
-	maxFile    = 4 << 20
-	maxNesting = 200
-	maxUnary   = 100
-	maxBranch  = 500
-	maxCalls   = 5000 // module calls of one configuration
-	maxDepth   = 30   // of module calls
+	maxFile  = 4 << 20
+	maxCalls = 5000 // module calls of one configuration
+	maxDepth = 30   // of module calls
 )
 
 // Problem is something of a configuration that could not be read or evaluated.
@@ -94,8 +91,9 @@ type Configuration struct {
 	root      *call
 	calls     int
 	vars      map[string]assigned // of the root, by files of variables
-	budget    int                 // evaluations so far
-	depth     int                 // of the evaluation under way
+	meter     meter
+	budget    int // evaluations so far
+	depth     int // of the evaluation under way
 	rootFrame *frame
 }
 
@@ -353,7 +351,7 @@ func (c *Configuration) parse(ctx context.Context, dir string, names []string) (
 				m.problems = append(m.problems, Problem{Path: name, Text: err.Error()})
 				continue
 			}
-			blocks, problems := parseFile(name, data)
+			blocks, problems := parseFile(name, data, &c.meter)
 			m.problems = append(m.problems, problems...)
 			for _, b := range blocks {
 				m.add(b, pass == 1)
@@ -410,7 +408,7 @@ func (m *module) add(b *block, override bool) {
 }
 
 func traversalText(a *attribute) string {
-	if a == nil {
+	if a == nil || !parsable(a.expr) {
 		return ""
 	}
 	traversal, diags := hcl.AbsTraversalForExpr(a.expr)
@@ -444,13 +442,13 @@ func (b *body) override(by body) {
 }
 
 // parseFile reads one file in either syntax.
-func parseFile(name string, data []byte) (blocks []*block, problems []Problem) {
+func parseFile(name string, data []byte, m *meter) (blocks []*block, problems []Problem) {
 	if len(data) > maxFile {
 		return nil, []Problem{{Path: name, Text: fmt.Sprintf("larger than %d MiB", maxFile>>20)}}
 	}
 	if strings.HasSuffix(name, ".json") {
-		if line := jsonNesting(data); line > 0 {
-			return nil, []Problem{{name, line, fmt.Sprintf("nested deeper than %d", maxNesting)}}
+		if line, why := jsonNesting(data); line > 0 {
+			return nil, []Problem{{name, line, why}}
 		}
 		file, diags := hcljson.Parse(data, name)
 		problems = diagnosed(name, diags)
@@ -464,8 +462,8 @@ func parseFile(name string, data []byte) (blocks []*block, problems []Problem) {
 		}
 		return blocks, problems
 	}
-	if line := nesting(name, data, false); line > 0 {
-		return nil, []Problem{{name, line, fmt.Sprintf("nested deeper than %d", maxNesting)}}
+	if line, why := nesting(name, data, false); line > 0 {
+		return nil, []Problem{{name, line, why}}
 	}
 	file, diags := hclsyntax.ParseConfig(data, name, hcl.InitialPos)
 	problems = diagnosed(name, diags)
@@ -473,6 +471,7 @@ func parseFile(name string, data []byte) (blocks []*block, problems []Problem) {
 		return nil, problems
 	}
 	if native, ok := file.Body.(*hclsyntax.Body); ok {
+		measure(native, m)
 		for _, b := range native.Blocks {
 			blocks = append(blocks, nativeBlock(b))
 		}
@@ -531,73 +530,6 @@ func jsonBody(b hcl.Body) body {
 		own.attributes[name] = &attribute{a.Expr, placeOf(a.Range)}
 	}
 	return own
-}
-
-// nesting measures how deep the parser would recurse into a file (or a template),
-// and gives the line where it becomes too deep, 0 when it does not.
-func nesting(name string, data []byte, template bool) int {
-	var tokens hclsyntax.Tokens
-	if template {
-		tokens, _ = hclsyntax.LexTemplate(data, name, hcl.InitialPos)
-	} else {
-		tokens, _ = hclsyntax.LexConfig(data, name, hcl.InitialPos)
-	}
-	unary := 0
-	type level struct {
-		branches int
-		lines    bool // whether a new line begins another expression
-	}
-	open := []level{{lines: true}}
-	for _, token := range tokens {
-		switch token.Type {
-		case hclsyntax.TokenOParen, hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
-			open = append(open, level{lines: token.Type == hclsyntax.TokenOBrace})
-		case hclsyntax.TokenCParen, hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenTemplateSeqEnd, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
-			if len(open) > 1 {
-				open = open[:len(open)-1]
-			}
-		case hclsyntax.TokenQuestion:
-			open[len(open)-1].branches++
-		case hclsyntax.TokenNewline, hclsyntax.TokenComma:
-			if open[len(open)-1].lines || token.Type == hclsyntax.TokenComma {
-				open[len(open)-1].branches = 0
-			}
-		}
-		switch token.Type {
-		case hclsyntax.TokenBang, hclsyntax.TokenMinus:
-			unary++
-		case hclsyntax.TokenNewline, hclsyntax.TokenComment:
-		default:
-			unary = 0
-		}
-		if len(open) > maxNesting || unary > maxUnary || open[len(open)-1].branches > maxBranch {
-			return token.Range.Start.Line
-		}
-	}
-	return 0
-}
-
-// jsonNesting is the same for JSON.
-func jsonNesting(data []byte) int {
-	depth, line, quoted := 0, 1, false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case c == '\n':
-			line++
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if depth++; depth > maxNesting {
-				return line
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return 0
 }
 
 // literal gives the text of an expression that is a plain string.

@@ -135,10 +135,28 @@ func (c *Configuration) eval(expr hcl.Expression, s *scope) cty.Value {
 	}
 	defer func() { c.depth-- }()
 	if native, ok := fromJSON(expr); ok {
-		return c.evalJSON(native, s)
+		value := c.evalJSON(native, s)
+		if new(sizes).over(value, 0) {
+			return unknown("a value of this size")
+		}
+		return value
 	}
-	context, extra := c.context(expr, s)
+	references := expr.Variables()
+	context, extra := c.context(expr, references, s)
+	if len(references) > 64 {
+		bytes := 0
+		for _, value := range context.Variables {
+			more, _ := texts(value)
+			bytes += more
+		}
+		if len(references)*bytes > 16*maxText {
+			return unknown("a value of this size")
+		}
+	}
 	value, diags := expr.Value(context)
+	if new(sizes).over(value, 0) {
+		return unknown("a value of this size")
+	}
 	if diags.HasErrors() {
 		// Unknown values inside may be what makes it fail.
 		if len(extra) > 0 {
@@ -156,7 +174,7 @@ func (c *Configuration) eval(expr hcl.Expression, s *scope) cty.Value {
 
 // context makes what an expression refers to, and lists the names in it that are
 // unknown.
-func (c *Configuration) context(expr hcl.Expression, s *scope) (*hcl.EvalContext, []string) {
+func (c *Configuration) context(expr hcl.Expression, references []hcl.Traversal, s *scope) (*hcl.EvalContext, []string) {
 	groups := map[string]map[string]cty.Value{}
 	roots := map[string]cty.Value{}
 	put := func(root, name string, value cty.Value) {
@@ -167,7 +185,7 @@ func (c *Configuration) context(expr hcl.Expression, s *scope) (*hcl.EvalContext
 	}
 	resources := map[string]map[string]bool{} // "type.name" -> attributes, "" for all
 	outputs := map[string]map[string]bool{}
-	for _, t := range expr.Variables() {
+	for _, t := range references {
 		root, name := t.RootName(), attrName(t, 1)
 		if b := s.binding(root); b != nil {
 			roots[root] = b.whole()
@@ -363,7 +381,7 @@ func (c *Configuration) variable(f *frame, name string) cty.Value {
 				value = c.eval(def.expr, &scope{frame: f})
 			}
 		}
-		if kind := declared.body.attributes["type"]; kind != nil {
+		if kind := declared.body.attributes["type"]; kind != nil && parsable(kind.expr) {
 			if want, defaults, diags := typeexpr.TypeConstraintWithDefaults(kind.expr); !diags.HasErrors() {
 				if defaults != nil && value.IsKnown() && !value.IsMarked() && !value.IsNull() {
 					value = defaults.Apply(value)
@@ -607,7 +625,7 @@ func fromJSON(expr hcl.Expression) (*jsonExpr, bool) {
 	j.value = value
 	if value.Type() == cty.String && value.IsKnown() && !value.IsNull() && strings.ContainsAny(value.AsString(), "$%") {
 		text := []byte(value.AsString())
-		if nesting(j.r.Filename, text, true) == 0 {
+		if line, _ := nesting(j.r.Filename, text, true); line == 0 {
 			start := j.r.Start
 			start.Column++
 			start.Byte++
@@ -617,6 +635,24 @@ func fromJSON(expr hcl.Expression) (*jsonExpr, bool) {
 		}
 	}
 	return j, true
+}
+
+// references lists the names in an expression of either syntax.
+func referencesOf(expr hcl.Expression) (all []hcl.Traversal) {
+	j, ok := fromJSON(expr)
+	if !ok {
+		return expr.Variables()
+	}
+	for _, pair := range j.pairs {
+		all = append(all, referencesOf(pair.Value)...)
+	}
+	for _, element := range j.list {
+		all = append(all, referencesOf(element)...)
+	}
+	if j.template != nil {
+		all = append(all, j.template.Variables()...)
+	}
+	return all
 }
 
 func (c *Configuration) evalJSON(j *jsonExpr, s *scope) cty.Value {

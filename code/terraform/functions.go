@@ -25,18 +25,18 @@ import (
 var pure = map[string]function.Function{
 	"abs": stdlib.AbsoluteFunc, "ceil": stdlib.CeilFunc, "chomp": stdlib.ChompFunc, "chunklist": stdlib.ChunklistFunc, "coalescelist": stdlib.CoalesceListFunc,
 	"compact": stdlib.CompactFunc, "concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc, "csvdecode": stdlib.CSVDecodeFunc, "distinct": stdlib.DistinctFunc,
-	"element": stdlib.ElementFunc, "flatten": stdlib.FlattenFunc, "floor": stdlib.FloorFunc, "format": stdlib.FormatFunc, "formatdate": stdlib.FormatDateFunc,
-	"formatlist": stdlib.FormatListFunc, "indent": stdlib.IndentFunc, "join": stdlib.JoinFunc, "jsondecode": stdlib.JSONDecodeFunc, "jsonencode": stdlib.JSONEncodeFunc,
+	"element": stdlib.ElementFunc, "flatten": stdlib.FlattenFunc, "floor": stdlib.FloorFunc, "format": boundedFormat, "formatdate": stdlib.FormatDateFunc,
+	"formatlist": boundedFormatList, "indent": boundedIndent, "join": boundedJoin, "jsondecode": boundedJSON, "jsonencode": stdlib.JSONEncodeFunc,
 	"keys": stdlib.KeysFunc, "log": stdlib.LogFunc, "lower": stdlib.LowerFunc, "max": stdlib.MaxFunc, "merge": stdlib.MergeFunc, "min": stdlib.MinFunc,
-	"parseint": stdlib.ParseIntFunc, "pow": stdlib.PowFunc, "range": stdlib.RangeFunc, "regex": stdlib.RegexFunc, "regexall": stdlib.RegexAllFunc,
-	"reverse": stdlib.ReverseListFunc, "setintersection": stdlib.SetIntersectionFunc, "setproduct": stdlib.SetProductFunc, "setsubtract": stdlib.SetSubtractFunc,
+	"parseint": boundedParseInt, "pow": stdlib.PowFunc, "range": stdlib.RangeFunc, "regex": stdlib.RegexFunc, "regexall": stdlib.RegexAllFunc,
+	"reverse": stdlib.ReverseListFunc, "setintersection": stdlib.SetIntersectionFunc, "setproduct": boundedProduct, "setsubtract": stdlib.SetSubtractFunc,
 	"setunion": stdlib.SetUnionFunc, "signum": stdlib.SignumFunc, "slice": stdlib.SliceFunc, "sort": stdlib.SortFunc, "split": stdlib.SplitFunc, "strrev": stdlib.ReverseFunc,
 	"substr": stdlib.SubstrFunc, "timeadd": stdlib.TimeAddFunc, "title": stdlib.TitleFunc, "trim": stdlib.TrimFunc, "trimprefix": stdlib.TrimPrefixFunc,
 	"trimspace": stdlib.TrimSpaceFunc, "trimsuffix": stdlib.TrimSuffixFunc, "upper": stdlib.UpperFunc, "values": stdlib.ValuesFunc, "zipmap": stdlib.ZipmapFunc,
 	"try": tryfunc.TryFunc, "can": tryfunc.CanFunc,
-	"tostring": stdlib.MakeToFunc(cty.String), "tonumber": stdlib.MakeToFunc(cty.Number), "tobool": stdlib.MakeToFunc(cty.Bool),
+	"tostring": stdlib.MakeToFunc(cty.String), "tonumber": boundedNumber, "tobool": stdlib.MakeToFunc(cty.Bool),
 	"tolist": stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType)), "toset": stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)), "tomap": stdlib.MakeToFunc(cty.Map(cty.DynamicPseudoType)),
-	"length": lengthFunc, "lookup": lookupFunc, "coalesce": stdlib.CoalesceFunc, "replace": replaceFunc, "index": stdlib.IndexFunc,
+	"length": lengthFunc, "lookup": lookupFunc, "coalesce": stdlib.CoalesceFunc, "replace": boundedReplace, "index": stdlib.IndexFunc,
 	"startswith": test(strings.HasPrefix), "endswith": test(strings.HasSuffix), "strcontains": test(strings.Contains),
 	"base64encode": text(func(s string) (string, error) { return base64.StdEncoding.EncodeToString([]byte(s)), nil }),
 	"base64decode": text(func(s string) (string, error) {
@@ -71,6 +71,9 @@ func functionsOf(expr hcl.Expression) map[string]function.Function {
 	table := pure
 	_ = hclsyntax.VisitAll(native, func(node hclsyntax.Node) hcl.Diagnostics {
 		call, ok := node.(*hclsyntax.FunctionCallExpr)
+		if m, under := node.(*metered); under {
+			call, ok = m.Expression.(*hclsyntax.FunctionCallExpr)
+		}
 		if !ok {
 			return nil
 		}
@@ -254,7 +257,7 @@ var cidrSubnet = function.New(&function.Spec{
 		bits, _ := args[1].AsBigFloat().Int64()
 		number, _ := args[2].AsBigFloat().Int64()
 		length := int64(prefix.Bits()) + bits
-		if bits < 0 || number < 0 || length > int64(prefix.Addr().BitLen()) || bits < 63 && number >= 1<<bits {
+		if bits < 0 || bits > 128 || number < 0 || length > int64(prefix.Addr().BitLen()) || bits < 63 && number >= 1<<bits {
 			return cty.NilVal, function.NewArgErrorf(1, "does not fit")
 		}
 		addr := addAt(prefix.Masked().Addr(), uint64(number), int(length))

@@ -49,8 +49,8 @@ func ReadState(in io.Reader) (*State, error) {
 	if len(data) > maxState {
 		return nil, fmt.Errorf("state is larger than %d MiB", maxState>>20)
 	}
-	if line := jsonNesting(data); line > 0 {
-		return nil, fmt.Errorf("line %d: nested deeper than %d", line, maxNesting)
+	if line, why := jsonNesting(data); line > 0 {
+		return nil, fmt.Errorf("line %d: %s", line, why)
 	}
 	var head struct {
 		Version   *json.Number    `json:"version"`

@@ -236,7 +236,7 @@ func (t *tracer) dynamic(d *block, s *scope, index *int, rest []cty.Value) bool 
 		return false
 	}
 	iterator := d.labels[0]
-	if own := d.body.attributes["iterator"]; own != nil {
+	if own := d.body.attributes["iterator"]; own != nil && parsable(own.expr) {
 		if name := hcl.ExprAsKeyword(own.expr); name != "" {
 			iterator = name
 		}
@@ -295,7 +295,7 @@ func (t *tracer) chose(expr hcl.Expression, s *scope) {
 // leaves follows every reference in an expression.
 func (t *tracer) leaves(expr hcl.Expression, s *scope) {
 	seen := map[string]bool{}
-	for _, traversal := range expr.Variables() {
+	for _, traversal := range referencesOf(expr) {
 		id := traversalID(traversal)
 		if seen[id] || s.binding(traversal.RootName()) != nil {
 			continue
@@ -351,7 +351,7 @@ func (t *tracer) expr(expr hcl.Expression, s *scope, path []cty.Value) {
 		return
 	}
 	place := placeOf(expr.Range())
-	switch e := expr.(type) {
+	switch e := bare(expr).(type) {
 	case *hclsyntax.LiteralValueExpr:
 		t.origin(StepLiteral, "", s.frame, place)
 	case *hclsyntax.TemplateExpr:
@@ -417,7 +417,7 @@ func (t *tracer) parts(expr hcl.Expression, s *scope, kind, name string) {
 	t.step(kind, name, s.frame, placeOf(expr.Range()))
 	references := false
 	seen := map[string]bool{}
-	for _, traversal := range expr.Variables() {
+	for _, traversal := range referencesOf(expr) {
 		id := traversalID(traversal)
 		if seen[id] {
 			continue
@@ -883,7 +883,7 @@ func (t *tracer) bound(b *binding, path []cty.Value, place Place) {
 
 // key follows the key of an element to where it stands.
 func (t *tracer) key(collection hcl.Expression, s *scope, key cty.Value) {
-	switch e := collection.(type) {
+	switch e := bare(collection).(type) {
 	case *hclsyntax.ObjectConsExpr:
 		want, _ := keyText(key)
 		for _, item := range e.Items {

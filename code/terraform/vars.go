@@ -38,7 +38,7 @@ func (c *Configuration) readVars(ctx context.Context, paths []string) error {
 			c.Problems = append(c.Problems, Problem{Path: name, Text: err.Error()})
 			continue
 		}
-		values, problems := parseVars(name, data)
+		values, problems := parseVars(name, data, &c.meter)
 		c.Problems = append(c.Problems, problems...)
 		for variable, value := range values {
 			c.vars[variable] = value
@@ -47,26 +47,29 @@ func (c *Configuration) readVars(ctx context.Context, paths []string) error {
 	return ctx.Err()
 }
 
-func parseVars(name string, data []byte) (map[string]assigned, []Problem) {
+func parseVars(name string, data []byte, m *meter) (map[string]assigned, []Problem) {
 	if len(data) > maxFile {
 		return nil, []Problem{{Path: name, Text: "larger than 4 MiB"}}
 	}
 	var file *hcl.File
 	var diags hcl.Diagnostics
 	if strings.HasSuffix(name, ".json") {
-		if line := jsonNesting(data); line > 0 {
-			return nil, []Problem{{name, line, "nested too deeply"}}
+		if line, why := jsonNesting(data); line > 0 {
+			return nil, []Problem{{name, line, why}}
 		}
 		file, diags = hcljson.Parse(data, name)
 	} else {
-		if line := nesting(name, data, false); line > 0 {
-			return nil, []Problem{{name, line, "nested too deeply"}}
+		if line, why := nesting(name, data, false); line > 0 {
+			return nil, []Problem{{name, line, why}}
 		}
 		file, diags = hclsyntax.ParseConfig(data, name, hcl.InitialPos)
 	}
 	problems := diagnosed(name, diags)
 	if file == nil {
 		return nil, problems
+	}
+	if native, ok := file.Body.(*hclsyntax.Body); ok {
+		measure(native, m)
 	}
 	attributes, _ := file.Body.JustAttributes()
 	values := map[string]assigned{}

@@ -197,4 +197,3 @@ func walkLayers(dir string, of *image.Image) error {
 	}
 	return nil
 }
-

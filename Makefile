@@ -40,7 +40,7 @@ unit: ## Unit and property tests
 
 .PHONY: race
 race: ## Race tests of the concurrent packages
-	$(GO) test -race ./store/... ./intake/... ./code/git/... ./report/ ./action/...
+	$(GO) test -race ./store/... ./intake/... ./code/git/... ./report/ ./action/... ./graph/ ./connector/aws/ ./connector/registry/ ./app/
 
 .PHONY: fuzz
 fuzz: ## Each fuzz target for FUZZTIME (default 3s)

@@ -98,7 +98,7 @@ func level(folder string) int {
 		return 0
 	case top == "store" || folder == "advisory" || folder == "config":
 		return 1
-	case top == "code" || top == "image" || !nested && slices.Contains(plugins, folder):
+	case top == "code" || top == "image" || folder == "graph" || !nested && slices.Contains(plugins, folder):
 		return 2
 	case folder == "issue" || folder == "owner" || folder == "cause" || nested && slices.Contains(plugins, top):
 		return 3

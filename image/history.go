@@ -44,6 +44,9 @@ type Step struct {
 	Comment string
 }
 
+// buildkitComment begins the comment of every entry that BuildKit writes.
+const buildkitComment = "buildkit."
+
 const (
 	maxHistory   = 10000
 	maxCreatedBy = 256 << 10
@@ -83,7 +86,7 @@ func ParseHistory(entries []HistoryEntry, layers int) []Step {
 	steps := make([]Step, 0, len(entries))
 	for i, entry := range entries {
 		step := parseEntry(entry.CreatedBy)
-		if strings.HasPrefix(entry.Comment, "buildkit.") && step.Dialect == DialectText {
+		if strings.HasPrefix(entry.Comment, buildkitComment) && step.Dialect == DialectText {
 			step.Dialect = DialectBuildKit
 		}
 		step.Index, step.Layer, step.Comment = i, -1, entry.Comment

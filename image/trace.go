@@ -66,7 +66,27 @@ func Investigate(ctx context.Context, image *Image, in Inputs) (*Trace, error) {
 		return nil, err
 	}
 	t := &Trace{Image: image, Inventory: inventory}
-	t.Bases = FindBases(image, in.Bases, inventory)
+	t.recognise(in)
+	if t.Source, err = FindSource(ctx, inventory, t.Bases, in.Provenance, in.Repositories); err != nil {
+		return nil, err
+	}
+	t.rank(in)
+	return t, nil
+}
+
+// InvestigateHistory traces the layers of an image of which only the configuration
+// is known, so that nothing is said of its packages and of their files.
+func InvestigateHistory(image *Image, in Inputs) *Trace {
+	t := &Trace{Image: image, Inventory: &Inventory{}}
+	t.recognise(in)
+	t.rank(in)
+	return t
+}
+
+// recognise finds the bases of the image and what built the part above them.
+func (t *Trace) recognise(in Inputs) {
+	image := t.Image
+	t.Bases = FindBases(image, in.Bases, t.Inventory)
 	own := image.Steps
 	if len(t.Bases) > 0 && t.Bases[0].Layers > 0 {
 		own = stepsAbove(image.Steps, t.Bases[0].Layers)
@@ -75,19 +95,19 @@ func Investigate(ctx context.Context, image *Image, in Inputs) (*Trace, error) {
 		own = image.Steps
 	}
 	t.Builder = RecogniseBuilder(own, image.Config.Config.Labels)
-	if t.Source, err = FindSource(ctx, inventory, t.Bases, in.Provenance, in.Repositories); err != nil {
-		return nil, err
-	}
+}
+
+// rank finds the Dockerfile and leads each layer to its lines.
+func (t *Trace) rank(in Inputs) {
 	exact := t.exactDockerfile(in.Provenance)
 	if exact == nil {
 		t.Candidates = t.within(in.Repositories)
 	}
-	t.Dockerfile = Rank(image.Steps, t.Candidates, baseName(t.Bases))
+	t.Dockerfile = Rank(t.Image.Steps, t.Candidates, baseName(t.Bases))
 	if exact != nil && len(t.Dockerfile.Best) > 0 {
 		t.Dockerfile.Answered, t.Dockerfile.Reason = true, ""
 	}
 	t.traceLayers(exact)
-	return t, nil
 }
 
 // stepsAbove are the steps behind the first n layers; steps that made no layer
@@ -306,14 +326,19 @@ type PackageTrace struct {
 
 // Package leads a package to its layer, its instruction and the lines to change.
 func (t *Trace) Package(p Package) PackageTrace {
-	layer := t.Layers[p.Layer]
-	out := PackageTrace{Package: p, Part: layer.Part}
-	cause := fact.Cause{Status: fact.CauseUnknown}
 	how := fact.Evidence{Method: "layer replay", Source: p.Database, Strength: fact.Attested, Detail: "its present continuous presence begins here"}
 	if p.Declared {
 		how.Detail = "declared in a lockfile, not installed"
 	}
-	cause.Chain = append(cause.Chain, fact.Link{Kind: "layer", Key: p.DiffID, Evidence: how})
+	return PackageTrace{Package: p, Part: t.Layers[p.Layer].Part, Cause: t.Layer(p.Layer, how)}
+}
+
+// Layer leads a layer to its instruction and the lines to change; how says why it
+// is looked at.
+func (t *Trace) Layer(index int, how fact.Evidence) fact.Cause {
+	layer := t.Layers[index]
+	cause := fact.Cause{Status: fact.CauseUnknown}
+	cause.Chain = append(cause.Chain, fact.Link{Kind: "layer", Key: layer.DiffID, Evidence: how})
 	if layer.CreatedBy != "" {
 		cause.Chain = append(cause.Chain, fact.Link{Kind: "instruction", Key: dockerfile.Space(layer.CreatedBy), Evidence: fact.Evidence{Method: "image history", Source: fmt.Sprintf("history[%d]", layer.Step), Strength: fact.Declared}})
 	}
@@ -343,6 +368,5 @@ func (t *Trace) Package(p Package) PackageTrace {
 		}
 		cause.Missing = append(cause.Missing, t.Source.Missing...)
 	}
-	out.Cause = cause
-	return out
+	return cause
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/backstitch/backstitch/connector"
@@ -176,43 +175,14 @@ func tell(scope string, one *image.Image, sink connector.Sink) (fact.Asset, erro
 		key = one.ConfigID
 	}
 	asset := fact.Asset{Kind: fact.AssetImage, Key: key, Name: scope}
-	properties := map[string]string{"digest": one.Digest, "config": one.ConfigID, "platform": one.Platform.String(), "reference": scope}
-	if len(one.Tags) > 0 {
-		properties["tags"] = strings.Join(one.Tags, ", ")
-	}
-	builder := image.RecogniseBuilder(one.Steps, one.Config.Config.Labels)
-	if builder.Name != "" {
-		properties["builder"] = builder.Name
-	}
-	for name, value := range one.Config.Config.Labels {
-		properties["label:"+name] = value
-	}
-	if err := sink.Node(scope, fact.Node{Asset: asset, Properties: properties}); err != nil {
-		return asset, err
-	}
-	steps := map[int]image.Step{}
-	for _, step := range one.Steps {
-		if step.Layer >= 0 {
-			steps[step.Layer] = step
-		}
-	}
-	seen := map[string]bool{}
-	for i, layer := range one.Layers {
-		// A layer may stand in an image twice, an empty one often does.
-		if seen[layer.DiffID] {
-			continue
-		}
-		seen[layer.DiffID] = true
-		to := fact.Asset{Kind: fact.AssetLayer, Key: layer.DiffID, Name: layer.DiffID}
-		if err := sink.Node(scope, fact.Node{Asset: to}); err != nil {
+	nodes, relations := image.Facts(asset, one)
+	for _, node := range nodes {
+		if err := sink.Node(scope, node); err != nil {
 			return asset, err
 		}
-		properties := map[string]string{"index": strconv.Itoa(i)}
-		if step, ok := steps[i]; ok {
-			properties["history"] = strconv.Itoa(step.Index)
-			properties["created_by"] = step.Raw
-		}
-		if err := relate(sink, scope, asset, fact.HasLayer, to, fact.Evidence{Method: "image configuration", Source: one.ConfigID, Strength: fact.Proven}, properties); err != nil {
+	}
+	for _, relation := range relations {
+		if err := sink.Relation(scope, relation); err != nil {
 			return asset, err
 		}
 	}

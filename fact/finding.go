@@ -84,6 +84,16 @@ type Run struct {
 	Rules string
 	// Assets are the assets that the run covered even where it found nothing.
 	Assets []Asset
+	// Image is the configuration of the image that was scanned, when the report
+	// holds it.
+	Image *ImageConfig `json:"-"`
+}
+
+// ImageConfig is an image's configuration as its JSON, whose fields are those of
+// the OCI image specification: history, rootfs and config.
+type ImageConfig struct {
+	Asset Asset
+	JSON  []byte
 }
 
 // Component is one entry of an inventory (SBOM).

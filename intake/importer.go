@@ -118,6 +118,7 @@ type importer struct {
 	words   *dictionary
 	broken  bool // the report ended in an error
 	runs    []*runState
+	images  []fact.ImageConfig
 	byName  map[detectorKey]*runState
 	current *runState
 	latest  fact.Run // the report's own words for the current run
@@ -201,6 +202,9 @@ func (im *importer) Run(run fact.Run) error {
 	}
 	if im.opts.Repository != "" {
 		im.target = im.opts.Repository + "//" + im.target
+	}
+	if run.Image != nil {
+		im.images = append(im.images, *run.Image)
 	}
 	complete := run.Complete && !im.opts.Partial
 	if complete && im.target != "" && !slices.Contains(state.targets, im.target) {
@@ -505,7 +509,7 @@ func (im *importer) merge(tx store.Tx, blobID int64) (Result, error) {
 			return Result{}, err
 		}
 	}
-	result := Result{Complete: !im.broken}
+	result := Result{Complete: !im.broken, Images: im.images}
 	for _, run := range im.runs {
 		o := run.out
 		blob := store.Null()

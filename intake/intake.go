@@ -73,6 +73,8 @@ type Options struct {
 type Result struct {
 	Runs   []Run
 	Assets []fact.Asset // assets that findings were seen in or that were covered, sorted
+	// Images are the configurations of scanned images that the report holds.
+	Images []fact.ImageConfig
 	// Complete says that all runs of the report were complete and read to the end.
 	Complete bool
 	// Problems are things that were left out, for people to read.

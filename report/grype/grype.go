@@ -3,6 +3,7 @@ package grype
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"strings"
 
@@ -50,8 +51,12 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 					s.Fail(held.Add(match(s, fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: "ignored by a rule of Grype", Source: "grype"})))
 				})
 			case "source":
-				asset = source(s)
+				var config []byte
+				asset, config = source(s)
 				run.Target = asset.Name
+				if config != nil && asset.Kind == fact.AssetImage {
+					run.Image = &fact.ImageConfig{Asset: asset, JSON: config}
+				}
 			case "distro":
 				distro = readDistro(s)
 			case "descriptor":
@@ -100,7 +105,8 @@ func descriptor(s *report.Scanner, run *fact.Run) {
 	})
 }
 
-func source(s *report.Scanner) fact.Asset {
+// source reads what was scanned, and the configuration of an image.
+func source(s *report.Scanner) (asset fact.Asset, config []byte) {
 	kind, target, id := "", "", ""
 	var digests []string
 	s.Object(func(key string) {
@@ -120,17 +126,22 @@ func source(s *report.Scanner) fact.Asset {
 					digests = append(s.Texts(), digests...)
 				case "imageID", "manifestDigest":
 					id = s.Text()
+				case "config":
+					var err error
+					if config, err = base64.StdEncoding.DecodeString(s.Text()); err != nil {
+						config = nil
+					}
 				}
 			})
 		}
 	})
 	switch kind {
 	case "image":
-		return report.ImageAsset(target, append(digests, id)...)
+		return report.ImageAsset(target, append(digests, id)...), config
 	case "directory", "file":
-		return fact.Asset{Kind: fact.AssetRepository, Key: target, Name: target}
+		return fact.Asset{Kind: fact.AssetRepository, Key: target, Name: target}, nil
 	}
-	return fact.Asset{Kind: fact.AssetUnknown, Key: target, Name: target}
+	return fact.Asset{Kind: fact.AssetUnknown, Key: target, Name: target}, nil
 }
 
 func readDistro(s *report.Scanner) string {

@@ -84,12 +84,16 @@ type artifact struct {
 	digests    []string
 	system     string // operating system family and version, for ecosystems
 	prefix     string // of targets, in cluster reports
+	config     []byte // of the image
 }
 
 func (d *document) start() {
 	if !d.started {
 		d.started = true
 		d.run.Target = d.name
+		if d.config != nil && d.kind == "container_image" {
+			d.run.Image = &fact.ImageConfig{Asset: d.asset(), JSON: d.config}
+		}
 		d.s.Fail(d.sink.Run(d.run))
 	}
 }
@@ -154,6 +158,8 @@ func (d *document) metadata() {
 			d.digests = append(s.Texts(), d.digests...)
 		case "ImageID":
 			d.digests = append(d.digests, s.Text())
+		case "ImageConfig":
+			d.config = slices.Clone(s.Raw())
 		}
 	})
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/backstitch/backstitch/report/sarif"
 	"github.com/backstitch/backstitch/report/semgrep"
 	"github.com/backstitch/backstitch/report/snyk"
+	"github.com/backstitch/backstitch/report/spdx"
+	"github.com/backstitch/backstitch/report/syft"
 	"github.com/backstitch/backstitch/report/trivy"
 )
 
@@ -37,5 +39,7 @@ func Readers() []report.Reader {
 		snyk.New(),
 		gitleaks.New(),
 		semgrep.New(),
+		spdx.New(),
+		syft.New(),
 	}
 }

@@ -8,11 +8,12 @@ import (
 	"github.com/backstitch/backstitch/connector/gitlocal"
 	"github.com/backstitch/backstitch/connector/project"
 	"github.com/backstitch/backstitch/connector/registry"
+	"github.com/backstitch/backstitch/connector/scim"
 	"github.com/backstitch/backstitch/connector/servicenow"
 	"github.com/backstitch/backstitch/connector/terraformstate"
 )
 
 // Sources lists the connectors that bring facts from outside systems.
 func Sources() []connector.Source {
-	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), gitlocal.New(), project.New(), registry.New(nil), servicenow.New(nil), terraformstate.New()}
+	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), gitlocal.New(), project.New(), registry.New(nil), scim.New(nil), servicenow.New(nil), terraformstate.New()}
 }

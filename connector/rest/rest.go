@@ -1,0 +1,287 @@
+// Package rest asks the JSON APIs of outside systems as a guest should: it waits
+// as long as it is told to, tries again what may go better, bounds every answer,
+// sends credentials to no other host, and names in errors neither query nor
+// credential. Connectors share it; what an answer means is theirs.
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds of a request.
+const (
+	maxAttempts = 5
+	maxWait     = time.Minute
+	timeout     = 2 * time.Minute
+	maxAnswer   = 64 << 20
+)
+
+// Client asks. It is safe for concurrent use.
+type Client struct {
+	http *http.Client
+	wait func(ctx context.Context, d time.Duration) error
+	now  func() time.Time
+}
+
+// New makes a client. wait sleeps between attempts; nil waits for real.
+func New(wait func(ctx context.Context, d time.Duration) error) *Client {
+	if wait == nil {
+		wait = pause
+	}
+	return &Client{http: &http.Client{Timeout: timeout, CheckRedirect: sameHost}, wait: wait, now: time.Now}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// sameHost follows no redirect that would carry credentials to another host.
+func sameHost(next *http.Request, before []*http.Request) error {
+	if len(before) > 5 || next.URL.Host != before[0].URL.Host || next.URL.Scheme != before[0].URL.Scheme {
+		return fmt.Errorf("redirect to %s is not followed", next.URL.Host)
+	}
+	return nil
+}
+
+// StatusError is an answer that is not the one that was asked for.
+type StatusError struct {
+	Code  int
+	where string
+	text  string        // what the system says of it
+	after time.Duration // it asked to wait
+}
+
+func (e *StatusError) Error() string {
+	text := fmt.Sprintf("%s: answered %d %s", e.where, e.Code, http.StatusText(e.Code))
+	switch e.Code {
+	case http.StatusUnauthorized:
+		text += ", expected credentials that are valid"
+	case http.StatusForbidden:
+		text += ", expected credentials that may read this"
+	}
+	if e.text != "" {
+		text += ": " + e.text
+	}
+	return text
+}
+
+// again says whether the same request may be answered another time.
+func (e *StatusError) again() bool { return e.Code == http.StatusTooManyRequests || e.Code >= 500 }
+
+// answerError is an answer that broke off or is no JSON as expected.
+type answerError struct {
+	where string
+	err   error
+}
+
+func (e *answerError) Error() string { return fmt.Sprintf("%s: %v", e.where, e.err) }
+func (e *answerError) Unwrap() error { return e.err }
+
+var errTooLarge = fmt.Errorf("answered more than %d MiB", maxAnswer>>20)
+
+// Get asks for one answer and decodes it into what into gives, a new value each
+// time: 429, 5xx and answers that were cut are asked for again, after what
+// Retry-After says.
+func Get[T any](ctx context.Context, c *Client, at *url.URL, header http.Header, into *T) error {
+	return c.Do(ctx, func(ctx context.Context) (*http.Request, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+		if err == nil {
+			maps.Copy(request.Header, header)
+		}
+		return request, err
+	}, func(body io.Reader) error {
+		var fresh T
+		if err := json.NewDecoder(body).Decode(&fresh); err != nil {
+			return err
+		}
+		*into = fresh
+		return nil
+	})
+}
+
+// Do makes a request, sends it and gives the answer's body to read. Both may be
+// called several times; what read was given before does not count.
+func (c *Client) Do(ctx context.Context, ask func(ctx context.Context) (*http.Request, error), read func(body io.Reader) error) error {
+	var last error
+	for attempt := range maxAttempts {
+		if attempt > 0 {
+			wait := time.Second << attempt
+			var status *StatusError
+			if errors.As(last, &status) && status.after > 0 {
+				wait = status.after
+			}
+			if err := c.wait(ctx, min(wait, maxWait)); err != nil {
+				return err
+			}
+		}
+		request, err := ask(ctx)
+		if err != nil {
+			return err
+		}
+		if last = c.once(request, read); last == nil || ctx.Err() != nil {
+			return errors.Join(ctx.Err(), last)
+		}
+		if !worthAnother(last) {
+			return last
+		}
+	}
+	return last
+}
+
+// worthAnother says whether a failure may go better another time: the system is
+// busy or broken, or the connection was cut.
+func worthAnother(err error) bool {
+	var status *StatusError
+	if errors.As(err, &status) {
+		return status.again()
+	}
+	var unknown *net.DNSError
+	if errors.As(err, &unknown) && unknown.IsNotFound {
+		return false
+	}
+	var network *net.OpError
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.As(err, &network)
+}
+
+func (c *Client) once(request *http.Request, read func(io.Reader) error) error {
+	where := request.URL.Scheme + "://" + request.URL.Host + request.URL.Path
+	if request.Header.Get("Accept") == "" {
+		request.Header.Set("Accept", "application/json")
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		var fault *url.Error
+		if errors.As(err, &fault) {
+			err = fault.Err // without the query
+		}
+		return &answerError{where, err}
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return &StatusError{response.StatusCode, where, reason(response), c.after(response)}
+	}
+	body := &bounded{from: response.Body, left: maxAnswer}
+	err = read(body)
+	switch {
+	case body.failed != nil:
+		return &answerError{where, body.failed}
+	case err == nil:
+		return nil
+	}
+	return &answerError{where, shape(err)}
+}
+
+// bounded reads an answer up to a size, and remembers why it could not.
+type bounded struct {
+	from   io.Reader
+	left   int64
+	failed error
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		b.failed = errTooLarge
+		return 0, b.failed
+	}
+	n, err := b.from.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.failed = err
+	}
+	return n, err
+}
+
+// shape says what of an answer is not as expected, without quoting it.
+func shape(err error) error {
+	var wrong *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &wrong):
+		return fmt.Errorf("its schema is not the documented one: %q is a %s, expected %s", wrong.Field, wrong.Value, wrong.Type)
+	case errors.As(err, &syntax):
+		return fmt.Errorf("expected JSON, at offset %d: %s", syntax.Offset, syntax.Error())
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("the answer is empty: %w", io.ErrUnexpectedEOF)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("the answer was cut: %w", err)
+	}
+	return err
+}
+
+// after reads Retry-After: seconds, or a date.
+func (c *Client) after(response *http.Response) time.Duration {
+	text := response.Header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 {
+		return time.Duration(min(seconds, int(maxWait/time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return at.Sub(c.now())
+	}
+	return 0
+}
+
+// reason reads the words that an error answer gives, where it gives any in the
+// members that APIs use for them.
+func reason(response *http.Response) string {
+	data, err := io.ReadAll(io.LimitReader(response.Body, 16<<10))
+	if err != nil {
+		return ""
+	}
+	var answer struct {
+		Detail  string          `json:"detail"`
+		Message string          `json:"message"`
+		Error   json.RawMessage `json:"error"`
+	}
+	if json.Unmarshal(bytes.TrimSpace(data), &answer) != nil {
+		return ""
+	}
+	var nested struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(answer.Error, &nested) != nil {
+		nested.Message = ""
+	}
+	for _, text := range []string{answer.Detail, answer.Message, nested.Message} {
+		if text = strings.Join(strings.Fields(text), " "); text != "" {
+			return text[:min(len(text), 200)]
+		}
+	}
+	return ""
+}
+
+// Base reads the address of a system, of which requests go below.
+func Base(address string) (*url.URL, error) {
+	base, err := url.Parse(strings.TrimSuffix(address, "/"))
+	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" || base.User != nil {
+		return nil, errors.New("setting address: expected an http or https address without user and password")
+	}
+	base.RawQuery, base.Fragment = "", ""
+	return base, nil
+}
+
+// Below gives an address below a base, with a query.
+func Below(base *url.URL, way string, query url.Values) *url.URL {
+	at := *base
+	at.Path = strings.TrimSuffix(at.Path, "/") + way
+	at.RawPath, at.RawQuery = "", query.Encode()
+	return &at
+}

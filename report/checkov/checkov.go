@@ -97,7 +97,7 @@ func part(s *report.Scanner, held *report.Spool, run *fact.Run) {
 func check(s *report.Scanner, skipped bool) fact.Finding {
 	from, item := s.Offset(), s.Item()
 	f := fact.Finding{Kind: fact.Misconfiguration, Asset: fact.Asset{Kind: fact.AssetRepository}}
-	bridgecrew, short, fix, reason := "", "", "", ""
+	bridgecrew, short, fix, reason, advisory := "", "", "", "", ""
 	s.Object(func(key string) {
 		switch key {
 		case "check_id":
@@ -138,9 +138,14 @@ func check(s *report.Scanner, skipped bool) fact.Finding {
 				}
 			})
 		case "vulnerability_details":
-			vulnerability(s, &f)
+			advisory = vulnerability(s, &f)
 		}
 	})
+	if advisory != "" {
+		f.Aliases = append(f.Aliases, f.Rule)
+		f.Rule = advisory
+		f.Title = advisory + " in " + f.Package.Name + ":" + f.Package.Version
+	}
 	if f.Title == "" {
 		f.Title = f.Rule
 	}
@@ -173,10 +178,10 @@ var ecosystems = map[string]string{
 	"composer": "Packagist", "nuget": "NuGet", "c#": "NuGet", "rust": "crates.io",
 }
 
-// vulnerability makes the finding one of a package. The advisory is then the
-// rule and the check's own id, which derives from it, an alias.
-func vulnerability(s *report.Scanner, f *fact.Finding) {
-	id, name, version, ecosystem, fixed := "", "", "", "", ""
+// vulnerability makes the finding one of a package and gives its advisory, which
+// is then the rule and the check's own id, which derives from it, an alias.
+func vulnerability(s *report.Scanner, f *fact.Finding) (id string) {
+	name, version, ecosystem, fixed := "", "", "", ""
 	seen := s.Object(func(key string) {
 		switch key {
 		case "id", "cve_id":
@@ -210,16 +215,12 @@ func vulnerability(s *report.Scanner, f *fact.Finding) {
 		}
 	})
 	if !seen || name == "" {
-		return
+		return ""
 	}
 	f.Kind = fact.Vulnerability
 	f.Package = report.Named(ecosystem, name, version)
-	if id != "" {
-		f.Aliases = append(f.Aliases, f.Rule)
-		f.Rule = id
-		f.Title = id + " in " + name + ":" + version
-	}
 	if len(f.FixedVersions) == 0 && fixed != "" && fixed != "N/A" {
 		f.FixedVersions = []string{fixed}
 	}
+	return id
 }

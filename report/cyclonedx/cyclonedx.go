@@ -46,6 +46,12 @@ func (reader) Detect(head []byte) int {
 		return 98
 	case o.Has("specVersion") && (o.Has("components") || o.Has("vulnerabilities")):
 		return 80
+	// Some libraries sort the members: what names the format then comes after many
+	// components.
+	case o.Has("components[].bom-ref", "components[].type"), o.Has("components[].purl", "components[].type"):
+		return 75
+	case o.Kind == report.KindObject && o.Has("components[].name", "components[].type") && !o.Has("spdxVersion"):
+		return 40
 	}
 	return 0
 }
@@ -108,7 +114,7 @@ func (d *document) give(err error) bool {
 	return d.sinkErr == nil
 }
 
-// start begins the run with the first thing that belongs to it.
+// start begins the run, as late as can be: what describes it may come last.
 func (d *document) start() {
 	if !d.started {
 		d.started = true
@@ -118,7 +124,6 @@ func (d *document) start() {
 
 // component gives an entry of the inventory on and keeps its name.
 func (d *document) component(c fact.Component) {
-	d.start()
 	if c.Ref != "" && len(d.known) < maxComponents {
 		d.known[c.Ref] = c.Package
 	}
@@ -126,6 +131,7 @@ func (d *document) component(c fact.Component) {
 		d.components = append(d.components, c)
 		return
 	}
+	d.start()
 	d.give(d.sink.Component(c))
 }
 
@@ -224,10 +230,8 @@ func (d *document) readJSON(s *report.Scanner) {
 				}
 			})
 		case "components", "services":
-			d.start()
 			s.Array(func(int) { readComponent(s, d.component) })
 		case "vulnerabilities":
-			d.start()
 			s.Array(func(int) { d.readVulnerability(s) })
 		case "dependencies":
 			s.Array(func(int) {

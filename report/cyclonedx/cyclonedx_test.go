@@ -1,6 +1,8 @@
 package cyclonedx
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,5 +90,25 @@ func TestReadsTheOldExtensionOfAComponent(t *testing.T) {
 	facts := reporttest.Read(t, New(), extension)
 	if len(facts.Findings) != 1 || facts.Findings[0].Package.Name != "tar" || facts.Findings[0].Score != 4.3 {
 		t.Fatalf("findings: %+v", facts.Findings)
+	}
+}
+
+// A library that sorts members writes the components before all that names the
+// format and the tool.
+func TestADocumentThatNamesItsFormatLastIsKnown(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	text.WriteString(`{"components":[`)
+	for i := range 2000 {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		fmt.Fprintf(&text, `{"bom-ref":"p%d","name":"p%d","purl":"pkg:pypi/p%d@1.0","type":"library","version":"1.0"}`, i, i, i)
+	}
+	text.WriteString(`],"metadata":{"timestamp":"2025-01-02T03:04:05Z","tools":[{"name":"cyclonedx-py","version":"4.1"}]},"version":1,` +
+		`"$schema":"http://cyclonedx.org/schema/bom-1.6.schema.json","bomFormat":"CycloneDX","specVersion":"1.6"}`)
+	facts := reporttest.Read(t, New(), text.String())
+	if len(facts.Components) != 2000 || len(facts.Runs) != 1 || facts.Runs[0].Tool != "cyclonedx-py" || facts.Runs[0].Started == 0 {
+		t.Errorf("%d components, runs %+v", len(facts.Components), facts.Runs)
 	}
 }

@@ -107,7 +107,7 @@ func descriptor(s *report.Scanner, run *fact.Run) {
 
 // source reads what was scanned, and the configuration of an image.
 func source(s *report.Scanner) (asset fact.Asset, config []byte) {
-	kind, target, id := "", "", ""
+	kind, target, image, manifest := "", "", "", ""
 	var digests []string
 	s.Object(func(key string) {
 		switch key {
@@ -124,8 +124,10 @@ func source(s *report.Scanner) (asset fact.Asset, config []byte) {
 					target = s.Text()
 				case "repoDigests":
 					digests = append(s.Texts(), digests...)
-				case "imageID", "manifestDigest":
-					id = s.Text()
+				case "imageID":
+					image = s.Text()
+				case "manifestDigest":
+					manifest = s.Text()
 				case "config":
 					var err error
 					if config, err = base64.StdEncoding.DecodeString(s.Text()); err != nil {
@@ -137,7 +139,9 @@ func source(s *report.Scanner) (asset fact.Asset, config []byte) {
 	})
 	switch kind {
 	case "image":
-		return report.ImageAsset(target, append(digests, id)...), config
+		// Of an image without a digest in a registry the id names it, as in
+		// reports of others; its manifest is made up by the scanner.
+		return report.ImageAsset(target, append(digests, image, manifest)...), config
 	case "directory", "file":
 		return fact.Asset{Kind: fact.AssetRepository, Key: target, Name: target}, nil
 	}

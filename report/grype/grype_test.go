@@ -20,7 +20,7 @@ const sample = `{
   {"vulnerability": {"id": "CVE-2024-2", "severity": "Negligible", "namespace": "debian:distro:debian:12", "fix": {"versions": [], "state": "wont-fix"}},
    "artifact": {"name": "libx", "version": "1.0-1", "type": "deb", "locations": [{"path": "/var/lib/dpkg/status"}], "purl": ""}}],
  "ignoredMatches": [{"vulnerability": {"id": "CVE-2024-3", "severity": "Low"}, "artifact": {"name": "b", "version": "1", "type": "npm"}, "appliedIgnoreRules": []}],
- "source": {"type": "image", "target": {"userInput": "shop:1", "imageID": "sha256:bb", "repoDigests": []}},
+ "source": {"type": "image", "target": {"userInput": "shop:1", "imageID": "sha256:bb", "manifestDigest": "sha256:cc", "repoDigests": []}},
  "distro": {"name": "debian", "version": "12"},
  "descriptor": {"name": "grype", "version": "0.100.0", "db": {"built": "2026-01-01T00:00:00Z"}}}`
 

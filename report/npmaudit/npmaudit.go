@@ -37,7 +37,7 @@ func (reader) Detect(head []byte) int {
 		return 70
 	case o.Has("actions[].resolves") && o.Has("actions[].module"): // the advisories come after many actions
 		return 80
-	case strings.HasPrefix(o.Texts["type"], "audit") || o.Has("type", "data") && strings.Contains(string(head), `{"type":"audit`):
+	case strings.HasPrefix(o.Texts["type"], "audit"), o.Has("type", "data") && (strings.Contains(string(head), `"auditAdvisory"`) || strings.Contains(string(head), `"auditSummary"`)):
 		return 85
 	}
 	return 0

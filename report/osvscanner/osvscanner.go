@@ -3,6 +3,7 @@ package osvscanner
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -47,13 +48,20 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	})
 }
 
-// result reads one source with its packages; the source comes first.
+// result reads one source with its packages. Where members are sorted the
+// source comes after them, and what was found waits for it.
 func result(s *report.Scanner, sink report.Sink) {
-	path := ""
+	var early report.Spool
+	path, told := "", false
 	asset := fact.Asset{Kind: fact.AssetRepository}
+	give := func(f fact.Finding) error {
+		f.Path, f.Asset = path, asset
+		return sink.Finding(f)
+	}
 	s.Object(func(key string) {
 		switch key {
 		case "source":
+			told = true
 			kind := ""
 			s.Object(func(key string) {
 				switch key {
@@ -67,12 +75,18 @@ func result(s *report.Scanner, sink report.Sink) {
 				asset = report.ImageAsset(path)
 			}
 		case "packages":
-			s.Array(func(int) { pkg(s, sink, path, asset) })
+			to := give
+			if !told {
+				to = early.Add
+			}
+			s.Array(func(int) { pkg(s, to) })
 		}
 	})
+	err := early.Replay(give)
+	s.Fail(errors.Join(err, early.Close()))
 }
 
-func pkg(s *report.Scanner, sink report.Sink, path string, asset fact.Asset) {
+func pkg(s *report.Scanner, give func(fact.Finding) error) {
 	var p fact.Package
 	var held []fact.Finding
 	groups := map[string]string{} // id -> worst score of its group
@@ -112,7 +126,7 @@ func pkg(s *report.Scanner, sink report.Sink, path string, asset fact.Asset) {
 	})
 	p.PURL = fact.PURL(p.Ecosystem, p.Name, p.Version)
 	for _, f := range held {
-		f.Package, f.Path, f.Asset = p, path, asset
+		f.Package = p
 		f.FixedVersions = fixedFor(f.FixedVersions, p)
 		if score, err := strconv.ParseFloat(groups[f.Rule], 64); err == nil && score > 0 {
 			f.Score = score
@@ -121,7 +135,7 @@ func pkg(s *report.Scanner, sink report.Sink, path string, asset fact.Asset) {
 			}
 		}
 		if s.Err() == nil {
-			s.Fail(sink.Finding(f))
+			s.Fail(give(f))
 		}
 	}
 }

@@ -1,5 +1,5 @@
 // Package reporttest holds the tests that every reader of reports must pass: the
-// same bytes give the same facts, damaged and hostile input gives an error and no
+// same bytes give the same facts, whatever the order of members, damaged and hostile input gives an error and no
 // panic, memory is bounded, the sink's error comes back unchanged, and a cancelled
 // context ends the reading.
 package reporttest
@@ -111,6 +111,7 @@ func conform(t *testing.T, reader report.Reader, sample string) {
 	} else if diff := cmp.Diff(first, inPieces, cmp.AllowUnexported(Facts{})); diff != "" {
 		t.Errorf("reading in small pieces gave other facts:\n%s", diff)
 	}
+	reordered(t, reader, sample)
 	end := len(strings.TrimSpace(sample))
 	for _, cut := range cuts(end) {
 		if document := sample[:cut]; !lines(sample, cut) {

@@ -6,7 +6,9 @@ package trivy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -44,7 +46,7 @@ func (reader) Detect(head []byte) int {
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	return report.JSON(ctx, in, func(s *report.Scanner) {
-		d := &document{s: s, sink: sink, run: fact.Run{Tool: "trivy", Format: "trivy", Complete: true}, known: map[string]*known{}}
+		d := &document{s: s, sink: sink, run: fact.Run{Tool: "trivy", Format: "trivy", Complete: true}, told: map[string]bool{}, known: map[string]*known{}}
 		if s.Kind() == report.KindArray { // before schema version 2
 			d.start()
 			s.Array(func(int) { d.result() })
@@ -60,7 +62,10 @@ type document struct {
 	sink    report.Sink
 	run     fact.Run
 	started bool
+	told    map[string]bool // members of the report that came already
+	hold    *report.Spool   // where findings wait for what they belong to; nil when that is known
 	artifact
+	target
 
 	raw   []byte            // what an item says of its advisory
 	parts []part            // the same, by member
@@ -87,6 +92,9 @@ type artifact struct {
 	config     []byte // of the image
 }
 
+// target is what in the artifact the results at hand are about.
+type target struct{ path, class, format string }
+
 func (d *document) start() {
 	if !d.started {
 		d.started = true
@@ -112,7 +120,9 @@ func (d *document) asset() fact.Asset {
 
 func (d *document) object() {
 	s := d.s
+	var early report.Spool
 	s.Object(func(key string) {
+		d.told[key] = true
 		switch key {
 		case "ArtifactName", "ClusterName":
 			d.name = s.Text()
@@ -129,14 +139,71 @@ func (d *document) object() {
 		case "Metadata":
 			d.metadata()
 		case "Results":
-			d.start()
-			s.Array(func(int) { d.result() })
+			if d.told["SchemaVersion"] && d.told["ArtifactName"] && d.told["ArtifactType"] && (d.told["Metadata"] || d.kind != "container_image") {
+				d.start()
+				s.Array(func(int) { d.result() })
+			} else { // members in another order, as by a tool that sorts them
+				d.held(&early, func() { s.Array(func(int) { d.result() }) })
+			}
 		case "Resources", "Vulnerabilities", "Misconfigurations": // of a cluster
-			d.start()
-			s.Array(func(int) { d.resource() })
+			if d.told["ClusterName"] {
+				d.start()
+				s.Array(func(int) { d.resource() })
+			} else {
+				d.held(&early, func() { s.Array(func(int) { d.resource() }) })
+			}
 		}
 	})
 	d.start()
+	d.release(&early, func(f *fact.Finding) {
+		if f.Asset.Kind != "kubernetes_object" {
+			f.Asset = d.asset()
+		}
+	})
+}
+
+// held sets findings aside while they are read, before what they belong to.
+func (d *document) held(spool *report.Spool, read func()) {
+	outer := d.hold
+	d.hold = spool
+	read()
+	d.hold = outer
+}
+
+// Attributes that only live until a finding is released: from what its
+// ecosystem follows.
+const (
+	heldClass = "\x00class"
+	heldType  = "\x00type"
+)
+
+// release gives findings that were set aside on, each with what is known now.
+func (d *document) release(spool *report.Spool, amend func(*fact.Finding)) {
+	err := spool.Replay(func(f fact.Finding) error {
+		amend(&f)
+		if f.Kind == fact.Vulnerability && f.Package.Ecosystem == "" {
+			f.Package.Ecosystem = ecosystem(f.Attributes[heldClass], f.Attributes[heldType], d.system)
+			f.Package.PURL = fact.PURL(f.Package.Ecosystem, f.Package.Name, f.Package.Version)
+		}
+		return d.give(&f)
+	})
+	d.s.Fail(errors.Join(err, spool.Close()))
+}
+
+// give sends a finding to the sink, or to where findings wait.
+func (d *document) give(f *fact.Finding) error {
+	if d.hold != nil {
+		return d.hold.Add(*f)
+	}
+	if f.Attributes[heldClass] != "" || f.Attributes[heldType] != "" {
+		f.Attributes = maps.Clone(f.Attributes)
+		delete(f.Attributes, heldClass)
+		delete(f.Attributes, heldType)
+		if len(f.Attributes) == 0 {
+			f.Attributes = nil
+		}
+	}
+	return d.sink.Finding(*f)
 }
 
 func (d *document) metadata() {
@@ -168,6 +235,7 @@ func (d *document) metadata() {
 func (d *document) resource() {
 	s := d.s
 	outer := d.artifact
+	var early report.Spool
 	namespace, kind, name := "", "", ""
 	d.kind, d.digests, d.system = "kubernetes", nil, ""
 	s.Object(func(key string) {
@@ -186,31 +254,57 @@ func (d *document) resource() {
 			}
 		case "Results":
 			d.prefix = strings.Join([]string{namespace, kind, name}, "/")
-			s.Array(func(int) { d.result() })
+			if kind != "" && name != "" {
+				s.Array(func(int) { d.result() })
+			} else {
+				d.held(&early, func() { s.Array(func(int) { d.result() }) })
+			}
 		}
 	})
+	d.prefix = strings.Join([]string{namespace, kind, name}, "/")
+	d.release(&early, func(f *fact.Finding) { f.Asset = d.asset() })
 	d.artifact = outer
 }
 
-// result reads one target. Its class and type come before its lists.
+// result reads one target. What its lists hold waits for its name, class and
+// type, where these come after.
 func (d *document) result() {
 	s := d.s
-	target, class, kind := "", "", ""
+	var early report.Spool
+	d.target = target{}
+	told := map[string]bool{}
+	list := func(each func()) {
+		if told["Target"] && (told["Class"] || told["Type"]) {
+			s.Array(func(int) { each() })
+		} else {
+			d.held(&early, func() { s.Array(func(int) { each() }) })
+		}
+	}
 	s.Object(func(key string) {
+		told[key] = true
 		switch key {
 		case "Target":
-			target = s.Text()
+			d.path = s.Text()
 		case "Class":
-			class = s.Text()
+			d.class = s.Text()
 		case "Type":
-			kind = s.Text()
+			d.format = s.Text()
 		case "Vulnerabilities":
-			s.Array(func(int) { d.vulnerability(target, class, kind) })
+			list(d.vulnerability)
 		case "Misconfigurations":
-			s.Array(func(int) { d.misconfiguration(target, kind) })
+			list(d.misconfiguration)
 		case "Secrets":
-			s.Array(func(int) { d.secret(target) })
+			list(d.secret)
 		}
+	})
+	d.release(&early, func(f *fact.Finding) {
+		if f.Path == "" {
+			f.Path = d.path
+		}
+		if f.Kind == fact.Misconfiguration {
+			report.Attribute(f, "type", d.format)
+		}
+		d.mark(f)
 	})
 }
 
@@ -221,15 +315,27 @@ func (d *document) emit(f *fact.Finding, from int64, item string) {
 		f.Line, f.EndLine = max(0, f.Line), max(0, f.Line)
 	}
 	if d.s.Err() == nil {
-		d.s.Fail(d.sink.Finding(*f))
+		if d.hold != nil {
+			d.mark(f)
+		}
+		d.s.Fail(d.give(f))
 	}
 }
 
-func (d *document) vulnerability(target, class, kind string) {
+// mark notes on a vulnerability that waits what its ecosystem follows from.
+func (d *document) mark(f *fact.Finding) {
+	if f.Kind == fact.Vulnerability {
+		f.Attributes = maps.Clone(f.Attributes) // shared between findings
+		report.Attribute(f, heldClass, d.class)
+		report.Attribute(f, heldType, d.format)
+	}
+}
+
+func (d *document) vulnerability() {
 	s := d.s
 	from, item := s.Offset(), s.Item()
-	f := fact.Finding{Kind: fact.Vulnerability, Path: target}
-	f.Package.Ecosystem = ecosystem(class, kind, d.system)
+	f := fact.Finding{Kind: fact.Vulnerability, Path: d.path}
+	f.Package.Ecosystem = ecosystem(d.class, d.format, d.system)
 	name, version, purl, packagePath := "", "", "", ""
 	var status, diffID, digest string
 	d.raw, d.parts = d.raw[:0], d.parts[:0]
@@ -487,10 +593,10 @@ func cvss(s *report.Scanner) rating {
 	return two
 }
 
-func (d *document) misconfiguration(target, kind string) {
+func (d *document) misconfiguration() {
 	s := d.s
 	from, item := s.Offset(), s.Item()
-	f := fact.Finding{Kind: fact.Misconfiguration, Path: target}
+	f := fact.Finding{Kind: fact.Misconfiguration, Path: d.path}
 	status, message, avd := "", "", ""
 	s.Object(func(key string) {
 		switch key {
@@ -532,7 +638,7 @@ func (d *document) misconfiguration(target, kind string) {
 		}
 	})
 	report.Attribute(&f, "message", message)
-	report.Attribute(&f, "type", kind)
+	report.Attribute(&f, "type", d.format)
 	f.Aliases = report.Aliases(f.Rule, avd)
 	if f.Anchor == "" {
 		f.Anchor = message
@@ -546,10 +652,10 @@ func (d *document) misconfiguration(target, kind string) {
 	d.emit(&f, from, item)
 }
 
-func (d *document) secret(target string) {
+func (d *document) secret() {
 	s := d.s
 	from, item := s.Offset(), s.Item()
-	f := fact.Finding{Kind: fact.Secret, Path: target}
+	f := fact.Finding{Kind: fact.Secret, Path: d.path}
 	s.Object(func(key string) {
 		switch key {
 		case "RuleID":

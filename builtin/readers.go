@@ -12,6 +12,7 @@ import (
 	"github.com/backstitch/backstitch/report/govulncheck"
 	"github.com/backstitch/backstitch/report/grype"
 	"github.com/backstitch/backstitch/report/npmaudit"
+	"github.com/backstitch/backstitch/report/openvex"
 	"github.com/backstitch/backstitch/report/osvscanner"
 	"github.com/backstitch/backstitch/report/pipaudit"
 	"github.com/backstitch/backstitch/report/sarif"
@@ -41,5 +42,6 @@ func Readers() []report.Reader {
 		semgrep.New(),
 		spdx.New(),
 		syft.New(),
+		openvex.New(),
 	}
 }

@@ -9,14 +9,14 @@ import (
 
 // Limits of an Inventory.
 const (
-	maxComponents   = 50_000    // components that are held for what a document says of them later
+	maxComponents   = 50_000    // components, and statements, that are held for what a document says of them later
 	maxDependencies = 1_000_000 // edges between components
 )
 
 // Inventory gives the components of one document to a sink. Documents tell what they
 // are about, and what depends on what, only after the components; so those are held
-// until End. Components beyond maxComponents are given on at once, without their
-// dependencies.
+// until End, and statements too. Those beyond maxComponents are given on at once,
+// components without their dependencies.
 type Inventory struct {
 	// Run is told before the first component; a reader completes it until then.
 	Run fact.Run
@@ -31,6 +31,7 @@ type Inventory struct {
 	held         []fact.Component
 	requires     map[string][]string
 	dependencies int
+	statements   []fact.Statement
 	findings     Spool
 }
 
@@ -54,6 +55,18 @@ func (v *Inventory) Component(c fact.Component) error {
 	}
 	if v.begin(); v.err == nil {
 		v.err = v.sink.Component(c)
+	}
+	return v.err
+}
+
+// Statement adds a statement, which is given after the components.
+func (v *Inventory) Statement(s fact.Statement) error {
+	if len(v.statements) < maxComponents {
+		v.statements = append(v.statements, s)
+		return v.err
+	}
+	if v.begin(); v.err == nil {
+		v.err = v.sink.Statement(s)
 	}
 	return v.err
 }
@@ -101,6 +114,12 @@ func (v *Inventory) End(document error) error {
 			return v.err
 		}
 		v.err = v.sink.Component(*c)
+	}
+	for _, s := range v.statements {
+		if v.err != nil {
+			return v.err
+		}
+		v.err = v.sink.Statement(s)
 	}
 	if v.err != nil {
 		return v.err

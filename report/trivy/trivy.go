@@ -36,7 +36,7 @@ func (reader) Detect(head []byte) int {
 		return 95
 	case o.Has("ClusterName") && (o.Has("Resources") || o.Has("Vulnerabilities") || o.Has("Misconfigurations")):
 		return 90
-	case o.Has("Target", "Vulnerabilities"), o.Has("Target", "Type"), o.Has("Target", "Misconfigurations"), o.Has("Target", "Class"):
+	case o.Has("Target", "Vulnerabilities"), o.Has("Target", "Type"), o.Has("Target", "Misconfigurations"), o.Has("Target", "Class"), o.Has("Vulnerabilities[].VulnerabilityID"):
 		return 80
 	case o.Kind == report.KindObject && o.Has("Results[].Target") && o.Has("Results[].Class"):
 		return 70
@@ -181,10 +181,6 @@ const (
 func (d *document) release(spool *report.Spool, amend func(*fact.Finding)) {
 	err := spool.Replay(func(f fact.Finding) error {
 		amend(&f)
-		if f.Kind == fact.Vulnerability && f.Package.Ecosystem == "" {
-			f.Package.Ecosystem = ecosystem(f.Attributes[heldClass], f.Attributes[heldType], d.system)
-			f.Package.PURL = fact.PURL(f.Package.Ecosystem, f.Package.Name, f.Package.Version)
-		}
 		return d.give(&f)
 	})
 	d.s.Fail(errors.Join(err, spool.Close()))
@@ -196,6 +192,12 @@ func (d *document) give(f *fact.Finding) error {
 		return d.hold.Add(*f)
 	}
 	if f.Attributes[heldClass] != "" || f.Attributes[heldType] != "" {
+		if f.Package.Ecosystem == "" {
+			f.Package.Ecosystem = ecosystem(f.Attributes[heldClass], f.Attributes[heldType], d.system)
+			if f.Package.PURL == "" {
+				f.Package.PURL = fact.PURL(f.Package.Ecosystem, f.Package.Name, f.Package.Version)
+			}
+		}
 		f.Attributes = maps.Clone(f.Attributes)
 		delete(f.Attributes, heldClass)
 		delete(f.Attributes, heldType)
@@ -274,7 +276,7 @@ func (d *document) result() {
 	d.target = target{}
 	told := map[string]bool{}
 	list := func(each func()) {
-		if told["Target"] && (told["Class"] || told["Type"]) {
+		if told["Target"] && (told["Type"] || d.class == "secret") {
 			s.Array(func(int) { each() })
 		} else {
 			d.held(&early, func() { s.Array(func(int) { each() }) })
@@ -335,7 +337,9 @@ func (d *document) vulnerability() {
 	s := d.s
 	from, item := s.Offset(), s.Item()
 	f := fact.Finding{Kind: fact.Vulnerability, Path: d.path}
-	f.Package.Ecosystem = ecosystem(d.class, d.format, d.system)
+	if d.hold == nil {
+		f.Package.Ecosystem = ecosystem(d.class, d.format, d.system)
+	}
 	name, version, purl, packagePath := "", "", "", ""
 	var status, diffID, digest string
 	d.raw, d.parts = d.raw[:0], d.parts[:0]
@@ -421,6 +425,9 @@ func (d *document) vulnerability() {
 		f.Path = packagePath
 	}
 	if parsed, ok := d.purl(purl); ok {
+		if parsed.Ecosystem == "" { // of a distribution that the URL writes in another way
+			parsed.Ecosystem = f.Package.Ecosystem
+		}
 		f.Package = parsed
 		if f.Package.Version == "" {
 			f.Package.Version = version

@@ -150,3 +150,13 @@ func TestAnAdvisoryReadsTheSameWhereverItRepeats(t *testing.T) {
 		}
 	}
 }
+
+func TestAPackageURLOfADistributionKeepsTheEcosystemOfTheImage(t *testing.T) {
+	t.Parallel()
+	facts := reporttest.Read(t, New(), `{"Results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-2021-1","PkgName":"openssl-libs","InstalledVersion":"1.1.1k-4.el8",
+	 "PkgIdentifier":{"PURL":"pkg:rpm/alma/openssl-libs@1.1.1k-4.el8?distro=alma-8.5"}}],"Type":"alma","Class":"os-pkgs","Target":"shop (alma 8.5)"}],
+	 "Metadata":{"OS":{"Family":"alma","Name":"8.5"}},"ArtifactType":"container_image","ArtifactName":"shop","SchemaVersion":2}`)
+	if len(facts.Findings) != 1 || facts.Findings[0].Package.Ecosystem != "AlmaLinux:8" || facts.Findings[0].Path != "shop (alma 8.5)" {
+		t.Errorf("findings = %+v", facts.Findings)
+	}
+}

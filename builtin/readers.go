@@ -5,12 +5,14 @@ package builtin
 
 import (
 	"github.com/backstitch/backstitch/report"
+	"github.com/backstitch/backstitch/report/asff"
 	"github.com/backstitch/backstitch/report/checkov"
 	"github.com/backstitch/backstitch/report/cyclonedx"
 	"github.com/backstitch/backstitch/report/dependabot"
 	"github.com/backstitch/backstitch/report/gitleaks"
 	"github.com/backstitch/backstitch/report/govulncheck"
 	"github.com/backstitch/backstitch/report/grype"
+	"github.com/backstitch/backstitch/report/inspector"
 	"github.com/backstitch/backstitch/report/npmaudit"
 	"github.com/backstitch/backstitch/report/openvex"
 	"github.com/backstitch/backstitch/report/osvscanner"
@@ -40,6 +42,8 @@ func Readers() []report.Reader {
 		snyk.New(),
 		gitleaks.New(),
 		semgrep.New(),
+		asff.New(),
+		inspector.New(),
 		spdx.New(),
 		syft.New(),
 		openvex.New(),

@@ -1,0 +1,174 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"maps"
+	"strings"
+
+	"github.com/backstitch/backstitch/fact"
+)
+
+// maxLooked bounds the assets that a run names as looked at. Of those beyond it
+// nothing is confirmed, which is the safe side.
+const maxLooked = 200_000
+
+// Emitter collects what a report says and gives it to the sink at the end: the run
+// first, with the assets that were looked at, then the findings in their order.
+type Emitter struct {
+	// Run describes the run; a reader completes it while it reads.
+	Run    fact.Run
+	held   Spool
+	looked map[[2]string]bool
+}
+
+// Give gives a finding whose Position is set. Its asset counts as looked at.
+func (e *Emitter) Give(f fact.Finding) error {
+	f.Line = max(0, f.Line)
+	f.EndLine = max(f.Line, f.EndLine)
+	f.Title = cmp.Or(strings.TrimSpace(f.Title), f.Rule, "finding without a title")
+	f.Rule = cmp.Or(f.Rule, f.Title)
+	if f.Asset.Kind == "" {
+		f.Asset = fact.Asset{Kind: fact.AssetUnknown, Key: f.Path, Name: f.Path}
+	}
+	e.Looked(f.Asset)
+	return e.held.Add(f)
+}
+
+// Looked says that the run looked at an asset, whether or not it found something.
+func (e *Emitter) Looked(asset fact.Asset) {
+	key := [2]string{asset.Kind, asset.Key}
+	if asset.Kind == fact.AssetUnknown || asset.Key == "" || e.looked[key] || len(e.looked) >= maxLooked {
+		return
+	}
+	if e.looked == nil {
+		e.looked = map[[2]string]bool{}
+	}
+	e.looked[key] = true
+	e.Run.Assets = append(e.Run.Assets, asset)
+}
+
+// finish gives everything to the sink. What was read before a fault stays read, and
+// the run is then incomplete.
+func (e *Emitter) finish(sink Sink, fault error) error {
+	defer e.held.Close()
+	e.Run.Complete = e.Run.Complete && fault == nil
+	if err := sink.Run(e.Run); err != nil {
+		return err
+	}
+	if err := e.held.Replay(sink.Finding); err != nil {
+		return err
+	}
+	return fault
+}
+
+// Document is a JSON document that is read into one run and its findings.
+type Document struct {
+	*Scanner
+	*Emitter
+}
+
+// Findings is the frame of a reader of one JSON document with one run: read pulls
+// what it wants and gives each finding through Document.Item. The run is told even
+// when nothing was found.
+func Findings(ctx context.Context, in io.Reader, sink Sink, run fact.Run, read func(d *Document)) error {
+	d := &Document{Emitter: &Emitter{Run: run}}
+	fault := JSON(ctx, in, func(s *Scanner) {
+		d.Scanner = s
+		read(d)
+	})
+	return d.finish(sink, fault)
+}
+
+// Item reads the next value as a finding: read fills it, and leaves its Kind empty
+// when it is none. Position, lines and what a finding needs are completed.
+func (d *Document) Item(read func(f *fact.Finding)) {
+	place := d.Place()
+	var f fact.Finding
+	read(&f)
+	if f.Kind == "" {
+		return
+	}
+	f.Position = place()
+	d.Give(f)
+}
+
+// Place remembers where the next value begins; what it returns gives the position
+// of that value once it was read.
+func (d *Document) Place() func() fact.Position {
+	if d.Kind() == KindEnd {
+		return func() fact.Position { return fact.Position{} }
+	}
+	from, item := d.Offset(), d.Scanner.Item()
+	return func() fact.Position { return fact.Position{Offset: from, Length: d.Offset() - from, Item: item} }
+}
+
+// Give gives a finding whose Position is set, unless there was a fault in it.
+func (d *Document) Give(f fact.Finding) {
+	if d.Err() == nil {
+		d.Fail(d.Emitter.Give(f))
+	}
+}
+
+// CloudAsset is the asset of a cloud resource: its ARN, link or id is the key. What
+// stands for a whole AWS account is the account; without id and name it is unknown.
+func CloudAsset(id, name string) fact.Asset {
+	if account := awsAccount(id); account != "" {
+		return fact.Asset{Kind: fact.AssetAccount, Key: "aws/" + account, Name: cmp.Or(name, account)}
+	}
+	if id = cmp.Or(id, name); id == "" {
+		return fact.Asset{Kind: fact.AssetUnknown}
+	}
+	short := strings.TrimRight(id, "/:")
+	return fact.Asset{Kind: fact.AssetResource, Key: id, Name: cmp.Or(name, short[strings.LastIndexAny(short, "/:")+1:], id)}
+}
+
+// awsAccount reads the ways in which AWS writes an account where a resource is due:
+// "AWS::::Account:1", "arn:aws:iam::1:root" and the bare number.
+func awsAccount(id string) string {
+	account, ok := strings.CutPrefix(id, "AWS::::Account:")
+	if parts := strings.Split(id, ":"); !ok && len(parts) == 6 && parts[0] == "arn" && parts[2] == "iam" && parts[5] == "root" {
+		account, ok = parts[4], true
+	}
+	if !ok {
+		account = id
+	}
+	if len(account) != 12 || strings.Trim(account, "0123456789") != "" {
+		return ""
+	}
+	return account
+}
+
+// KubernetesAsset is the asset of an object: "cluster/namespace/Kind.group/name",
+// without the cluster when it is unknown and with "-" for the namespace of objects
+// that have none. group may be an apiVersion.
+func KubernetesAsset(cluster, namespace, group, kind, name string) fact.Asset {
+	if before, _, ok := strings.Cut(group, "/"); ok {
+		group = before
+	} else if len(group) > 1 && group[0] == 'v' && '0' <= group[1] && group[1] <= '9' {
+		group = "" // the version of the core group
+	}
+	key := cmp.Or(namespace, "-") + "/" + kind
+	if group != "" {
+		key += "." + group
+	}
+	key += "/" + name
+	if cluster != "" {
+		key = cluster + "/" + key
+	}
+	return fact.Asset{Kind: fact.AssetKubernetes, Key: key, Name: name}
+}
+
+// WithAttributes copies a finding's attributes and adds more, so that findings made
+// of one item do not share them.
+func WithAttributes(f *fact.Finding, more map[string]string) {
+	all := make(map[string]string, len(f.Attributes)+len(more))
+	maps.Copy(all, f.Attributes)
+	for name, value := range more {
+		if value != "" {
+			all[name] = value
+		}
+	}
+	f.Attributes = all
+}

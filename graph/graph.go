@@ -62,6 +62,7 @@ var (
 	assetsNamed      = queries.Named("assets_named")
 	assetsLike       = queries.Named("assets_like")
 	assetsLikeOfKind = queries.Named("assets_like_of_kind")
+	assetsAfter      = queries.Named("assets_after")
 	everyAsset       = queries.Named("every_asset")
 	lastGone         = queries.Named("gone")
 	assetTold        = queries.Named("told")

@@ -71,6 +71,9 @@ WHERE kind = $1 AND (key LIKE $2 ESCAPE '!' OR key LIKE $3 ESCAPE '!' OR name LI
 -- name: every_asset
 SELECT id, kind, key, name FROM asset ORDER BY kind, key LIMIT $1
 
+-- name: assets_after
+SELECT id, key FROM asset WHERE kind = $1 AND key > $2 ORDER BY key LIMIT $3
+
 -- name: gone
 SELECT max(gone_run) FROM node WHERE asset_id = $1
 

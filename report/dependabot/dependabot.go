@@ -4,6 +4,7 @@
 package dependabot
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -29,6 +30,12 @@ func (reader) Describe() report.Description {
 }
 
 func (reader) Detect(head []byte) int {
+	// Pages in an array of their own, as of gh api --slurp.
+	if trimmed := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
+		if inner := bytes.TrimLeft(trimmed[1:], " \t\r\n"); len(inner) > 0 && inner[0] == '[' {
+			head = inner
+		}
+	}
 	o := report.OutlineOf(head)
 	switch {
 	case o.Has("security_advisory") && (o.Has("security_vulnerability") || o.Has("dependency")):

@@ -1,10 +1,12 @@
 // Package npmaudit reads the JSON reports of npm audit, version 1 (npm 6, pnpm,
-// and the lines that Yarn 1 writes) and version 2 (npm 7 and later).
+// and the lines that Yarn writes) and version 2 (npm 7 and later).
 package npmaudit
 
 import (
 	"context"
+	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,8 +21,8 @@ func New() report.Reader { return reader{} }
 
 func (reader) Describe() report.Description {
 	return report.Description{
-		ID: "report/npmaudit", Name: "npm audit", Formats: "JSON of npm audit, pnpm audit and yarn audit (Yarn 1)",
-		Docs: "Produce it with `npm audit --json`, `pnpm audit --json` or `yarn audit --json`. One finding a package, version and advisory; the paths to it are merged, the first is kept and all are counted. " +
+		ID: "report/npmaudit", Name: "npm audit", Formats: "JSON of npm audit, pnpm audit and yarn audit (Yarn 1), yarn npm audit (later ones)",
+		Docs: "Produce it with `npm audit --json`, `pnpm audit --json`, `yarn audit --json` or `yarn npm audit --json`. One finding a package, version and advisory; the paths to it are merged, the first is kept and all are counted. " +
 			"Packages that npm 7 and later call vulnerable only because of what they require are no findings of their own: they are the path to the flaw, and listed in the attribute effects.",
 	}
 }
@@ -39,6 +41,10 @@ func (reader) Detect(head []byte) int {
 		return 80
 	case strings.HasPrefix(o.Texts["type"], "audit"), o.Has("type", "data") && (strings.Contains(string(head), `"auditAdvisory"`) || strings.Contains(string(head), `"auditSummary"`)):
 		return 85
+	case o.Has("value", "children.Severity", "children.Tree Versions"): // Yarn 2 and later
+		return 85
+	case o.Has("error.code", "error.summary"):
+		return 60
 	}
 	return 0
 }
@@ -58,9 +64,17 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 		}
 	}
 	seen := map[string]bool{}
+	failed := ""
 	for s.More() {
+		name := ""
+		var flaws []fact.Finding
 		s.Object(func(key string) {
 			switch key {
+			case "value": // one package of Yarn 2 and later, the tree's only level
+				run.Tool, run.Complete = "yarn npm audit", true
+				name = s.Text()
+			case "children":
+				flaws = berry(s)
 			case "advisories":
 				run.Complete = true
 				s.Object(func(string) { add(advisory(s, nil)) })
@@ -78,11 +92,21 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 					add(yarnLine(s, seen))
 				}
 			case "error":
-				run.Complete = false
+				failed = failure(s)
 			}
 		})
+		for i := range flaws {
+			f := &flaws[i]
+			if f.Package = report.Named("npm", name, f.Package.Version); f.Title == "" {
+				f.Title = f.Rule + " in " + name
+			}
+		}
+		add(flaws)
 	}
 	err := s.End()
+	if err == nil && failed != "" {
+		err = &report.Error{Offset: -1, Item: "error", Expected: "an audit that went through", Err: errors.New(failed)}
+	}
 	run.Complete = run.Complete && err == nil
 	if sinkErr := sink.Run(run); sinkErr != nil {
 		return sinkErr
@@ -97,6 +121,71 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 		return replayErr
 	}
 	return err
+}
+
+// failure reads why there was no audit.
+func failure(s *report.Scanner) string {
+	code, summary := "an error", ""
+	if s.Kind() != report.KindObject {
+		return s.Text()
+	}
+	s.Object(func(key string) {
+		switch key {
+		case "code":
+			code = s.Text()
+		case "summary":
+			summary = s.Text()
+		}
+	})
+	return strings.TrimSuffix(code+": "+summary, ": ")
+}
+
+// berry reads one advisory as Yarn 2 and later write it: a finding for each
+// version in the tree, of a package that is named beside it.
+func berry(s *report.Scanner) []fact.Finding {
+	from, item := s.Offset(), s.Item()
+	f := fact.Finding{Kind: fact.Vulnerability, Asset: fact.Asset{Kind: fact.AssetRepository}}
+	id := ""
+	var versions []string
+	s.Object(func(key string) {
+		switch key {
+		case "ID":
+			id = s.Text()
+		case "Issue":
+			f.Title = s.Text()
+		case "URL":
+			if url := s.Text(); url != "" {
+				f.References = []string{url}
+			}
+		case "Severity":
+			report.Rate(&f, s.Text())
+		case "Vulnerable Versions":
+			report.Attribute(&f, "vulnerable_versions", s.Text())
+		case "Tree Versions":
+			versions = s.Texts()
+		case "Dependents":
+			report.Attribute(&f, "dependents", strings.Join(s.Texts(), ", "))
+		}
+	})
+	if s.Err() != nil {
+		return nil
+	}
+	if f.Rule = "npm:" + id; len(f.References) > 0 && advisoryID(f.References[0]) != "" {
+		f.Rule = advisoryID(f.References[0])
+	}
+	f.Aliases = report.Aliases(f.Rule, "npm:"+id)
+	f.Position = fact.Position{Offset: from, Length: s.Offset() - from, Item: item}
+	if len(versions) == 0 {
+		versions = []string{""}
+	}
+	var list []fact.Finding
+	for _, version := range versions {
+		one := f
+		one.Attributes = maps.Clone(f.Attributes)
+		one.Package.Version = version
+		list = append(list, one)
+	}
+	return list
 }
 
 // yarnLine reads the data of one line of Yarn 1, which repeats an advisory for

@@ -1,8 +1,10 @@
 package npmaudit
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/backstitch/backstitch/report"
 	"github.com/backstitch/backstitch/report/reporttest"
 )
 
@@ -44,4 +46,31 @@ var cases = []reporttest.Case{
 			"vulnerability GHSA-1-2-3 low pkg:npm/b@1.0.0@1.0.0 aka npm:9 via a,b",
 		},
 	},
+	{
+		Name: "lines of Yarn 2 and later", Score: 85, Complete: true,
+		Report: `{"value":"b","children":{"ID":9,"Issue":"t","URL":"https://x.test/GHSA-aaaa-bbbb-cccc","Severity":"moderate","Vulnerable Versions":"<2","Tree Versions":["1.0.0","1.1.0"],"Dependents":["a@workspace:."]}}
+{"value":"c","children":{"ID":10,"Issue":"u","Severity":"low","Vulnerable Versions":"<3","Tree Versions":["2.0.0"],"Dependents":["a@workspace:."]}}`,
+		Want: []string{
+			"vulnerability GHSA-aaaa-bbbb-cccc medium pkg:npm/b@1.0.0@1.0.0 aka npm:9",
+			"vulnerability GHSA-aaaa-bbbb-cccc medium pkg:npm/b@1.1.0@1.1.0 aka npm:9",
+			"vulnerability npm:10 low pkg:npm/c@2.0.0@2.0.0",
+		},
+	},
+}
+
+func TestAnAuditThatDidNotGoThroughIsAFault(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`{"error":{"code":"ENOLOCK","summary":"This command requires an existing lockfile.","detail":"Try creating one first"}}`,
+		`{"actions":[],"advisories":{},"muted":[],"metadata":{"vulnerabilities":{"low":0}},"error":{"code":"ENOLOCK","summary":"This command requires an existing lockfile."}}`,
+	} {
+		var facts reporttest.Facts
+		err := report.Read(t.Context(), []report.Reader{New()}, "audit.json", strings.NewReader(text), &facts)
+		if err == nil || !strings.Contains(err.Error(), "audit.json") || !strings.Contains(err.Error(), "ENOLOCK: This command requires an existing lockfile.") {
+			t.Errorf("%s: %v", text, err)
+		}
+		if len(facts.Runs) != 1 || facts.Runs[0].Complete {
+			t.Errorf("%s: runs %+v, want one that is not complete", text, facts.Runs)
+		}
+	}
 }

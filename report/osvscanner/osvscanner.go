@@ -20,7 +20,8 @@ func New() report.Reader { return reader{} }
 func (reader) Describe() report.Description {
 	return report.Description{
 		ID: "report/osvscanner", Name: "OSV-Scanner", Formats: "JSON of versions 1 and 2",
-		Docs: "Produce it with `osv-scanner --format json`. One finding for each vulnerability of each package; ids of one flaw are joined by their aliases.",
+		Docs: "Produce it with `osv-scanner --format json`. One finding for each vulnerability of each package; ids of one flaw are joined by their aliases. " +
+			"An empty list of results alone, as version 1 writes it, names no tool, so it never proves that something is gone.",
 	}
 }
 
@@ -33,19 +34,37 @@ func (reader) Detect(head []byte) int {
 		return 90
 	case o.Has("results[].packages"):
 		return 70
+	case len(o.Keys) == 1 && o.Keys["results"] == report.KindArray:
+		return 10 // what version 1 writes when it found nothing
 	}
 	return 0
 }
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
-	return report.JSON(ctx, in, func(s *report.Scanner) {
-		s.Fail(sink.Run(fact.Run{Tool: "osv-scanner", Format: "osvscanner", Complete: true}))
+	run := fact.Run{Tool: "osv-scanner", Format: "osvscanner"}
+	begun := false
+	err := report.JSON(ctx, in, func(s *report.Scanner) {
 		s.Object(func(key string) {
-			if key == "results" {
-				s.Array(func(int) { result(s, sink) })
+			if key != "results" {
+				run.Complete = true // the report says more than that a list is empty
+				return
 			}
+			s.Array(func(int) {
+				if !begun {
+					begun, run.Complete = true, true
+					s.Fail(sink.Run(run))
+				}
+				result(s, sink)
+			})
 		})
 	})
+	if begun {
+		return err
+	}
+	if sinkErr := sink.Run(run); sinkErr != nil {
+		return sinkErr
+	}
+	return err
 }
 
 // result reads one source with its packages. Where members are sorted the

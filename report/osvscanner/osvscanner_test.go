@@ -42,3 +42,15 @@ func TestGivesAFindingAVulnerabilityOfAPackage(t *testing.T) {
 		t.Errorf("finding (-want +got):\n%s", diff)
 	}
 }
+
+func TestNoResults(t *testing.T) {
+	for text, complete := range map[string]bool{
+		`{"results":[]}`: false,
+		`{"results":[],"experimental_config":{"licenses":{"summary":false,"allowlist":null}}}`: true,
+	} {
+		facts := reporttest.Read(t, New(), text)
+		if len(facts.Findings) != 0 || len(facts.Runs) != 1 || facts.Runs[0].Complete != complete {
+			t.Errorf("%s: %d findings, runs %+v, want Complete %t", text, len(facts.Findings), facts.Runs, complete)
+		}
+	}
+}

@@ -80,7 +80,7 @@ func newIssue(s *streams) *cobra.Command {
 			panic(err) // the flag is defined two lines above
 		}
 	}
-	parent.AddCommand(list, show, reject)
+	parent.AddCommand(list, show, reject, newIssueAssign(s))
 	return parent
 }
 

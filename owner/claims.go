@@ -8,10 +8,11 @@ import (
 	"strings"
 
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/graph"
 )
 
-// Precedence says how much claims are worth. It is configuration; Default holds
-// where nobody says otherwise.
+// Precedence says how much claims are worth. It is configuration; DefaultPrecedence
+// holds where nobody says otherwise.
 type Precedence struct {
 	// Sources multiply a claim's own confidence, by the first part of its source
 	// ("backstage" of "backstage:prod"); one that is not listed counts Other.
@@ -20,10 +21,20 @@ type Precedence struct {
 	// Roles multiply it by what the owner is to the subject.
 	Roles map[string]float64
 	// Inherited multiplies it for each step that the claim was inherited over, from
-	// an asset to its service, project or account.
+	// an asset to its service, project or account, and Strengths by how well the step
+	// is known.
 	Inherited float64
+	Strengths map[fact.Strength]float64
 	// HalfLife is how fast the word of a creator or last author loses worth, in days.
 	HalfLife float64
+	// Unknown multiplies what only hearsay says of somebody whom no other source
+	// knows. It stays below Clear, so that nobody becomes an owner by hearsay alone.
+	Unknown float64
+	// Hearsay are the sources whose names are no proof that somebody exists: anybody
+	// may write a tag or name a session.
+	Hearsay []string
+	// Fallback multiplies what goes to the team or the manager of who left.
+	Fallback struct{ Team, Manager float64 }
 	// Clear is the least confidence of the first suggestion at which there is a
 	// clear owner.
 	Clear float64
@@ -41,211 +52,352 @@ const (
 
 // DefaultPrecedence are the worths that hold by themselves: what somebody declared
 // and keeps in a catalog before what can be read off tags, both before who
-// happened to make something.
+// happened to make something. What code says is calibrated already.
 func DefaultPrecedence() Precedence {
-	return Precedence{
+	p := Precedence{
 		Sources: map[string]float64{
-			"backstage": 1, "project": .95, "servicenow": .9, SourceTagRule: .9, "pagerduty": .8, "opsgenie": .8, SourceCode: .85, "kubernetes": .8, "auditlog": .6,
+			SourceHuman: 1, "backstage": 1, "project": .95, "servicenow": .9, SourceTagRule: .9, "pagerduty": .8, "opsgenie": .8, SourceCode: 1, "kubernetes": .8, "auditlog": .6,
 		},
 		Other: .7,
 		Roles: map[string]float64{
-			"owner": 1, "primary": .95, "on_call": .75, "security_champion": .6, "reviewer": .6, "creator": .7, "last_author": .6,
+			RoleOwner: 1, RolePrimary: .95, "on_call": .75, "security_champion": .6, RoleReviewer: .6, "creator": .7, RoleLastAuthor: .6,
 		},
-		Inherited: .85, HalfLife: 540, Clear: .5, Lead: .1,
+		Inherited: .85,
+		Strengths: map[fact.Strength]float64{fact.Proven: 1, fact.Attested: 1, fact.Declared: 1, fact.Derived: .9, fact.Guess: .5},
+		HalfLife:  540, Unknown: .4, Hearsay: []string{SourceTagRule, "auditlog"}, Clear: .5, Lead: .1,
 	}
+	p.Fallback.Team, p.Fallback.Manager = .8, .6
+	return p
 }
 
 // Claimed is a claim as it reaches a subject.
 type Claimed struct {
 	fact.Claim
-	// Via are the assets that it was inherited over, nearest first; none for the
+	// Via are the steps that it was inherited over, nearest first; none for the
 	// subject's own.
-	Via []fact.Asset
+	Via []graph.Via
+
+	unknown bool    // nobody but hearsay knows the owner
+	share   float64 // of somebody's who left, 0 for all
+	note    string  // why it is the share of another
 }
 
-// Ruling is a human decision about who owns a subject.
+// Ruling is a human decision about who owns a subject, as it stands.
 type Ruling struct {
-	Owner  fact.Party
-	Accept bool // assigned or accepted; else rejected
-	Pinned bool
-	By     string
-	Reason string
-	At     int64
+	Owner  fact.Party `json:"owner"`
+	Role   string     `json:"role"`
+	Accept bool       `json:"accept"` // assigned or accepted; else rejected
+	Pinned bool       `json:"pinned"`
+	By     string     `json:"by"`
+	Reason string     `json:"reason"`
+	At     int64      `json:"at"` // microseconds since 1970 UTC
 }
 
 // Suggested is the answer for one subject.
 type Suggested struct {
-	Owners []fact.Owner // teams and persons, surest first
-	// Clear says that the first one may be taken; Why says why not.
-	Clear bool
-	Why   string
+	Owners []fact.Owner `json:"owners"` // teams and persons, surest first
+	// Clear says that the first one may be taken; Why says why not, and Settle what
+	// would settle it.
+	Clear  bool     `json:"clear"`
+	Why    string   `json:"why,omitempty"`
+	Settle []string `json:"settle"`
+	// Overruled are the best claims for the others, with the arithmetic that left
+	// them behind, and what people rejected.
+	Overruled []fact.OwnerEvidence `json:"overruled"`
 	// Conflicts are claims of like worth for different owners; Stale those that
-	// lost worth by age or ended.
-	Conflicts []string
-	Stale     []string
+	// lost worth by age, ended, or name somebody who left.
+	Conflicts []string `json:"conflicts"`
+	Stale     []string `json:"stale"`
+	// Unknown are owners whom nobody but hearsay knows.
+	Unknown []string `json:"unknown"`
 }
 
 // day in microseconds.
 const dayMicros = 86400 * 1e6
+
+// tally is what speaks for one owner.
+type tally struct {
+	party   fact.Party
+	role    string
+	best    float64 // of the claim that gives the role
+	top     int     // that claim
+	ruled   int     // 1 by a person, 2 pinned
+	unknown bool
+	worths  []sourceWorth
+	reasons []fact.OwnerEvidence
+	total   float64
+}
+
+type sourceWorth struct {
+	source string
+	worth  float64
+}
+
+// weigher holds what weighing one subject after the other uses again. Terse leaves
+// out every text.
+type weigher struct {
+	p       *Precedence
+	learned *Learned
+	now     int64
+	terse   bool
+	tallies []tally
+}
 
 // Weigh ranks who owns a subject. Claims of one source for one owner count once,
 // those of several sources together: 1 - (1-a)(1-b). A human's word outweighs
 // everything, a rejected owner is left out. The answer depends on the claims and
 // not on their order.
 func (p *Precedence) Weigh(claims []Claimed, rulings []Ruling, now int64) Suggested {
-	var s Suggested
-	type tally struct {
-		party   fact.Party
-		role    string
-		best    float64 // of the claim that gives the role
-		sources map[string]float64
-		reasons []fact.OwnerEvidence
-		ruled   bool
-	}
-	byParty := map[[2]string]*tally{}
-	var order []*tally
-	of := func(party fact.Party) *tally {
-		key := [2]string{party.Kind, strings.ToLower(party.ID)}
-		t := byParty[key]
-		if t == nil {
-			t = &tally{party: party, sources: map[string]float64{}}
-			byParty[key] = t
-			order = append(order, t)
-		}
-		if t.party.Name == "" || t.party.Name == t.party.ID && party.Name != "" {
-			t.party.Name = cmp.Or(party.Name, party.ID)
-		}
-		return t
-	}
-	rejected := map[[2]string]Ruling{}
+	w := weigher{p: p, now: now}
+	return w.weigh(slices.Clone(claims), rulings)
+}
+
+// weigh sorts the claims that it is given.
+func (w *weigher) weigh(claims []Claimed, rulings []Ruling) Suggested {
+	p := w.p
+	s := Suggested{Owners: []fact.Owner{}, Settle: []string{}, Overruled: []fact.OwnerEvidence{}, Conflicts: []string{}, Stale: []string{}, Unknown: []string{}}
+	w.tallies = w.tallies[:0]
 	for _, r := range rulings {
-		key := [2]string{r.Owner.Kind, strings.ToLower(r.Owner.ID)}
 		if !r.Accept {
-			rejected[key] = r
 			continue
 		}
-		t := of(r.Owner)
-		t.ruled, t.role, t.best = true, RoleOwner, 2
+		t := w.of(r.Owner)
 		word := "accepted"
+		t.role, t.best, t.top, t.ruled = cmp.Or(r.Role, RoleOwner), 2, -1, 1
 		if r.Pinned {
-			word = "pinned"
+			word, t.ruled = "pinned", 2
 		}
-		t.sources[SourceHuman] = 1
-		t.reasons = append(t.reasons, fact.OwnerEvidence{Kind: SourceHuman, Source: r.By, Detail: strings.TrimSpace(word + " " + r.Reason), Weight: 1})
+		t.worths = append(t.worths, sourceWorth{SourceHuman, 1})
+		if !w.terse {
+			t.reasons = append(t.reasons, fact.OwnerEvidence{Kind: SourceHuman, Source: r.By, Detail: strings.TrimSpace(word + " " + r.Reason), Weight: 1})
+		}
 	}
-	sorted := slices.Clone(claims)
-	slices.SortFunc(sorted, compareClaims)
-	for i := range sorted {
-		c := &sorted[i]
+	slices.SortFunc(claims, compareClaims)
+	for i := range claims {
+		c := &claims[i]
 		source, _, _ := strings.Cut(c.Source, ":")
-		worth, note := p.worth(c, source, now)
-		detail := c.Role
-		if len(c.Via) > 0 {
-			names := make([]string, len(c.Via))
-			for j, a := range c.Via {
-				names[j] = cmp.Or(a.Name, a.Key)
-			}
-			detail += " through " + strings.Join(names, ", ")
-		}
-		if c.Evidence.Detail != "" {
-			detail += ": " + c.Evidence.Detail
-		}
-		if note != "" {
+		worth, note := w.worth(c, source)
+		if note != "" && !w.terse {
 			s.Stale = append(s.Stale, fmt.Sprintf("%s by %s: %s", cmp.Or(c.Owner.Name, c.Owner.ID), c.Source, note))
-			detail += " (" + note + ")"
 		}
 		if worth <= 0 {
 			continue
 		}
-		if r, no := rejected[[2]string{c.Owner.Kind, strings.ToLower(c.Owner.ID)}]; no {
-			s.Stale = append(s.Stale, fmt.Sprintf("%s by %s: %s rejected it %s", cmp.Or(c.Owner.Name, c.Owner.ID), c.Source, r.By, r.Reason))
+		if r := rejection(rulings, c); r != nil {
+			if !w.terse {
+				s.Overruled = append(s.Overruled, fact.OwnerEvidence{Kind: source, Source: c.Evidence.Source, Detail: fmt.Sprintf("overruled: %s as %s; %s rejected it: %s", cmp.Or(c.Owner.Name, c.Owner.ID), c.Role, r.By, r.Reason)})
+			}
 			continue
 		}
-		t := of(c.Owner)
+		t := w.of(c.Owner)
 		if worth > t.best {
-			t.best, t.role = worth, c.Role
+			t.best, t.role, t.top = worth, c.Role, i
 		}
-		t.sources[source] = max(t.sources[source], worth)
-		t.reasons = append(t.reasons, fact.OwnerEvidence{Kind: source, Source: c.Evidence.Source, Detail: detail, Weight: round(worth)})
+		t.unknown = c.unknown
+		at := slices.IndexFunc(t.worths, func(s sourceWorth) bool { return s.source == source })
+		if at < 0 {
+			t.worths = append(t.worths, sourceWorth{source, worth})
+		} else {
+			t.worths[at].worth = max(t.worths[at].worth, worth)
+		}
+		if !w.terse {
+			t.reasons = append(t.reasons, fact.OwnerEvidence{Kind: source, Source: c.Evidence.Source, Detail: w.detail(c, source), Weight: round(worth)})
+		}
 	}
-	for _, t := range order {
+	for i := range w.tallies {
+		t := &w.tallies[i]
+		slices.SortFunc(t.worths, func(a, b sourceWorth) int { return strings.Compare(a.source, b.source) })
 		rest := 1.0
-		for _, name := range sortedKeys(t.sources) {
-			rest *= 1 - t.sources[name]
+		for _, one := range t.worths {
+			rest *= 1 - one.worth
 		}
-		confidence := 1 - rest
+		if t.total = round(1 - rest); t.unknown && t.ruled == 0 {
+			// Any number of tags together is still hearsay.
+			t.total = min(t.total, round(p.Unknown))
+		}
 		slices.SortStableFunc(t.reasons, func(a, b fact.OwnerEvidence) int { return cmp.Compare(b.Weight, a.Weight) })
-		s.Owners = append(s.Owners, fact.Owner{Kind: t.party.Kind, ID: t.party.ID, Name: t.party.Name, Role: t.role, Confidence: round(confidence), Evidence: t.reasons})
 	}
-	slices.SortStableFunc(s.Owners, func(a, b fact.Owner) int {
-		return cmp.Or(cmp.Compare(b.Confidence, a.Confidence), cmp.Compare(b.Kind, a.Kind), cmp.Compare(a.ID, b.ID)) // a team before a person
+	slices.SortFunc(w.tallies, func(a, b tally) int {
+		return cmp.Or(cmp.Compare(b.ruled, a.ruled), cmp.Compare(b.total, a.total), cmp.Compare(b.party.Kind, a.party.Kind), // a team before a person
+			cmp.Compare(a.party.ID, b.party.ID))
 	})
-	p.judge(&s, len(rulings) > 0)
+	for i := range w.tallies {
+		t := &w.tallies[i]
+		s.Owners = append(s.Owners, fact.Owner{Kind: t.party.Kind, ID: t.party.ID, Name: t.party.Name, Role: t.role, Confidence: t.total, Evidence: t.reasons})
+		if t.unknown && t.ruled == 0 && !w.terse {
+			s.Unknown = append(s.Unknown, fmt.Sprintf("%s %s: only %s names it", t.party.Kind, t.party.Name, t.worths[0].source))
+		}
+	}
+	w.judge(&s, claims)
 	return s
+}
+
+// of gives the tally of an owner, whatever the capitals of its id.
+func (w *weigher) of(party fact.Party) *tally {
+	at := slices.IndexFunc(w.tallies, func(t tally) bool { return t.party.Kind == party.Kind && strings.EqualFold(t.party.ID, party.ID) })
+	if at < 0 {
+		at = len(w.tallies)
+		w.tallies = append(w.tallies, tally{party: party, top: -1})
+	}
+	t := &w.tallies[at]
+	if t.party.Name == "" || t.party.Name == t.party.ID && party.Name != "" {
+		t.party.Name = cmp.Or(party.Name, party.ID)
+	}
+	return t
+}
+
+// rejection gives the ruling that rejects a claim's owner, nil when there is none.
+func rejection(rulings []Ruling, c *Claimed) *Ruling {
+	for i := range rulings {
+		r := &rulings[i]
+		if !r.Accept && r.Owner.Kind == c.Owner.Kind && strings.EqualFold(r.Owner.ID, c.Owner.ID) {
+			return r
+		}
+	}
+	return nil
 }
 
 func compareClaims(a, b Claimed) int {
 	return cmp.Or(
 		cmp.Compare(len(a.Via), len(b.Via)), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Role, b.Role), cmp.Compare(a.Owner.Kind, b.Owner.Kind),
-		cmp.Compare(a.Owner.ID, b.Owner.ID), cmp.Compare(a.Evidence.Source, b.Evidence.Source), cmp.Compare(a.Evidence.Detail, b.Evidence.Detail), cmp.Compare(b.Confidence, a.Confidence))
+		cmp.Compare(a.Owner.ID, b.Owner.ID), cmp.Compare(a.Evidence.Source, b.Evidence.Source), cmp.Compare(a.Evidence.Detail, b.Evidence.Detail),
+		cmp.Compare(b.Confidence, a.Confidence), cmp.Compare(a.note, b.note), cmp.Compare(a.Since, b.Since))
 }
 
-func sortedKeys(m map[string]float64) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+// terms gives the factors of a claim's worth one by one.
+func (w *weigher) terms(c *Claimed, source string, give func(value float64, name string)) {
+	p := w.p
+	give(c.Confidence, "said")
+	or := func(of map[string]float64, name string) float64 {
+		if value, ok := of[name]; ok {
+			return value
+		}
+		return p.Other
 	}
-	slices.Sort(keys)
-	return keys
+	give(or(p.Sources, source), source)
+	if source != SourceCode { // which says how often such a one is right, whatever the role
+		give(or(p.Roles, c.Role), c.Role)
+	}
+	for i := range c.Via {
+		give(p.Inherited*p.Strengths[c.Via[i].Strength], string(c.Via[i].Kind))
+	}
+	if w.learned != nil {
+		if value := w.learned.factor(c, source); value != 1 {
+			give(value, "answers")
+		}
+	}
+	if (c.Role == "creator" || c.Role == "last_author") && source != SourceCode && c.Since > 0 && p.HalfLife > 0 && w.now > c.Since {
+		give(math.Exp2(-float64(w.now-c.Since)/dayMicros/p.HalfLife), "age")
+	}
+	if c.share > 0 {
+		give(c.share, "stands in")
+	}
+	if c.unknown {
+		give(p.Unknown, "unknown")
+	}
 }
 
 // worth is what a claim counts, with a note when age took from it.
-func (p *Precedence) worth(c *Claimed, source string, now int64) (worth float64, note string) {
-	if c.Until != 0 && c.Until <= now {
+func (w *weigher) worth(c *Claimed, source string) (worth float64, note string) {
+	if c.Until != 0 && c.Until <= w.now {
 		return 0, "ended"
 	}
-	worth = c.Confidence
-	if w, ok := p.Sources[source]; ok {
-		worth *= w
-	} else {
-		worth *= p.Other
-	}
-	if w, ok := p.Roles[c.Role]; ok {
-		worth *= w
-	} else {
-		worth *= p.Other
-	}
-	for range c.Via {
-		worth *= p.Inherited
-	}
-	if (c.Role == "creator" || c.Role == "last_author") && c.Since > 0 && p.HalfLife > 0 && now > c.Since {
-		days := float64(now-c.Since) / dayMicros
-		kept := math.Exp2(-days / p.HalfLife)
-		if worth *= kept; kept < .5 {
-			note = fmt.Sprintf("%.0f days ago", days)
+	worth = 1
+	w.terms(c, source, func(value float64, name string) {
+		worth *= value
+		if name == "age" && value < .5 {
+			note = fmt.Sprintf("%.0f days ago", float64(w.now-c.Since)/dayMicros)
 		}
-	}
+	})
 	return min(1, max(0, worth)), note
 }
 
-// judge says whether the first suggestion is clear, and names conflicts.
-func (p *Precedence) judge(s *Suggested, ruled bool) {
-	if len(s.Owners) == 0 {
+// detail says in words what a claim is, and by which arithmetic it counts.
+func (w *weigher) detail(c *Claimed, source string) string {
+	var b strings.Builder
+	b.WriteString(c.Role)
+	for i := range c.Via {
+		word := ", "
+		if i == 0 {
+			word = " through "
+		}
+		v := &c.Via[i]
+		fmt.Fprintf(&b, "%s%s %s (%s, %s)", word, v.Asset.Kind, cmp.Or(v.Asset.Name, v.Asset.Key), v.Kind, v.Strength)
+	}
+	if c.Evidence.Detail != "" {
+		b.WriteString(": " + c.Evidence.Detail)
+	}
+	if c.note != "" {
+		b.WriteString("; " + c.note)
+	}
+	b.WriteString(" = ")
+	first := true
+	w.terms(c, source, func(value float64, name string) {
+		if !first {
+			b.WriteString(" × ")
+		}
+		first = false
+		fmt.Fprintf(&b, "%.2f %s", value, name)
+	})
+	return b.String()
+}
+
+// judge says whether the first suggestion is clear, what it overruled, and names
+// conflicts.
+func (w *weigher) judge(s *Suggested, claims []Claimed) {
+	p := w.p
+	if len(w.tallies) == 0 {
 		s.Why = "nobody claims it"
 		return
 	}
-	first := s.Owners[0]
-	for _, other := range s.Owners[1:] {
-		if !ruled && other.Kind == first.Kind && other.Role == first.Role && first.Confidence-other.Confidence < p.Lead {
-			s.Conflicts = append(s.Conflicts, fmt.Sprintf("%s %s (%.2f) and %s %s (%.2f)", first.Kind, first.Name, first.Confidence, other.Kind, other.Name, other.Confidence))
+	first := &w.tallies[0]
+	conflict := false
+	for i := range w.tallies[1:] {
+		other := &w.tallies[i+1]
+		alike := first.ruled == 0 && other.party.Kind == first.party.Kind && other.role == first.role && round(first.total-other.total) < p.Lead
+		conflict = conflict || alike
+		if w.terse {
+			continue
+		}
+		if alike {
+			s.Conflicts = append(s.Conflicts, fmt.Sprintf("%s %s (%.2f) and %s %s (%.2f)", first.party.Kind, first.party.Name, first.total, other.party.Kind, other.party.Name, other.total))
+		} else if other.top >= 0 && len(s.Overruled) < maxOverruled {
+			c := &claims[other.top]
+			source, _, _ := strings.Cut(c.Source, ":")
+			s.Overruled = append(s.Overruled, fact.OwnerEvidence{
+				Kind: source, Source: c.Evidence.Source, Weight: other.total,
+				Detail: fmt.Sprintf("overruled: %s as %s; %s against %.2f of %s", other.party.Name, w.detail(c, source), counts(other), first.total, first.party.Name),
+			})
 		}
 	}
 	switch {
-	case first.Confidence < p.Clear:
-		s.Why = fmt.Sprintf("no clear owner: the surest, %s, has %.2f of the %.2f that it takes", first.Name, first.Confidence, p.Clear)
-	case len(s.Conflicts) > 0:
-		s.Why = "no clear owner: " + s.Conflicts[0] + " are claimed alike"
+	case first.unknown && first.ruled == 0:
+		s.Why = "no clear owner: nobody but hearsay knows the surest"
+		if !w.terse {
+			s.Why = fmt.Sprintf("no clear owner: the surest, %s, is named by %s only and known to no other source", first.party.Name, first.worths[0].source)
+		}
+	case first.total < p.Clear:
+		s.Why = "no clear owner: too little speaks for the surest"
+		if !w.terse {
+			s.Why = fmt.Sprintf("no clear owner: the surest, %s, has %.2f of the %.2f that it takes", first.party.Name, first.total, p.Clear)
+		}
+	case conflict:
+		s.Why = "no clear owner: several are claimed alike"
+		if !w.terse {
+			s.Why = "no clear owner: " + s.Conflicts[0] + " are claimed alike"
+		}
 	default:
 		s.Clear = true
 	}
+}
+
+// maxOverruled bounds what is listed as overruled.
+const maxOverruled = 12
+
+// counts says what speaks for an owner together.
+func counts(t *tally) string {
+	if len(t.worths) == 1 {
+		return fmt.Sprintf("%.2f", t.total)
+	}
+	return fmt.Sprintf("%.2f of %d sources", t.total, len(t.worths))
 }

@@ -9,10 +9,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/graph"
 )
 
 func claimOf(source, role, kind, id string, confidence float64, via ...fact.Asset) Claimed {
-	return Claimed{Via: via, Claim: fact.Claim{
+	var steps []graph.Via
+	for _, a := range via {
+		steps = append(steps, graph.Via{Kind: fact.PartOf, Asset: a, Strength: fact.Declared})
+	}
+	return Claimed{Via: steps, Claim: fact.Claim{
 		Subject: fact.Asset{Kind: fact.AssetResource, Key: "r"}, Owner: fact.Party{Kind: kind, ID: id, Name: id}, Role: role, Source: source, Confidence: confidence,
 		Evidence: fact.Evidence{Method: "m", Source: "where " + source, Strength: fact.Declared},
 	}}
@@ -64,8 +69,8 @@ func TestClaimsAreWeighed(t *testing.T) {
 			}
 		}
 	}
-	if s := p.Weigh([]Claimed{ended, old}, []Ruling{{Owner: fact.Party{Kind: "person", ID: "ada"}, By: "bo"}}, now); len(s.Stale) != 3 {
-		t.Errorf("stale %q, want what ended, what is old, and that it was rejected", s.Stale)
+	if s := p.Weigh([]Claimed{ended, old}, []Ruling{{Owner: fact.Party{Kind: "person", ID: "ada"}, By: "bo"}}, now); len(s.Stale) != 2 || len(s.Overruled) != 1 {
+		t.Errorf("stale %q, and overruled %v, want what ended, what is old, and that it was rejected", s.Stale, s.Overruled)
 	}
 }
 

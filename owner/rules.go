@@ -283,15 +283,25 @@ func (t *Try) Add(node *fact.Node) {
 		t.out.Claimed++
 		return
 	}
-	for name := range node.Properties {
+	for _, key := range likeOwner(node.Properties) {
+		t.out.Unmatched[key]++
+	}
+}
+
+// likeOwner lists the tags whose key looks like that of an owner, sorted.
+func likeOwner(properties map[string]string) []string {
+	var keys []string
+	for name := range properties {
 		key, ok := strings.CutPrefix(name, "tag:")
 		if !ok {
 			continue
 		}
 		if lower := strings.ToLower(key); strings.Contains(lower, "own") || strings.Contains(lower, "team") || strings.Contains(lower, "contact") {
-			t.out.Unmatched[key]++
+			keys = append(keys, key)
 		}
 	}
+	slices.Sort(keys)
+	return keys
 }
 
 // Result gives the outcome so far.

@@ -1,0 +1,217 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/issue"
+	"github.com/backstitch/backstitch/owner"
+)
+
+// Files of the state folder that say how owners are found. They are made to be
+// reviewed and kept in git; without them the defaults hold.
+const (
+	PrecedenceFile = "owners.yaml"
+	TagRulesFile   = "owner-rules.yaml"
+)
+
+// maxOwnerFile bounds the files of owners.
+const maxOwnerFile = 4 << 20
+
+// Ownership prepares the answers to who owns what, by the state's files.
+func (a *App) Ownership() (*owner.Estate, error) {
+	precedence, rules, err := a.ownerFiles()
+	if err != nil {
+		return nil, err
+	}
+	return owner.NewEstate(a.db, precedence, rules, a.config.Now), nil
+}
+
+func (a *App) ownerFiles() (owner.Precedence, owner.TagRules, error) {
+	precedence, rules := owner.DefaultPrecedence(), owner.DefaultTagRules()
+	name := filepath.Join(a.config.State, PrecedenceFile)
+	if data, err := readBounded(name); err == nil {
+		if precedence, err = owner.ParsePrecedence(name, data); err != nil {
+			return precedence, rules, err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return precedence, rules, err
+	}
+	saved, err := ReadTagRules(filepath.Join(a.config.State, TagRulesFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return precedence, rules, err
+	default:
+		rules = saved
+	}
+	return precedence, rules, nil
+}
+
+// ReadTagRules reads a file of tag rules.
+func ReadTagRules(name string) (owner.TagRules, error) {
+	data, err := readBounded(name)
+	if err != nil {
+		return nil, err
+	}
+	return owner.ParseTagRules(name, data)
+}
+
+func readBounded(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxOwnerFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(data) > maxOwnerFile {
+		return nil, fmt.Errorf("%s: larger than %d KiB", name, maxOwnerFile>>10)
+	}
+	return data, nil
+}
+
+// IsIssue says whether a text is the id of an issue.
+func IsIssue(text string) bool { return strings.HasPrefix(strings.ToUpper(text), "BS-") }
+
+// ExplainOwner answers who owns an asset of the graph.
+func (a *App) ExplainOwner(ctx context.Context, subject fact.Asset) (*owner.AssetExplanation, error) {
+	estate, err := a.Ownership()
+	if err != nil {
+		return nil, err
+	}
+	return estate.Explain(ctx, subject)
+}
+
+// ExplainIssueOwner answers who owns an issue: by the lines of its cause, and by the
+// assets that it is about.
+func (a *App) ExplainIssueOwner(ctx context.Context, id string) (*owner.AssetExplanation, error) {
+	it, err := a.Desk.Issue(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	estate, err := a.Ownership()
+	if err != nil {
+		return nil, err
+	}
+	return estate.ExplainWith(ctx, subjectOf(&it), claimsOf(&it), concernsOf(&it))
+}
+
+func subjectOf(it *issue.Issue) fact.Asset {
+	return fact.Asset{Kind: owner.SubjectIssue, Key: it.ID, Name: it.Title}
+}
+
+// concernsOf are the assets of an issue and the repositories of its cause.
+func concernsOf(it *issue.Issue) []fact.Asset {
+	list := append([]fact.Asset{}, it.Assets...)
+	for _, l := range it.Cause.Locations {
+		if l.Repository != "" {
+			list = append(list, fact.Asset{Kind: fact.AssetRepository, Key: l.Repository})
+		}
+	}
+	return list
+}
+
+// claimsOf are what the lines of an issue's cause say, as claims on the issue.
+func claimsOf(it *issue.Issue) []owner.Claimed {
+	var list []owner.Claimed
+	for _, o := range it.Owners {
+		evidence := fact.Evidence{Method: "code", Source: "cause", Strength: fact.Derived}
+		if len(o.Evidence) > 0 {
+			first := o.Evidence[0]
+			evidence = fact.Evidence{Method: first.Kind, Source: first.Source, Strength: fact.Derived, Detail: first.Kind + ", " + first.Detail}
+			if first.Kind == "codeowners" {
+				evidence.Strength = fact.Declared
+			}
+		}
+		list = append(list, owner.Claimed{Claim: fact.Claim{
+			Subject: subjectOf(it), Owner: fact.Party{Kind: o.Kind, ID: o.ID, Name: o.Name}, Role: o.Role, Source: owner.SourceCode, Evidence: evidence, Confidence: o.Confidence,
+		}})
+	}
+	return list
+}
+
+// SayOwner keeps what a person says of the owner of an asset, or of an issue when
+// the subject's kind is owner.SubjectIssue. It says whether anything changed.
+func (a *App) SayOwner(ctx context.Context, answer owner.Answer) (bool, error) {
+	estate, err := a.Ownership()
+	if err != nil {
+		return false, err
+	}
+	if answer.Subject.Kind != owner.SubjectIssue {
+		return estate.Say(ctx, answer)
+	}
+	it, err := a.Desk.Issue(ctx, answer.Subject.Key)
+	if err != nil {
+		return false, err
+	}
+	answer.Subject = fact.Asset{Kind: owner.SubjectIssue, Key: it.ID}
+	return estate.SayWith(ctx, answer, claimsOf(&it), concernsOf(&it))
+}
+
+// OwnerHistory lists what people said of a subject.
+func (a *App) OwnerHistory(ctx context.Context, subject fact.Asset) ([]owner.Answer, error) {
+	return owner.History(ctx, a.db, subject)
+}
+
+// Triage is that of the desk, with what people said of owners before what was found.
+func (a *App) Triage(ctx context.Context, request agent.Request) (agent.Triage, error) {
+	result, err := a.Desk.Triage(ctx, request)
+	if err != nil {
+		return result, err
+	}
+	return result, a.ruled(ctx, result.Issues)
+}
+
+// Issues is that of the desk, with what people said of owners before what was found.
+func (a *App) Issues(ctx context.Context, all bool) ([]issue.Issue, error) {
+	issues, err := a.Desk.Issues(ctx, all)
+	if err != nil {
+		return issues, err
+	}
+	return issues, a.ruled(ctx, issues)
+}
+
+// Issue is that of the desk, with what people said of owners before what was found.
+func (a *App) Issue(ctx context.Context, id string) (issue.Issue, error) {
+	it, err := a.Desk.Issue(ctx, id)
+	if err != nil {
+		return it, err
+	}
+	one := []issue.Issue{it}
+	err = a.ruled(ctx, one)
+	return one[0], err
+}
+
+// ruled puts first what people said of an issue, else of an asset that it is about.
+func (a *App) ruled(ctx context.Context, issues []issue.Issue) error {
+	said, err := owner.Said(ctx, a.db)
+	if err != nil || len(said) == 0 {
+		return err
+	}
+	for i := range issues {
+		it := &issues[i]
+		answers, err := owner.History(ctx, a.db, subjectOf(it))
+		if err != nil {
+			return err
+		}
+		rulings := owner.Standing(answers)
+		for _, asset := range concernsOf(it) {
+			if len(rulings) == 0 {
+				rulings = said[fact.Asset{Kind: asset.Kind, Key: asset.Key}]
+			}
+		}
+		it.Owners = owner.First(rulings, it.Owners)
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package owner
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/backstitch/backstitch/store"
+)
+
+// Learned is what people's answers say about kinds of evidence: how often each was
+// right, over all and for a kind of assets.
+type Learned struct {
+	counts  map[string]count // by kind of evidence
+	scoped  map[[2]string]count
+	factors map[[2]string]float64
+}
+
+type count struct{ Right, Wrong int }
+
+// Bounds of learning. A kind of evidence is taken to be right in prior of the cases
+// with the certainty of as many answers as priorAnswers, so that one answer moves
+// its worth by less than half of what makes a lead (Precedence.Lead): one answer
+// can never turn a clear owner into another.
+const (
+	prior        = .8
+	priorAnswers = 40
+	leastFactor  = .5
+	mostFactor   = 1.2
+)
+
+// taught is what one answer says about the evidence that there was.
+type taught struct {
+	Right []string `json:"right,omitempty"`
+	Wrong []string `json:"wrong,omitempty"`
+}
+
+// lesson is the name of a kind of evidence: the source, and of tags the rule.
+func lesson(source string) string {
+	kind, _, _ := strings.Cut(source, ":")
+	if kind == SourceTagRule {
+		return source
+	}
+	return kind
+}
+
+// loadLearned counts all answers.
+func loadLearned(ctx context.Context, tx store.Tx) (*Learned, error) {
+	l := &Learned{counts: map[string]count{}, scoped: map[[2]string]count{}, factors: map[[2]string]float64{}}
+	err := tx.Query(ctx, selectTeachings, func(row store.Row) error {
+		var t taught
+		if err := json.Unmarshal([]byte(row.Text(1)), &t); err != nil {
+			return fmt.Errorf("what an answer taught: %w", err)
+		}
+		l.take(row.Text(0), t)
+		return nil
+	})
+	return l, err
+}
+
+// take counts one answer about a subject of a kind.
+func (l *Learned) take(scope string, t taught) {
+	for _, kind := range t.Right {
+		c, s := l.counts[kind], l.scoped[[2]string{kind, scope}]
+		c.Right++
+		s.Right++
+		l.counts[kind], l.scoped[[2]string{kind, scope}] = c, s
+	}
+	for _, kind := range t.Wrong {
+		c, s := l.counts[kind], l.scoped[[2]string{kind, scope}]
+		c.Wrong++
+		s.Wrong++
+		l.counts[kind], l.scoped[[2]string{kind, scope}] = c, s
+	}
+	clear(l.factors)
+}
+
+// rate is how often something is right by its counts, near what was believed before.
+func (c count) rate(before float64) float64 {
+	return (float64(c.Right) + before*priorAnswers) / (float64(c.Right+c.Wrong) + priorAnswers)
+}
+
+// factor is what the answers make of a claim's worth: 1 where there are none. An
+// inherited claim is judged by what it was made of.
+func (l *Learned) factor(c *Claimed, source string) float64 {
+	if len(l.counts) == 0 || source == SourceHuman {
+		return 1
+	}
+	key := [2]string{source, c.Subject.Kind}
+	if source == SourceTagRule {
+		key[0] = c.Source
+	}
+	value, known := l.factors[key]
+	if !known {
+		value = l.scoped[key].rate(l.counts[key[0]].rate(prior)) / prior
+		value = min(mostFactor, max(leastFactor, value))
+		l.factors[key] = value
+	}
+	return value
+}
+
+// Lessons lists what the answers say about the kinds of evidence of claims, for an
+// explanation.
+func (l *Learned) Lessons(claims []Claimed) []Lesson {
+	list := []Lesson{}
+	seen := map[[2]string]bool{}
+	for i := range claims {
+		c := &claims[i]
+		kind := lesson(c.Source)
+		key := [2]string{kind, c.Subject.Kind}
+		all := l.counts[kind]
+		if seen[key] || all == (count{}) {
+			continue
+		}
+		seen[key] = true
+		source, _, _ := strings.Cut(c.Source, ":")
+		here := l.scoped[key]
+		list = append(list, Lesson{Kind: kind, Scope: c.Subject.Kind, Right: all.Right, Wrong: all.Wrong, RightHere: here.Right, WrongHere: here.Wrong, Factor: round(l.factor(c, source))})
+	}
+	return list
+}
+
+// Lesson is what people's answers made of a kind of evidence.
+type Lesson struct {
+	Kind      string  `json:"kind"`
+	Scope     string  `json:"scope"` // kind of assets
+	Right     int     `json:"right"`
+	Wrong     int     `json:"wrong"`
+	RightHere int     `json:"right_here"` // of that kind of assets
+	WrongHere int     `json:"wrong_here"`
+	Factor    float64 `json:"factor"`
+}

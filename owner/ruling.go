@@ -1,0 +1,306 @@
+package owner
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/store"
+)
+
+//go:embed queries.sql
+var queryText string
+
+var queries = store.ParseQueries("owner", queryText)
+
+// Queries lists the queries of this package, for the conformance suite.
+func Queries() *store.Queries { return queries }
+
+var (
+	insertRuling     = queries.Named("insert_ruling")
+	selectRulings    = queries.Named("rulings_of")
+	selectOfIssue    = queries.Named("rulings_of_issue")
+	everyRuling      = queries.Named("every_ruling")
+	selectTeachings  = queries.Named("teachings")
+	selectParties    = queries.Named("parties")
+	selectPartyLinks = queries.Named("party_links")
+	selectVouched    = queries.Named("vouched")
+	selectGeneration = queries.Named("generation")
+	selectStated     = queries.Named("stated")
+	everyAsset       = queries.Named("every_asset")
+	everyAffected    = queries.Named("every_affected")
+	everyStated      = queries.Named("every_stated")
+	everyClaim       = queries.Named("every_claim")
+	everyLink        = queries.Named("every_link")
+	everyEvidence    = queries.Named("every_evidence")
+	linkKinds        = queries.Named("link_kinds")
+	assetID          = queries.Named("asset_id")
+	assetOf          = queries.Named("asset_of")
+	linksOut         = queries.Named("links_out")
+	linksIn          = queries.Named("links_in")
+	claimsOn         = queries.Named("claims_on")
+	ownedBy          = queries.Named("owned_by")
+)
+
+// Verb is what a person says of an owner.
+type Verb string
+
+// The verbs. An assignment takes the place of earlier ones of its role; a pin holds
+// against every assignment and against bulk work until it is taken off.
+const (
+	Assign Verb = "assign"
+	Accept Verb = "accept"
+	Reject Verb = "reject"
+	Pin    Verb = "pin"
+	Unpin  Verb = "unpin"
+)
+
+// SubjectIssue is the kind of a subject that is an issue, by its id.
+const SubjectIssue = "issue"
+
+// Answer is one thing that a person said, as it is kept.
+type Answer struct {
+	At      int64      `json:"at"` // microseconds since 1970 UTC
+	By      string     `json:"by"`
+	Subject fact.Asset `json:"subject"` // kind "issue" for issues
+	Verb    Verb       `json:"verb"`
+	Owner   fact.Party `json:"owner"`
+	Role    string     `json:"role"`
+	Reason  string     `json:"reason"`
+	// Right and Wrong are the kinds of evidence that the answer spoke for and against.
+	Right []string `json:"right,omitempty"`
+	Wrong []string `json:"wrong,omitempty"`
+}
+
+// Errors of answers.
+var (
+	ErrPinned   = errors.New("the owner is pinned")
+	ErrNoReason = errors.New("expected a reason")
+	ErrNobody   = errors.New("nobody of this name was accepted or pinned")
+)
+
+// Bounds of what a person says.
+const maxReason = 4000
+
+// check says what is wrong with an answer.
+func (a *Answer) check() error {
+	switch {
+	case !slices.Contains([]Verb{Assign, Accept, Reject, Pin, Unpin}, a.Verb):
+		return fmt.Errorf("verb %q: expected assign, accept, reject, pin or unpin", a.Verb)
+	case a.Owner.ID == "" || a.Owner.Kind != fact.AssetTeam && a.Owner.Kind != fact.AssetPerson:
+		return fmt.Errorf("owner %s %q: expected a team or a person", a.Owner.Kind, a.Owner.ID)
+	case a.By == "":
+		return errors.New("expected who says it")
+	case strings.TrimSpace(a.Reason) == "" && a.Verb == Reject:
+		return fmt.Errorf("reject %s: %w", a.Owner.ID, ErrNoReason)
+	case len(a.Reason) > maxReason:
+		return fmt.Errorf("reason: %d bytes, expected at most %d", len(a.Reason), maxReason)
+	}
+	return nil
+}
+
+// Record keeps answers, all or none. One that changes nothing is not kept. What an
+// answer teaches is that of Right and Wrong, once: saying it again teaches nothing.
+func Record(ctx context.Context, db store.Engine, answers []Answer) (kept int, err error) {
+	err = db.Write(ctx, store.Durable, func(tx store.Tx) error {
+		kept = 0
+		for i := range answers {
+			a := &answers[i]
+			a.Role = cmp.Or(a.Role, RoleOwner)
+			a.Owner.Name = cmp.Or(a.Owner.Name, a.Owner.ID)
+			if err := a.check(); err != nil {
+				return fmt.Errorf("%s:%s: %w", a.Subject.Kind, a.Subject.Key, err)
+			}
+			before, err := history(ctx, tx, a.Subject)
+			if err != nil {
+				return err
+			}
+			changes, err := stands(before, a)
+			if err != nil {
+				return fmt.Errorf("%s:%s: %w", a.Subject.Kind, a.Subject.Key, err)
+			}
+			if !changes {
+				continue
+			}
+			lesson, err := json.Marshal(taught{a.Right, a.Wrong})
+			if err != nil {
+				return err
+			}
+			id, err := store.ReserveIDs(ctx, tx, "ruling", 1)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, insertRuling, store.Int(id), store.Int(a.At), store.Text(a.By), store.Text(a.Subject.Kind), store.Text(a.Subject.Key), store.Text(string(a.Verb)),
+				store.Text(a.Owner.Kind), store.Text(a.Owner.ID), store.Text(a.Owner.Name), store.Text(a.Role), store.Text(a.Reason), store.Text(string(lesson))); err != nil {
+				return err
+			}
+			kept++
+		}
+		return nil
+	})
+	return kept, err
+}
+
+// stands says whether an answer changes what stands, and refuses one against a pin.
+func stands(before []Answer, a *Answer) (bool, error) {
+	now := Standing(before)
+	at := slices.IndexFunc(now, func(r Ruling) bool { return sameParty(r.Owner, a.Owner) })
+	pinned := slices.IndexFunc(now, func(r Ruling) bool { return r.Pinned && r.Role == a.Role })
+	switch {
+	case a.Verb == Unpin:
+		if at < 0 || !now[at].Pinned {
+			return false, fmt.Errorf("unpin %s: %w", a.Owner.ID, ErrNobody)
+		}
+		return true, nil
+	case pinned >= 0 && !sameParty(now[pinned].Owner, a.Owner) && (a.Verb == Assign || a.Verb == Accept || a.Verb == Pin),
+		a.Verb == Reject && at >= 0 && now[at].Pinned:
+		by := now[max(pinned, 0)]
+		if a.Verb == Reject {
+			by = now[at]
+		}
+		return false, fmt.Errorf("%w: %s %s pinned %s as %s; unpin it first", ErrPinned, by.By, time.UnixMicro(by.At).UTC().Format(time.DateOnly), by.Owner.Name, by.Role)
+	case at < 0:
+		return true, nil
+	case a.Verb == Reject:
+		return now[at].Accept, nil
+	case a.Verb == Pin:
+		return !now[at].Pinned || now[at].Role != a.Role, nil
+	}
+	return !now[at].Accept || now[at].Role != a.Role, nil
+}
+
+func sameParty(a, b fact.Party) bool { return a.Kind == b.Kind && strings.EqualFold(a.ID, b.ID) }
+
+// Standing gives what stands after answers about one subject in their order: pinned
+// first, then the newest.
+func Standing(answers []Answer) []Ruling {
+	var list []Ruling
+	for _, a := range answers {
+		at := slices.IndexFunc(list, func(r Ruling) bool { return sameParty(r.Owner, a.Owner) })
+		r := Ruling{Owner: a.Owner, Role: a.Role, Accept: a.Verb != Reject, Pinned: a.Verb == Pin, By: a.By, Reason: a.Reason, At: a.At}
+		switch {
+		case a.Verb == Unpin && at >= 0:
+			list[at].Pinned = false
+			continue
+		case a.Verb == Unpin:
+			continue
+		case at >= 0:
+			r.Pinned = r.Pinned || list[at].Pinned && r.Accept
+			list = slices.Delete(list, at, at+1)
+		}
+		if a.Verb == Assign {
+			list = slices.DeleteFunc(list, func(other Ruling) bool { return other.Accept && !other.Pinned && other.Role == a.Role })
+		}
+		list = append(list, r)
+	}
+	slices.Reverse(list)
+	slices.SortStableFunc(list, func(a, b Ruling) int {
+		switch {
+		case a.Pinned == b.Pinned:
+			return 0
+		case a.Pinned:
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// History lists what people said of a subject, in its order: an asset, or an issue
+// with those that were merged into it.
+func History(ctx context.Context, db store.Engine, subject fact.Asset) ([]Answer, error) {
+	var list []Answer
+	err := db.Read(ctx, func(tx store.Tx) error {
+		var err error
+		list, err = history(ctx, tx, subject)
+		return err
+	})
+	return list, err
+}
+
+func history(ctx context.Context, tx store.Tx, subject fact.Asset) ([]Answer, error) {
+	list := []Answer{}
+	take := answerRow(&list)
+	if subject.Kind == SubjectIssue {
+		return list, tx.Query(ctx, selectOfIssue, take, store.Text(subject.Key))
+	}
+	err := tx.Query(ctx, selectRulings, take, store.Text(subject.Kind), store.Text(subject.Key))
+	return list, err
+}
+
+func answerRow(into *[]Answer) func(store.Row) error {
+	return func(row store.Row) error {
+		a := Answer{
+			At: row.Int(1), By: row.Text(2), Subject: fact.Asset{Kind: row.Text(3), Key: row.Text(4)}, Verb: Verb(row.Text(5)),
+			Owner: fact.Party{Kind: row.Text(6), ID: row.Text(7), Name: row.Text(8)}, Role: row.Text(9), Reason: row.Text(10),
+		}
+		var t taught
+		if err := json.Unmarshal([]byte(row.Text(11)), &t); err != nil {
+			return fmt.Errorf("what an answer taught: %w", err)
+		}
+		a.Right, a.Wrong = t.Right, t.Wrong
+		*into = append(*into, a)
+		return nil
+	}
+}
+
+// Said gives what stands of every subject that people spoke of.
+func Said(ctx context.Context, db store.Engine) (map[fact.Asset][]Ruling, error) {
+	var said map[fact.Asset][]Ruling
+	err := db.Read(ctx, func(tx store.Tx) error {
+		var err error
+		said, err = allSaid(ctx, tx)
+		return err
+	})
+	return said, err
+}
+
+func allSaid(ctx context.Context, tx store.Tx) (map[fact.Asset][]Ruling, error) {
+	var all []Answer
+	if err := tx.Query(ctx, everyRuling, answerRow(&all)); err != nil {
+		return nil, err
+	}
+	bySubject := map[fact.Asset][]Answer{}
+	for _, a := range all {
+		bySubject[a.Subject] = append(bySubject[a.Subject], a)
+	}
+	said := make(map[fact.Asset][]Ruling, len(bySubject))
+	for subject, answers := range bySubject {
+		said[subject] = Standing(answers)
+	}
+	return said, nil
+}
+
+// First puts what people said before other suggestions, and takes out whom they
+// rejected. Confidences of the others stay.
+func First(rulings []Ruling, owners []fact.Owner) []fact.Owner {
+	list := []fact.Owner{}
+	for _, r := range rulings {
+		if r.Accept {
+			word := "assigned"
+			if r.Pinned {
+				word = "pinned"
+			}
+			list = append(list, fact.Owner{Kind: r.Owner.Kind, ID: r.Owner.ID, Name: cmp.Or(r.Owner.Name, r.Owner.ID), Role: cmp.Or(r.Role, RoleOwner), Confidence: 1,
+				Evidence: []fact.OwnerEvidence{{Kind: SourceHuman, Source: r.By, Detail: strings.TrimSpace(word + " " + time.UnixMicro(r.At).UTC().Format(time.DateOnly) + " " + r.Reason), Weight: 1}}})
+		}
+	}
+	for _, o := range owners {
+		at := slices.IndexFunc(rulings, func(r Ruling) bool { return sameParty(r.Owner, fact.Party{Kind: o.Kind, ID: o.ID}) })
+		switch {
+		case at < 0:
+			list = append(list, o)
+		case rulings[at].Accept:
+			mine := slices.IndexFunc(list, func(p fact.Owner) bool { return p.Kind == o.Kind && strings.EqualFold(p.ID, o.ID) })
+			list[mine].Evidence = append(list[mine].Evidence, o.Evidence...)
+		}
+	}
+	return list
+}

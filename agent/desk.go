@@ -20,9 +20,11 @@ import (
 	"github.com/backstitch/backstitch/action"
 	"github.com/backstitch/backstitch/advisory"
 	"github.com/backstitch/backstitch/code/git"
+	"github.com/backstitch/backstitch/code/kubernetes"
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
+	"github.com/backstitch/backstitch/graph"
 	"github.com/backstitch/backstitch/intake"
 	"github.com/backstitch/backstitch/issue"
 	"github.com/backstitch/backstitch/report"
@@ -35,6 +37,7 @@ import (
 // for one job at a time.
 type Desk struct {
 	DB         store.Engine
+	Graph      *graph.Graph
 	Advisories *advisory.Index // nil when nothing was imported yet
 	Readers    []report.Reader
 	// Scanner makes the dependency scanner over what is known of flaws.
@@ -43,6 +46,7 @@ type Desk struct {
 	// Registry prepares what an ecosystem's registry is asked with, for requests
 	// that allow it; close releases it.
 	Registry func(ctx context.Context, ecosystem string) (registry fix.Registry, close func() error, err error)
+	Renderer kubernetes.Renderer // renders charts
 	Forge    connector.Forge
 	Log      *action.Log
 	Cache    string        // folder of indexes that can be made again
@@ -59,6 +63,9 @@ type Request struct {
 	Commit  string   // commit to look at, "" for HEAD
 	Reports []string // files of reports; none means that we scan ourselves
 	Verify  bool     // prove each recommended fix
+	// Images are references or files of images to look into, so that what was
+	// found in them leads to the lines that brought it.
+	Images []string
 	// Registries allows asking the ecosystems' registries which versions exist
 	// and what they require, through the ecosystems' own tools. Without it
 	// nothing is asked, and raising an ancestor cannot be planned.
@@ -124,14 +131,19 @@ func (d *Desk) importReports(ctx context.Context, repository *git.Repository, id
 		default:
 			return nil, nil, fmt.Errorf("import %s: %w", name, err)
 		}
-		if err == nil && !result.Complete && result.Seen() == 0 && len(result.Problems) == 0 {
+		whole := err == nil
+		if whole && !result.Complete && result.Seen() == 0 && len(result.Problems) == 0 {
 			result.Problems = append(result.Problems, "no finding is in it, and nothing says that its run was complete")
 		}
-		for _, problem := range result.Problems {
+		unread, err := d.tellImages(ctx, result.Images)
+		if err != nil {
+			return nil, nil, fmt.Errorf("import %s: %w", name, err)
+		}
+		for _, problem := range append(result.Problems, unread...) {
 			problems = append(problems, filepath.Base(name)+": "+problem)
 		}
 		tools := []string{}
-		brought := Imported{Name: filepath.Base(name), Complete: result.Complete && err == nil, Problems: result.Problems, assets: result.Assets}
+		brought := Imported{Name: filepath.Base(name), Complete: result.Complete && whole, Problems: result.Problems, assets: result.Assets}
 		for _, run := range result.Runs {
 			if !slices.Contains(tools, run.Tool) {
 				tools = append(tools, run.Tool)

@@ -40,8 +40,12 @@ func (d *Desk) Triage(ctx context.Context, request Request) (Triage, error) {
 	if err != nil {
 		return result, err
 	}
-	issues, err := d.investigate(ctx, s, request.Registries, &result)
+	running, release, err := d.runs(ctx, s, request.Images)
 	if err != nil {
+		return result, errors.Join(err, release())
+	}
+	issues, err := d.investigate(ctx, s, running, request.Registries, &result)
+	if err = errors.Join(err, release()); err != nil {
 		return result, err
 	}
 	if request.Verify {
@@ -226,9 +230,13 @@ func (d *Desk) open(ctx context.Context, s *scene, repo, commit string) error {
 }
 
 // investigate answers where, who and how for all findings of the scene.
-func (d *Desk) investigate(ctx context.Context, s *scene, ask bool, result *Triage) ([]issue.Issue, error) {
+func (d *Desk) investigate(ctx context.Context, s *scene, running cause.Running, ask bool, result *Triage) ([]issue.Issue, error) {
 	d.Progress("tracing causes", 0, 0)
-	tracer, err := cause.New(ctx, cause.Context{Repository: s.identity, Commit: s.commit, Modules: s.modules, Tree: s.tree})
+	tracer, err := cause.New(ctx, cause.Context{Repository: s.identity, Commit: s.commit, Modules: s.modules, Tree: s.tree, Running: running})
+	if err != nil {
+		return nil, err
+	}
+	around, err := issue.NewSurroundings(ctx, d.Graph)
 	if err != nil {
 		return nil, err
 	}
@@ -241,6 +249,13 @@ func (d *Desk) investigate(ctx context.Context, s *scene, ask bool, result *Tria
 				traceErr = errors.Join(traceErr, err)
 			}
 			return found
+		},
+		Situation: func(assets []fact.Asset) issue.Situation {
+			situation, err := around.Of(ctx, assets)
+			if err != nil {
+				traceErr = errors.Join(traceErr, err)
+			}
+			return situation
 		},
 		Advisory: s.known.lookup,
 		Classes:  s.known.Class,

@@ -15,6 +15,7 @@ import (
 	"github.com/backstitch/backstitch/advisory"
 	"github.com/backstitch/backstitch/agent"
 	"github.com/backstitch/backstitch/builtin"
+	"github.com/backstitch/backstitch/code/kubernetes"
 	"github.com/backstitch/backstitch/graph"
 	"github.com/backstitch/backstitch/store"
 	"github.com/backstitch/backstitch/store/sqlite"
@@ -69,13 +70,19 @@ func Open(ctx context.Context, config Config) (*App, error) {
 			return nil, errors.Join(err, app.Close())
 		}
 	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("this program: %w", err), app.Close())
+	}
 	app.Desk = &agent.Desk{
 		DB:         app.db,
+		Graph:      app.graph,
 		Advisories: app.index,
 		Readers:    builtin.Readers(),
 		Scanner:    builtin.Dependencies,
 		Fixers:     builtin.Fixers(),
 		Registry:   builtin.Registry,
+		Renderer:   kubernetes.ChildRenderer(self),
 		Forge:      builtin.Remote(config.RemoteToken),
 		Log:        action.New(app.db, config.Now),
 		Cache:      filepath.Join(config.State, "cache"),

@@ -1,10 +1,11 @@
 // Package cause finds root causes: from a finding to the location in a
 // repository that must change, with the chain of evidence that leads there.
 //
-// It knows packages (through manifests and lockfiles) and files. When the
-// evidence is not enough it says so: equal candidates are returned as a tie,
-// and an unknown cause names what would settle it. It reads only; it runs
-// nothing.
+// It knows packages (through manifests and lockfiles), files, images (through
+// their layers to Dockerfiles), Kubernetes objects and cloud resources. When the
+// evidence is not enough it says so: equal candidates are returned as a tie, and
+// an unknown cause names what would settle it. It reads only; nothing of a
+// repository runs.
 package cause
 
 import (
@@ -19,8 +20,11 @@ import (
 	"strings"
 
 	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/kubernetes"
 	"github.com/backstitch/backstitch/code/lockfile"
+	"github.com/backstitch/backstitch/code/terraform"
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/image"
 )
 
 // Context is the repository at the commit that causes are looked for in.
@@ -29,6 +33,7 @@ type Context struct {
 	Commit     string
 	Modules    []lockfile.Module
 	Tree       code.Tree
+	Running    Running
 }
 
 // Tracer traces findings in one repository at one commit. It belongs to one
@@ -39,6 +44,13 @@ type Tracer struct {
 	byName map[string][]spot // by lower-case package name
 	lines  map[string]int    // of files looked at
 	graphs []*lockfile.Graph // of modules asked for
+
+	// Read when they are first asked for.
+	estates [2]*kubernetes.Estate // without and with charts rendered
+	files   *image.Repository
+	roots   []*terraform.Configuration
+	images  map[string]*image.Trace      // by kind and key of the asset
+	sources map[string]kubernetes.Source // the same
 }
 
 // spot is a package of a module.
@@ -50,7 +62,7 @@ func New(ctx context.Context, c Context) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("files of %s: %w", c.Repository, err)
 	}
-	t := &Tracer{Context: c, paths: paths, byName: map[string][]spot{}, lines: map[string]int{}, graphs: make([]*lockfile.Graph, len(c.Modules))}
+	t := &Tracer{Context: c, paths: paths, byName: map[string][]spot{}, lines: map[string]int{}, graphs: make([]*lockfile.Graph, len(c.Modules)), images: map[string]*image.Trace{}, sources: map[string]kubernetes.Source{}}
 	for i := range c.Modules {
 		m := &c.Modules[i]
 		for j := range m.Packages {
@@ -71,8 +83,16 @@ func (t *Tracer) key(ecosystem, name string) string {
 // Trace finds the cause of a finding. The error is only that of the context or
 // of reading the repository; what a finding lacks makes its cause unknown.
 func (t *Tracer) Trace(ctx context.Context, f *fact.Finding) (fact.Cause, error) {
+	switch f.Asset.Kind {
+	case fact.AssetImage:
+		return t.image(ctx, f)
+	case fact.AssetKubernetes, fact.AssetWorkload:
+		return t.object(ctx, f)
+	case fact.AssetResource:
+		return t.cloud(ctx, f)
+	}
 	if f.Kind == fact.Vulnerability && f.Package.Name != "" {
-		return t.packageCause(f), nil
+		return t.packageCause(f, ""), nil
 	}
 	return t.file(ctx, f)
 }
@@ -157,8 +177,9 @@ func (t *Tracer) fit(f *fact.Finding, s spot, told string) int {
 	return best
 }
 
-// packageCause leads from a package to the line of a manifest that decides it.
-func (t *Tracer) packageCause(f *fact.Finding) fact.Cause {
+// packageCause leads from a package to the line of a manifest that decides it. Of
+// equal modules those below folder count, "" for any.
+func (t *Tracer) packageCause(f *fact.Finding, folder string) fact.Cause {
 	pkg := f.Package
 	if named, ok := fact.ParsePURL(pkg.PURL); ok && pkg.Ecosystem == "" {
 		pkg.Ecosystem, pkg.Name, pkg.Version = named.Ecosystem, named.Name, cmp.Or(pkg.Version, named.Version)
@@ -194,6 +215,11 @@ func (t *Tracer) packageCause(f *fact.Finding) fact.Cause {
 		return best, at
 	}
 	spots, at := closest(equal)
+	if folder != "" && folder != "." {
+		if below := slices.DeleteFunc(slices.Clone(spots), func(s spot) bool { return !within(t.Modules[s.module].Dir, folder) }); len(below) > 0 {
+			spots = below
+		}
+	}
 	method, strength := "", fact.Derived
 	elsewhere, elsewhereAt := closest(other)
 	declared, declaredAt := closest(open)
@@ -231,6 +257,9 @@ func (t *Tracer) packageCause(f *fact.Finding) fact.Cause {
 	}
 	return cause
 }
+
+// within says whether a folder is another or lies below it.
+func within(dir, folder string) bool { return dir == folder || strings.HasPrefix(dir, folder+"/") }
 
 // moduleName names a module for people: its folder and tool.
 func moduleName(m *lockfile.Module) string {
@@ -383,9 +412,6 @@ func (t *Tracer) file(ctx context.Context, f *fact.Finding) (fact.Cause, error) 
 	told := clean(f.Path)
 	if told == "" {
 		return unknown([]fact.Link{t.observed(f, "reported", fact.Declared)}, "the report names no file inside a repository"), nil
-	}
-	if f.Asset.Kind == fact.AssetImage && f.Kind != fact.Misconfiguration {
-		return unknown([]fact.Link{t.observed(f, "reported", fact.Declared)}, told+" is a file of an image: what put it there would tell"), nil
 	}
 	candidates, method, strength := []string{}, "the report names the file", fact.Attested
 	if _, found := slices.BinarySearch(t.paths, told); found {

@@ -67,6 +67,7 @@ func newTriage(s *streams) *cobra.Command {
 	}
 	command.Flags().StringVar(&request.Repo, "repo", ".", "folder of the repository")
 	command.Flags().StringVar(&request.Commit, "at", "HEAD", "commit to look at")
+	command.Flags().StringArrayVar(&request.Images, "image", nil, "reference or file of an image to look into, so that its layers lead to lines; may be given again")
 	command.Flags().BoolVar(&request.Verify, "verify", false, "prove each recommended fix")
 	command.Flags().BoolVar(&request.Registries, "registries", false, "ask the ecosystems' registries, through their own tools, which versions exist")
 	command.Flags().StringVar(&failOn, "fail-on", "", "exit with 1 when an open issue is at least this severe")

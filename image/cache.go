@@ -25,6 +25,9 @@ type FolderCache struct {
 	mu    sync.Mutex
 }
 
+// CacheLimit is how much is kept of layers by default, in bytes.
+const CacheLimit = 2 << 30
+
 const maxKept = 256 << 20 // bytes of one kept content, unpacked
 
 // OpenCache opens the folder, made when absent, bounded to limit bytes.

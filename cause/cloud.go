@@ -1,0 +1,276 @@
+package cause
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/backstitch/backstitch/code/kubernetes"
+	"github.com/backstitch/backstitch/code/terraform"
+	"github.com/backstitch/backstitch/fact"
+)
+
+// object leads a finding of a Kubernetes object to the line of the manifest, overlay
+// or chart that decides it; a flaw of a package in one of its images leads through
+// the image.
+func (t *Tracer) object(ctx context.Context, f *fact.Finding) (fact.Cause, error) {
+	parts := strings.Split(f.Asset.Key, "/")
+	chain := []fact.Link{t.observed(f, "reported", fact.Declared)}
+	if len(parts) < 2 || parts[len(parts)-1] == "" {
+		return unknown(chain, fmt.Sprintf("%q does not name an object as namespace/Kind/name", f.Asset.Key)), nil
+	}
+	request := kubernetes.Request{Name: parts[len(parts)-1], Field: f.Attributes["field"], Repository: t.Repository, Commit: t.Commit}
+	request.Kind, _, _ = strings.Cut(parts[len(parts)-2], ".")
+	if len(parts) > 2 && parts[len(parts)-3] != "-" {
+		request.Namespace = parts[len(parts)-3]
+	}
+	if f.Kind == fact.Vulnerability && f.Package.Name != "" {
+		if name := cmp.Or(f.Attributes["image"], clean(f.Path)); name != "" {
+			inside := *f
+			inside.Asset = fact.Asset{Kind: fact.AssetImage, Key: name, Name: name}
+			cause, err := t.image(ctx, &inside)
+			if err != nil || cause.Status != fact.CauseUnknown {
+				return cause, err
+			}
+			chain = cause.Chain
+		}
+	}
+	estate, err := t.estate(ctx, true)
+	if err != nil {
+		return fact.Cause{}, err
+	}
+	answer, err := estate.Trace(ctx, request)
+	if err != nil && ctx.Err() == nil && request.Field != "" {
+		request.Field = "" // a path that is none leads to the object at least
+		answer, err = estate.Trace(ctx, request)
+	}
+	if err != nil {
+		return fact.Cause{}, err
+	}
+	answer.Cause.Chain = append(chain, answer.Cause.Chain...)
+	return answer.Cause, nil
+}
+
+// cloud leads a finding of a cloud resource to the Terraform configuration that
+// declares it: through the state, then by its name in the configuration.
+func (t *Tracer) cloud(ctx context.Context, f *fact.Finding) (fact.Cause, error) {
+	if f.Path != "" {
+		if cause, err := t.file(ctx, f); err != nil || cause.Status != fact.CauseUnknown {
+			return cause, err
+		}
+	}
+	chain := []fact.Link{t.observed(f, "reported", fact.Declared)}
+	view, err := t.view(ctx, f.Asset)
+	if err != nil {
+		return fact.Cause{}, err
+	}
+	var elsewhere []string
+	for _, edge := range view.Out {
+		if edge.Kind != fact.DeclaredBy || edge.Asset.Kind != fact.AssetTerraform {
+			continue
+		}
+		root, address, ok := t.terraformKey(edge.Asset.Key)
+		if !ok {
+			elsewhere = append(elsewhere, edge.Asset.Key)
+			continue
+		}
+		answer, err := Terraform(ctx, TerraformRequest{Repository: t.Repository, Commit: t.Commit, Tree: t.Tree, Address: withField(address, f.Attributes["field"]), Root: root})
+		if errors.Is(err, fs.ErrNotExist) {
+			answer, err = Terraform(ctx, TerraformRequest{Repository: t.Repository, Commit: t.Commit, Tree: t.Tree, Address: address})
+		}
+		if err != nil {
+			return fact.Cause{}, err
+		}
+		evidence := fact.Evidence{Method: "declared by", Source: edge.Asset.Key, Strength: edge.Strength}
+		if len(edge.Evidence) > 0 {
+			evidence = edge.Evidence[0].Evidence
+		}
+		answer.Cause.Chain = append(append(chain, fact.Link{Kind: fact.AssetTerraform, Key: address, Evidence: evidence}), answer.Cause.Chain...)
+		return answer.Cause, nil
+	}
+	cause, err := t.named(ctx, f, chain)
+	if err != nil || cause.Status != fact.CauseUnknown {
+		return cause, err
+	}
+	if len(elsewhere) > 0 {
+		slices.Sort(elsewhere)
+		cause.Missing = append(cause.Missing, fmt.Sprintf("%s declares it: look at that repository", listed(slices.Compact(elsewhere))))
+	}
+	return cause, nil
+}
+
+// withField writes an attribute's path behind an address.
+func withField(address, field string) string {
+	if field == "" {
+		return address
+	}
+	return address + "." + field
+}
+
+// terraformKey takes the key of a Terraform resource apart, false when it is of
+// another repository. A state that names none belongs to the one that is looked at.
+func (t *Tracer) terraformKey(key string) (root, address string, ok bool) {
+	repository, rest, ok := strings.Cut(key, "//")
+	if !ok || repository != "" && repository != t.Repository {
+		return "", "", false
+	}
+	root, address, ok = strings.Cut(rest, ":")
+	if root == "." {
+		root = ""
+	}
+	return root, address, ok && address != ""
+}
+
+// naming tells for kinds of resources, by the service and the first word of the
+// resource in an ARN, which Terraform resource and attribute give the name.
+var naming = map[string][]struct{ kind, attribute string }{
+	"s3":                   {{"aws_s3_bucket", "bucket"}},
+	"lambda/function":      {{"aws_lambda_function", "function_name"}},
+	"dynamodb/table":       {{"aws_dynamodb_table", "name"}},
+	"rds/db":               {{"aws_db_instance", "identifier"}, {"aws_rds_cluster_instance", "identifier"}},
+	"rds/cluster":          {{"aws_rds_cluster", "cluster_identifier"}},
+	"rds/subgrp":           {{"aws_db_subnet_group", "name"}},
+	"iam/role":             {{"aws_iam_role", "name"}},
+	"iam/user":             {{"aws_iam_user", "name"}},
+	"iam/group":            {{"aws_iam_group", "name"}},
+	"iam/policy":           {{"aws_iam_policy", "name"}},
+	"iam/instance-profile": {{"aws_iam_instance_profile", "name"}},
+	"sns":                  {{"aws_sns_topic", "name"}},
+	"sqs":                  {{"aws_sqs_queue", "name"}},
+	"eks/cluster":          {{"aws_eks_cluster", "name"}},
+	"ecs/cluster":          {{"aws_ecs_cluster", "name"}},
+	"ecs/service":          {{"aws_ecs_service", "name"}},
+	"ecr/repository":       {{"aws_ecr_repository", "name"}},
+	"elasticloadbalancing/loadbalancer": {
+		{"aws_lb", "name"}, {"aws_alb", "name"}, {"aws_elb", "name"}},
+	"logs/log-group":               {{"aws_cloudwatch_log_group", "name"}},
+	"secretsmanager/secret":        {{"aws_secretsmanager_secret", "name"}},
+	"kms/alias":                    {{"aws_kms_alias", "name"}},
+	"cloudtrail/trail":             {{"aws_cloudtrail", "name"}},
+	"es/domain":                    {{"aws_elasticsearch_domain", "domain_name"}, {"aws_opensearch_domain", "domain_name"}},
+	"redshift/cluster":             {{"aws_redshift_cluster", "cluster_identifier"}},
+	"elasticache/cluster":          {{"aws_elasticache_cluster", "cluster_id"}},
+	"kinesis/stream":               {{"aws_kinesis_stream", "name"}},
+	"codebuild/project":            {{"aws_codebuild_project", "name"}},
+	"elasticfilesystem/fs":         {{"aws_efs_file_system", "creation_token"}},
+	"autoscaling/group":            {{"aws_autoscaling_group", "name"}},
+	"states/stateMachine":          {{"aws_sfn_state_machine", "name"}},
+	"wafv2/regional":               {{"aws_wafv2_web_acl", "name"}},
+	"acm/certificate":              {{"aws_acm_certificate", "domain_name"}},
+	"glue/job":                     {{"aws_glue_job", "name"}},
+	"elasticbeanstalk/environment": {{"aws_elastic_beanstalk_environment", "name"}},
+}
+
+// nameOf takes an ARN apart: what names the resource, and the resources of Terraform
+// that may have it.
+func nameOf(arn string) (name string, kinds []struct{ kind, attribute string }) {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 || parts[0] != "arn" {
+		return "", nil
+	}
+	service, rest := parts[2], parts[5]
+	if kinds = naming[service]; kinds != nil {
+		name, _, _ = strings.Cut(rest, "/") // an object of the bucket counts as the bucket
+		return name, kinds
+	}
+	at := strings.IndexAny(rest, "/:")
+	if at < 0 {
+		return "", nil
+	}
+	kinds, name = naming[service+"/"+rest[:at]], rest[at+1:]
+	switch service + "/" + rest[:at] {
+	case "elasticloadbalancing/loadbalancer": // app/NAME/ID, or NAME alone
+		if words := strings.Split(name, "/"); len(words) == 3 {
+			name = words[1]
+		}
+	case "ecs/service", "iam/role", "iam/user", "iam/policy", "iam/instance-profile": // behind the cluster, or a path
+		name = name[strings.LastIndexByte(name, '/')+1:]
+	case "lambda/function", "logs/log-group": // a qualifier may follow
+		name, _, _ = strings.Cut(name, ":")
+	case "secretsmanager/secret": // six random letters follow
+		if len(name) > 7 && name[len(name)-7] == '-' {
+			name = name[:len(name)-7]
+		}
+	case "kms/alias":
+		name = "alias/" + name
+	}
+	return name, kinds
+}
+
+// named finds the resource whose configuration gives it the name that its ARN has.
+func (t *Tracer) named(ctx context.Context, f *fact.Finding, chain []fact.Link) (fact.Cause, error) {
+	name, kinds := nameOf(f.Asset.Key)
+	if name == "" || len(kinds) == 0 {
+		return unknown(chain, "no state is known that holds the resource: add its Terraform state as a source"), nil
+	}
+	roots, err := t.terraformRoots(ctx)
+	if err != nil {
+		return fact.Cause{}, err
+	}
+	cause := fact.Cause{Status: fact.CauseUnknown, Locations: []fact.Location{}, Chain: chain, Missing: []string{}}
+	blocks := map[string]bool{}
+	for _, c := range roots {
+		for _, address := range c.Instances() {
+			for _, k := range kinds {
+				if address.Type != k.kind {
+					continue
+				}
+				trace := c.Trace(address, []cty.Value{cty.StringVal(k.attribute)})
+				value, known := trace.Known()
+				if !known || value.IsNull() || value.Type() != cty.String || value.AsString() != name {
+					continue
+				}
+				declaration, _, ok := c.Locate(address)
+				if !ok {
+					continue
+				}
+				location := t.at(declaration.Place.Path, declaration.Place.Line, declaration.Place.EndLine)
+				t.locate(&cause, location)
+				t.link(&cause, fact.Link{
+					Kind: fact.AssetTerraform, Key: address.String(), Location: location,
+					Evidence: fact.Evidence{Method: "its " + k.attribute + " is the name in the ARN", Source: declaration.Place.Path, Strength: fact.Derived, Detail: name},
+				})
+				blocks[c.Dir+":"+address.String()] = true
+			}
+		}
+	}
+	switch {
+	case len(blocks) == 0:
+		cause.Missing = append(cause.Missing, fmt.Sprintf("no %s of the repository is called %s, and no state is known that holds it: add its Terraform state as a source", kinds[0].kind, name))
+	case len(blocks) == 1:
+		cause.Status = fact.CauseFound
+	default:
+		cause.Status = fact.CauseAmbiguous
+		cause.Missing = append(cause.Missing, fmt.Sprintf("%d resources are called %s: the state would tell which", len(blocks), name))
+	}
+	return cause, nil
+}
+
+// terraformRoots loads the root modules of the repository once.
+func (t *Tracer) terraformRoots(ctx context.Context) ([]*terraform.Configuration, error) {
+	if t.roots != nil {
+		return t.roots, nil
+	}
+	dirs, err := terraform.Roots(ctx, t.Tree)
+	if err != nil {
+		return nil, err
+	}
+	t.roots = []*terraform.Configuration{}
+	for _, dir := range dirs {
+		c, err := terraform.Load(ctx, t.Tree, dir, terraform.Options{})
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		t.roots = append(t.roots, c)
+	}
+	return t.roots, nil
+}

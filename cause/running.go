@@ -1,0 +1,419 @@
+package cause
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/backstitch/backstitch/code/dockerfile"
+	"github.com/backstitch/backstitch/code/kubernetes"
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/graph"
+	"github.com/backstitch/backstitch/image"
+)
+
+// Running is what is known of what runs, beside the repository itself. Every field
+// may be empty: then less is traced, and what is missing says so.
+type Running struct {
+	Graph *graph.Graph
+	// Images are those that were looked into.
+	Images []*image.Image
+	Cache  image.Cache
+	Bases  image.BaseIndex
+	// Repository is this one as the source of images; nil takes its Dockerfiles only.
+	Repository *image.Repository
+	// Renderer renders charts.
+	Renderer kubernetes.Renderer
+}
+
+// estate is what the repository says of Kubernetes and of the images that it
+// builds, read when it is first asked for. Rendering its charts takes seconds, and
+// is left out where only the images that are built matter.
+func (t *Tracer) estate(ctx context.Context, rendered bool) (*kubernetes.Estate, error) {
+	at := 0
+	options := kubernetes.Options{Names: []string{path.Base(t.Repository)}}
+	if rendered {
+		at, options.Renderer = 1, t.Running.Renderer
+	}
+	if t.estates[at] == nil {
+		estate, err := kubernetes.Load(ctx, t.Tree, options)
+		if err != nil {
+			return nil, fmt.Errorf("manifests of %s: %w", t.Repository, err)
+		}
+		t.estates[at] = estate
+	}
+	return t.estates[at], nil
+}
+
+// source is the repository as one that images are built from.
+func (t *Tracer) source(ctx context.Context) (*image.Repository, error) {
+	if t.Running.Repository != nil {
+		return t.Running.Repository, nil
+	}
+	if t.files == nil {
+		r := &image.Repository{Name: t.Repository, Commit: t.Commit}
+		for _, name := range t.paths {
+			if !dockerfile.Named(name) || len(r.Dockerfiles) == maxDockerfiles {
+				continue
+			}
+			data, err := t.Tree.Read(ctx, name)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			var file *dockerfile.File
+			if err == nil {
+				file, err = dockerfile.Parse(name, data)
+			}
+			if err != nil {
+				r.Problems = append(r.Problems, err.Error())
+				continue
+			}
+			r.Dockerfiles = append(r.Dockerfiles, image.Candidate{Repository: t.Repository, Commit: t.Commit, Path: name, File: file})
+		}
+		t.files = r
+	}
+	return t.files, nil
+}
+
+const maxDockerfiles = 5000
+
+// lookedInto finds the image of an asset among those that were looked into.
+func (t *Tracer) lookedInto(asset fact.Asset) *image.Image {
+	for _, one := range t.Running.Images {
+		if asset.Key == one.Digest || asset.Key == one.ConfigID || asset.Name == one.Reference || slices.Contains(one.Tags, asset.Name) {
+			return one
+		}
+	}
+	return nil
+}
+
+// investigate leads the layers of an image to lines; nil when neither the image nor
+// its history is known.
+func (t *Tracer) investigate(ctx context.Context, asset fact.Asset) (*image.Trace, error) {
+	key := asset.Kind + ":" + asset.Key
+	if trace, ok := t.images[key]; ok {
+		return trace, nil
+	}
+	repository, err := t.source(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inputs := image.Inputs{Cache: t.Running.Cache, Bases: t.Running.Bases, Repositories: []*image.Repository{repository}}
+	var trace *image.Trace
+	if one := t.lookedInto(asset); one != nil {
+		if trace, err = image.Investigate(ctx, one, inputs); err != nil {
+			return nil, err
+		}
+	} else if properties, err := t.properties(ctx, asset); err != nil {
+		return nil, err
+	} else if one, ok := image.FromFacts(asset, properties); ok {
+		trace = image.InvestigateHistory(one, inputs)
+	}
+	t.images[key] = trace
+	return trace, nil
+}
+
+// properties are what the graph knows of an asset, none when it does not know it.
+func (t *Tracer) properties(ctx context.Context, asset fact.Asset) (map[string]string, error) {
+	view, err := t.view(ctx, asset)
+	return view.Properties, err
+}
+
+func (t *Tracer) view(ctx context.Context, asset fact.Asset) (graph.View, error) {
+	if t.Running.Graph == nil || asset.Key == "" {
+		return graph.View{}, nil
+	}
+	view, err := t.Running.Graph.Asset(ctx, asset.Kind, asset.Key, time.Time{})
+	if errors.Is(err, graph.ErrNotFound) {
+		return graph.View{}, nil
+	}
+	return view, err
+}
+
+// builds are the folders that the repository says it builds an image in, with what
+// is to say when there is none or a tie.
+func (t *Tracer) builds(ctx context.Context, asset fact.Asset) (kubernetes.Source, error) {
+	key := asset.Kind + ":" + asset.Key
+	if known, ok := t.sources[key]; ok {
+		return known, nil
+	}
+	estate, err := t.estate(ctx, false)
+	if err != nil {
+		return kubernetes.Source{}, err
+	}
+	found := kubernetes.Source{Reason: "the image has no name"}
+	for _, name := range t.names(ctx, asset) {
+		source := estate.Source(name)
+		if len(source.Builds) > 0 && (len(found.Builds) == 0 || len(source.Builds) < len(found.Builds)) {
+			found = source
+		} else if len(found.Builds) == 0 {
+			found.Reason = source.Reason
+		}
+	}
+	t.sources[key] = found
+	return found, nil
+}
+
+// names are what an image is called: by the report, and by who knows its digest.
+func (t *Tracer) names(ctx context.Context, asset fact.Asset) []string {
+	var names []string
+	add := func(name string) {
+		if _, ok := kubernetes.ParseReference(name); ok && !strings.HasPrefix(name, "sha256:") && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	add(asset.Name)
+	add(asset.Key)
+	if one := t.lookedInto(asset); one != nil {
+		for _, tag := range one.Tags {
+			add(tag)
+		}
+	}
+	if properties, err := t.properties(ctx, asset); err == nil {
+		for tag := range strings.SplitSeq(properties["tags"], ",") {
+			add(strings.TrimSpace(tag))
+		}
+		add(properties["reference"])
+	}
+	return names
+}
+
+// image leads a finding of an image to the line that brought what was found: in a
+// lockfile of the folder that the image is built from, in the Dockerfile, or where
+// an image of another maker is named.
+func (t *Tracer) image(ctx context.Context, f *fact.Finding) (fact.Cause, error) {
+	if f.Kind == fact.Misconfiguration && f.Path != "" {
+		return t.file(ctx, f)
+	}
+	source, err := t.builds(ctx, f.Asset)
+	if err != nil {
+		return fact.Cause{}, err
+	}
+	flaw := f.Kind == fact.Vulnerability && f.Package.Name != ""
+	if flaw {
+		if locked := t.packageCause(f, source.Folder()); locked.Status != fact.CauseUnknown {
+			if source.Folder() != "" {
+				locked.Chain = slices.Insert(locked.Chain, 1, t.built(f.Asset, source.Builds[0]))
+			}
+			return locked, nil
+		}
+	}
+	layered, err := t.layered(ctx, f)
+	if err != nil || layered.Status == fact.CauseFound || layered.Status == fact.CauseAmbiguous {
+		return layered, err
+	}
+	if len(source.Builds) > 0 {
+		cause, err := t.byDockerfile(ctx, f, source)
+		if err != nil || cause.Status != fact.CauseUnknown {
+			cause.Missing = append(cause.Missing, layered.Missing...)
+			return cause, err
+		}
+	}
+	named, err := t.imageNamed(ctx, f)
+	if err != nil || named.Status != fact.CauseUnknown {
+		return named, err
+	}
+	if flaw {
+		chain := []fact.Link{t.observed(f, "reported", fact.Declared)}
+		told := t.packageCause(f, "")
+		return unknown(chain, append(slices.Clone(told.Missing), layered.Missing...)...), nil
+	}
+	return unknown([]fact.Link{t.observed(f, "reported", fact.Declared)}, append(layered.Missing, source.Reason)...), nil
+}
+
+// built is the link from an image to the folder that it is built from.
+func (t *Tracer) built(asset fact.Asset, b kubernetes.Build) fact.Link {
+	return fact.Link{
+		Kind: "image", Key: cmp.Or(asset.Name, asset.Key), Location: t.at(b.Place.Path, b.Place.Line, b.Place.EndLine),
+		Evidence: fact.Evidence{Method: "built by " + b.Method, Source: b.Place.Path, Strength: b.Strength, Detail: "from " + cmp.Or(b.Dockerfile, b.Folder)},
+	}
+}
+
+// layered leads a finding through the layer that holds it.
+func (t *Tracer) layered(ctx context.Context, f *fact.Finding) (fact.Cause, error) {
+	chain := []fact.Link{t.observed(f, "reported", fact.Declared)}
+	trace, err := t.investigate(ctx, f.Asset)
+	if err != nil {
+		return fact.Cause{}, err
+	}
+	if trace == nil {
+		return unknown(chain, "the layers of the image are not known: give the image itself, or a report that holds its configuration"), nil
+	}
+	var cause fact.Cause
+	if p := installed(trace, f); p != nil {
+		cause = trace.Package(*p).Cause
+	} else {
+		id := f.Attributes["layer_diff_id"]
+		layer := slices.IndexFunc(trace.Layers, func(l image.LayerTrace) bool { return id != "" && l.DiffID == id })
+		if layer < 0 {
+			return unknown(chain, "the report does not say which layer holds it"), nil
+		}
+		cause = trace.Layer(layer, fact.Evidence{Method: "the report names the layer", Source: "layer " + strconv.Itoa(layer+1) + " of " + strconv.Itoa(len(trace.Layers)), Strength: fact.Attested})
+	}
+	cause.Chain = append(chain, cause.Chain...)
+	cause.Locations = slices.DeleteFunc(slices.Clone(cause.Locations), func(l fact.Location) bool { return l.Repository != t.Repository })
+	if len(cause.Locations) == 0 && cause.Status != fact.CauseUnknown {
+		cause.Status = fact.CauseUnknown
+	}
+	return cause, nil
+}
+
+// installed finds a finding's package in an image that was looked into.
+func installed(trace *image.Trace, f *fact.Finding) *image.Package {
+	for i := range trace.Inventory.Packages {
+		p := &trace.Inventory.Packages[i]
+		if !p.Declared && (p.Name == f.Package.Name || p.Source == f.Package.Name) && (f.Package.Version == "" || p.Version == f.Package.Version) {
+			return p
+		}
+	}
+	return nil
+}
+
+// installs finds what a RUN installs by the package managers of distributions.
+var installs = regexp.MustCompile(`\b(?:apt-get|apt|aptitude|apk|yum|dnf|microdnf|tdnf|zypper)\b[^&|;]*\b(?:install|add|in)\b([^&|;]*)`)
+
+// byDockerfile leads a finding of an image to the Dockerfile that the repository
+// builds it from, when nothing tells its layers: to the instruction that installs
+// the package by name, else to the base image and to whatever installs anything.
+func (t *Tracer) byDockerfile(ctx context.Context, f *fact.Finding, source kubernetes.Source) (fact.Cause, error) {
+	cause := fact.Cause{Status: fact.CauseUnknown, Locations: []fact.Location{}, Chain: []fact.Link{t.observed(f, "reported", fact.Declared)}, Missing: []string{}}
+	repository, err := t.source(ctx)
+	if err != nil {
+		return cause, err
+	}
+	tie := false
+	for _, b := range source.Builds {
+		at := slices.IndexFunc(repository.Dockerfiles, func(c image.Candidate) bool { return c.Path == b.Dockerfile })
+		if at < 0 {
+			continue
+		}
+		t.link(&cause, t.built(f.Asset, b))
+		file := repository.Dockerfiles[at].File
+		for _, stage := range file.Finals() {
+			var exact, some []dockerfile.Step
+			for _, step := range file.Chain(stage) {
+				if step.Kind != "RUN" {
+					continue
+				}
+				for _, m := range installs.FindAllStringSubmatch(step.Text, -1) {
+					if slices.ContainsFunc(strings.Fields(m[1]), func(word string) bool { return plainName(word) == f.Package.Name }) {
+						exact = append(exact, step)
+					} else {
+						some = append(some, step)
+					}
+				}
+			}
+			put := func(line, end int, method, detail string) {
+				location := t.at(file.Path, line, end)
+				t.locate(&cause, location)
+				t.link(&cause, fact.Link{Kind: "dockerfile", Key: file.Path, Location: location, Evidence: fact.Evidence{Method: method, Source: file.Path, Strength: fact.Derived, Detail: detail}})
+			}
+			if len(exact) > 0 {
+				for _, step := range exact {
+					put(step.Line, step.EndLine, "installs the package by name", f.Package.Name)
+				}
+				continue
+			}
+			base := file.Stages[file.Root(stage)].Base
+			line, end := base.Line, base.EndLine
+			if n := len(base.Args); n > 0 {
+				line, end = base.Args[n-1].Line, base.Args[n-1].Line
+			}
+			put(line, end, "names the base image", base.Image)
+			for _, step := range some {
+				put(step.Line, step.EndLine, "installs packages that may bring it", "")
+				tie = true
+			}
+		}
+	}
+	switch {
+	case len(cause.Locations) == 0:
+		cause.Missing = append(cause.Missing, cmp.Or(source.Reason, "the Dockerfile that builds the image is not in the repository"))
+		return cause, nil
+	case len(cause.Locations) > 1 && (tie || len(source.Builds) > 1):
+		cause.Status = fact.CauseAmbiguous
+	default:
+		cause.Status = fact.CauseFound
+	}
+	return cause, nil
+}
+
+// plainName cuts the version off a package as a package manager is given it.
+func plainName(word string) string {
+	if at := strings.IndexAny(word, "=<>~@"); at >= 0 {
+		word = word[:at]
+	}
+	return strings.Trim(word, `"'\`)
+}
+
+// imageNamed finds where the repository names an image that it does not build: in
+// a manifest, overlay or chart, or as the base of a Dockerfile.
+func (t *Tracer) imageNamed(ctx context.Context, f *fact.Finding) (fact.Cause, error) {
+	cause := fact.Cause{Status: fact.CauseUnknown, Locations: []fact.Location{}, Chain: []fact.Link{t.observed(f, "reported", fact.Declared)}, Missing: []string{}}
+	wanted := map[string]bool{}
+	for _, name := range t.names(ctx, f.Asset) {
+		if ref, ok := kubernetes.ParseReference(name); ok {
+			if ref.Tag == "" && ref.Digest == "" {
+				ref.Tag = "latest"
+			}
+			wanted[ref.String()] = true
+		}
+	}
+	same := func(name string) bool {
+		ref, ok := kubernetes.ParseReference(name)
+		if ok && ref.Tag == "" && ref.Digest == "" {
+			ref.Tag = "latest"
+		}
+		return ok && wanted[ref.String()]
+	}
+	estate, err := t.estate(ctx, true)
+	if err != nil {
+		return cause, err
+	}
+	for _, workload := range estate.Workloads() {
+		for _, c := range workload.Containers() {
+			if !same(c.Image) {
+				continue
+			}
+			answer, err := estate.Trace(ctx, kubernetes.Request{Kind: workload.Kind, Name: workload.Name, Namespace: workload.Namespace, Field: c.Path, Repository: t.Repository, Commit: t.Commit})
+			if err != nil {
+				return cause, err
+			}
+			for _, link := range answer.Cause.Chain {
+				t.link(&cause, link)
+			}
+			for _, location := range answer.Cause.Locations[:min(1, len(answer.Cause.Locations))] {
+				t.locate(&cause, location)
+			}
+		}
+	}
+	repository, err := t.source(ctx)
+	if err != nil {
+		return cause, err
+	}
+	for _, c := range repository.Dockerfiles {
+		for _, stage := range c.File.Stages {
+			if stage.Parent >= 0 || !same(stage.Base.Image) {
+				continue
+			}
+			line, end := stage.Base.Line, stage.Base.EndLine
+			if n := len(stage.Base.Args); n > 0 {
+				line, end = stage.Base.Args[n-1].Line, stage.Base.Args[n-1].Line
+			}
+			location := t.at(c.Path, line, end)
+			t.locate(&cause, location)
+			t.link(&cause, fact.Link{Kind: "dockerfile", Key: c.Path, Location: location, Evidence: fact.Evidence{Method: "names the image as its base", Source: c.Path, Strength: fact.Declared, Detail: stage.Base.Image}})
+		}
+	}
+	if len(cause.Locations) > 0 {
+		cause.Status = fact.CauseFound // each of them must change
+	}
+	return cause, nil
+}

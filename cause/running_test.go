@@ -1,0 +1,222 @@
+package cause_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backstitch/backstitch/cause"
+	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/lockfile"
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/graph"
+	"github.com/backstitch/backstitch/image"
+	"github.com/backstitch/backstitch/store/sqlite"
+)
+
+// fleet is a repository that builds two images, deploys them and one of another
+// maker, and declares cloud resources.
+func fleet() code.Files {
+	files := code.Files{}
+	for name, text := range map[string]string{
+		"docker-compose.yaml": "services:\n  shop:\n    build: shop\n    image: acme/shop:1\n  mail:\n    build: mail\n    image: acme/mail:1\n",
+		"shop/Dockerfile":     "ARG DEBIAN=12\nFROM debian:${DEBIAN}\nRUN apt-get update && apt-get install -y curl=7.88 && rm -rf /var/lib/apt/lists/*\nCOPY package.json package-lock.json /app/\nRUN npm ci --omit=dev --prefix /app\n",
+		"shop/package.json":   "{\n  \"dependencies\": {\n    \"qs\": \"6.1.0\"\n  }\n}\n",
+		"shop/package-lock.json": "{\n  \"lockfileVersion\": 3,\n  \"packages\": {\n    \"\": {\"dependencies\": {\"qs\": \"6.1.0\"}},\n" +
+			"    \"node_modules/qs\": {\"version\": \"6.1.0\"}\n  }\n}\n",
+		"mail/Dockerfile":   "FROM alpine:3.19\nCOPY . /srv\nRUN adduser -D mail && chown -R mail /srv\n",
+		"mail/package.json": "{\n  \"dependencies\": {\n    \"qs\": \"6.1.0\"\n  }\n}\n",
+		"mail/package-lock.json": "{\n  \"lockfileVersion\": 3,\n  \"packages\": {\n    \"\": {\"dependencies\": {\"qs\": \"6.1.0\"}},\n" +
+			"    \"node_modules/qs\": {\"version\": \"6.1.0\"}\n  }\n}\n",
+		"k8s/cache.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: cache\n  namespace: prod\nspec:\n  template:\n    spec:\n      containers:\n" +
+			"        - name: redis\n          image: redis:7.0\n          securityContext:\n            privileged: true\n",
+		"infra/main.tf":        "module \"logs\" {\n  source = \"./bucket\"\n  name   = \"acme-logs\"\n}\n\nresource \"aws_iam_role\" \"ci\" {\n  name = \"ci\"\n}\n",
+		"infra/bucket/main.tf": "variable \"name\" {}\n\nresource \"aws_s3_bucket\" \"this\" {\n  bucket = var.name\n}\n",
+	} {
+		files[name] = []byte(text)
+	}
+	return files
+}
+
+func running(t *testing.T, tree code.Files, known cause.Running) *cause.Tracer {
+	t.Helper()
+	modules, err := lockfile.Read(t.Context(), tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracer, err := cause.New(t.Context(), cause.Context{Repository: "github.com/acme/fleet", Commit: "c0ffee", Modules: modules, Tree: tree, Running: known})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tracer
+}
+
+func flawIn(asset fact.Asset, ecosystem, name, version string) *fact.Finding {
+	return &fact.Finding{Kind: fact.Vulnerability, Rule: "CVE-2026-1", Asset: asset, Package: fact.Package{Ecosystem: ecosystem, Name: name, Version: version}}
+}
+
+func imageCalled(name string) fact.Asset {
+	return fact.Asset{Kind: fact.AssetImage, Key: name, Name: name}
+}
+
+func TestFindingsOfWhatRunsLeadToLines(t *testing.T) {
+	t.Parallel()
+	tree := fleet()
+	tracer := running(t, tree, cause.Running{})
+	resource := func(arn string) fact.Asset { return fact.Asset{Kind: fact.AssetResource, Key: arn, Name: arn} }
+	cache := fact.Asset{Kind: fact.AssetKubernetes, Key: "east/prod/Deployment.apps/cache", Name: "cache"}
+	for name, c := range map[string]struct {
+		finding *fact.Finding
+		want    string
+	}{
+		"a locked package leads into the folder of its image":  {flawIn(imageCalled("ghcr.io/acme/shop:1"), "npm", "qs", "6.1.0"), "found shop/package.json:3"},
+		"and that of another image into another":               {flawIn(imageCalled("acme/mail:1"), "npm", "qs", "6.1.0"), "found mail/package.json:3"},
+		"of an image that nobody builds here it is a tie":      {flawIn(imageCalled("other/thing:2"), "npm", "qs", "6.1.0"), "ambiguous mail/package.json:3 shop/package.json:3"},
+		"a system package that a RUN installs by name":         {flawIn(imageCalled("acme/shop:1"), "Debian:12", "curl", "7.88"), "found shop/Dockerfile:3"},
+		"another comes from the base or what the RUN drags in": {flawIn(imageCalled("acme/shop:1"), "Debian:12", "zlib1g", "1.2"), "ambiguous shop/Dockerfile:1 shop/Dockerfile:3"},
+		"with nothing installed it is the base":                {flawIn(imageCalled("acme/mail:1"), "Alpine:v3.19", "musl", "1.2"), "found mail/Dockerfile:1"},
+		"an image of another maker leads to where it is named": {flawIn(imageCalled("docker.io/library/redis:7.0"), "Debian:11", "zlib1g", "1.2"), "found k8s/cache.yaml:11"},
+		"or to the FROM that names it":                         {flawIn(imageCalled("alpine:3.19"), "Alpine:v3.19", "musl", "1.2"), "found mail/Dockerfile:1"},
+		"an image of nobody is unknown":                        {flawIn(imageCalled("other/thing:2"), "Debian:12", "curl", "7.88"), "unknown "},
+		"an object leads to its manifest":                      {&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: cache}, "found k8s/cache.yaml:1"},
+		"and with a field to the field": {
+			&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: cache, Attributes: map[string]string{"field": "spec.template.spec.containers[name=redis].securityContext.privileged"}},
+			"found k8s/cache.yaml:13"},
+		"a flaw in an object's image leads through the image": {
+			&fact.Finding{Kind: fact.Vulnerability, Rule: "CVE-2026-2", Asset: cache, Path: "redis:7.0 (debian 11.6)", Package: fact.Package{Ecosystem: "Debian:11", Name: "zlib1g", Version: "1.2"}},
+			"found k8s/cache.yaml:11"},
+		"an object that is nowhere":                  {&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "east/prod/Deployment.apps/none"}}, "unknown "},
+		"a bucket leads through its module's name":   {&fact.Finding{Kind: fact.Misconfiguration, Rule: "s3_x", Asset: resource("arn:aws:s3:::acme-logs")}, "found infra/bucket/main.tf:3"},
+		"a role leads to its block":                  {&fact.Finding{Kind: fact.Misconfiguration, Rule: "iam_x", Asset: resource("arn:aws:iam::123456789012:role/ops/ci")}, "found infra/main.tf:6"},
+		"a bucket of nobody is unknown":              {&fact.Finding{Kind: fact.Misconfiguration, Rule: "s3_x", Asset: resource("arn:aws:s3:::elsewhere")}, "unknown "},
+		"a resource of no known form is unknown too": {&fact.Finding{Kind: fact.Misconfiguration, Rule: "x", Asset: resource("vol-1")}, "unknown "},
+	} {
+		found := trace(t, tracer, tree, *c.finding)
+		if found.Status == fact.CauseAmbiguous {
+			slices.SortFunc(found.Locations, func(a, b fact.Location) int { return strings.Compare(a.Path, b.Path) })
+		}
+		if got := places(found); got != c.want {
+			t.Errorf("%s: %s, want %s\n%+v", name, got, c.want, found)
+		}
+	}
+}
+
+// known makes a graph that holds what fill gives it.
+func known(t *testing.T, fill func(run *graph.Run) error) *graph.Graph {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	g := graph.Open(db)
+	run, err := g.Begin(t.Context(), "test", time.UnixMicro(1_700_000_000_000_000), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fill(run); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Covered("all"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func TestTheHistoryOfAnImageInTheGraphDecidesBetweenLines(t *testing.T) {
+	t.Parallel()
+	asset := fact.Asset{Kind: fact.AssetImage, Key: "sha256:" + strings.Repeat("a", 64), Name: "registry.internal/x:9"}
+	config, err := json.Marshal(map[string]any{
+		"os": "linux", "architecture": "amd64", "rootfs": map[string]any{"diff_ids": []string{"sha256:1", "sha256:2", "sha256:3", "sha256:4"}},
+		"history": []map[string]any{
+			{"created_by": "/bin/sh -c #(nop) ADD file:770e381defc5e4a0ba5df52265a96494b9f5d94309234cb3f7bc6b00e1d18f9a in / "},
+			{"created_by": "/bin/sh -c #(nop)  CMD [\"bash\"]", "empty_layer": true},
+			{"created_by": "RUN |1 DEBIAN=12 /bin/sh -c apt-get update && apt-get install -y curl=7.88 && rm -rf /var/lib/apt/lists/* # buildkit", "comment": "buildkit.dockerfile.v0"},
+			{"created_by": "COPY package.json package-lock.json /app/ # buildkit", "comment": "buildkit.dockerfile.v0"},
+			{"created_by": "RUN |1 DEBIAN=12 /bin/sh -c npm ci --omit=dev --prefix /app # buildkit", "comment": "buildkit.dockerfile.v0"},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := image.FromConfig(asset, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := known(t, func(run *graph.Run) error {
+		nodes, relations := image.Facts(asset, one)
+		for _, node := range nodes {
+			if err := run.Node("all", node); err != nil {
+				return err
+			}
+		}
+		for _, relation := range relations {
+			if err := run.Relation("all", relation); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	tree := fleet()
+	tracer := running(t, tree, cause.Running{Graph: g})
+	for layer, want := range map[string]string{"sha256:1": "found shop/Dockerfile:1 shop/Dockerfile:2", "sha256:2": "found shop/Dockerfile:3", "sha256:4": "found shop/Dockerfile:5", "sha256:9": "unknown ", "": "unknown "} {
+		f := flawIn(asset, "Debian:12", "zlib1g", "1.2")
+		f.Attributes = map[string]string{"layer_diff_id": layer}
+		found := trace(t, tracer, tree, *f)
+		if got := places(found); got != want {
+			t.Errorf("layer %q: %s, want %s\n%+v", layer, got, want, found)
+		}
+	}
+}
+
+func TestTheStateLeadsACloudResourceToItsAddress(t *testing.T) {
+	t.Parallel()
+	own := fact.Asset{Kind: fact.AssetResource, Key: "arn:aws:s3:::random-suffix-1", Name: "logs"}
+	other := fact.Asset{Kind: fact.AssetResource, Key: "arn:aws:s3:::of-another", Name: "other"}
+	g := known(t, func(run *graph.Run) error {
+		declared := func(from fact.Asset, key string) error {
+			return run.Relation("all", fact.Relation{
+				From: from, Kind: fact.DeclaredBy, To: fact.Asset{Kind: fact.AssetTerraform, Key: key, Name: key},
+				Evidence: fact.Evidence{Method: "terraform state", Source: "terraform.tfstate", Strength: fact.Attested},
+			})
+		}
+		if err := declared(own, "github.com/acme/fleet//infra:module.logs.aws_s3_bucket.this"); err != nil {
+			return err
+		}
+		return declared(other, "github.com/acme/other//.:aws_s3_bucket.b")
+	})
+	tree := fleet()
+	tracer := running(t, tree, cause.Running{Graph: g})
+	lead := func(asset fact.Asset, field string) fact.Cause {
+		f := &fact.Finding{Kind: fact.Misconfiguration, Rule: "x", Asset: asset}
+		if field != "" {
+			f.Attributes = map[string]string{"field": field}
+		}
+		return trace(t, tracer, tree, *f)
+	}
+	found := lead(own, "")
+	if got := places(found); got != "found infra/bucket/main.tf:3" {
+		t.Errorf("%s\n%+v", got, found)
+	}
+	if !slices.ContainsFunc(found.Chain, func(l fact.Link) bool {
+		return l.Evidence.Source == "terraform.tfstate" && l.Evidence.Strength == fact.Attested
+	}) {
+		t.Errorf("the chain does not hold the state's word: %+v", found.Chain)
+	}
+	if got := places(lead(own, "bucket")); got != "found infra/main.tf:3" {
+		t.Errorf("the literal behind the attribute: %s", got)
+	}
+	if found := lead(other, ""); found.Status != fact.CauseUnknown || !strings.Contains(strings.Join(found.Missing, " "), "github.com/acme/other//.:aws_s3_bucket.b") {
+		t.Errorf("a resource of another repository: %+v", found)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/backstitch/backstitch/report/checkov"
 	"github.com/backstitch/backstitch/report/cyclonedx"
 	"github.com/backstitch/backstitch/report/dependabot"
+	"github.com/backstitch/backstitch/report/gitlab"
 	"github.com/backstitch/backstitch/report/gitleaks"
 	"github.com/backstitch/backstitch/report/govulncheck"
 	"github.com/backstitch/backstitch/report/grype"
@@ -17,6 +18,7 @@ import (
 	"github.com/backstitch/backstitch/report/openvex"
 	"github.com/backstitch/backstitch/report/osvscanner"
 	"github.com/backstitch/backstitch/report/pipaudit"
+	"github.com/backstitch/backstitch/report/prowler"
 	"github.com/backstitch/backstitch/report/sarif"
 	"github.com/backstitch/backstitch/report/semgrep"
 	"github.com/backstitch/backstitch/report/snyk"
@@ -47,5 +49,7 @@ func Readers() []report.Reader {
 		spdx.New(),
 		syft.New(),
 		openvex.New(),
+		gitlab.New(),
+		prowler.New(),
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -97,7 +98,25 @@ var peerKinds = []peerKind{
 		folders: []string{"asff", "awssecurityhub"}, same: sameItem, more: passedControls,
 		why: "makes one finding of an item and one of each passed control; here each resource and package stays its own and what passed is no finding",
 	},
+	{
+		folders: []string{"aws_prowler"}, same: func(f *fact.Finding) string { return f.Title }, more: otherChecks, invented: []string{"cwe"},
+		why: "makes a finding also of each check that passed or tells something; here only what failed is one",
+	},
+	{
+		folders: []string{"aws_prowler_v3plus"}, drops: func(f *fact.Finding) bool { return f.Analysis.State == fact.AnalysisAcceptedRisk },
+		why: "leaves out what was muted; here it is an accepted risk",
+	},
+	{
+		folders: []string{"prowler"}, same: func(f *fact.Finding) string { return f.Rule + "\x00" + f.Asset.Key + "\x00" + f.Description },
+		why: "merges equal results of one resource",
+	},
 	{folders: []string{"aws_inspector2"}, same: sameItem, why: "makes one finding of an item; here each resource and package stays its own"},
+	{folders: []string{"gitlab_sast", "gitlab_dast", "gitlab_dep_scan", "gitlab_container_scan", "gitlab_secret_detection_report", "gitlab_api_fuzzing"}},
+	{folders: []string{"github_sast"}},
+	{folders: []string{"github_secrets_detection_report"}, invented: []string{"severity"}},
+	{folders: []string{"spdx"}, invented: []string{"severity"}},
+	{folders: []string{"openvex"}, invented: []string{"severity"}},
+	{folders: []string{"yarn_audit"}}, {folders: []string{"pnpm_audit"}},
 }
 
 // sameItem merges what was made of one item of a report.
@@ -123,6 +142,23 @@ func passedControls(content []byte) int {
 	return len(passed)
 }
 
+// otherChecks counts the rows of a table of Prowler 2 that are no failures.
+func otherChecks(content []byte) int {
+	table := csv.NewReader(bytes.NewReader(content))
+	table.LazyQuotes, table.FieldsPerRecord = true, -1
+	rows, err := table.ReadAll()
+	if err != nil || len(rows) == 0 || len(rows[0]) < 9 {
+		return 0
+	}
+	others := map[string]bool{}
+	for _, row := range rows[1:] {
+		if row[4] != "FAIL" {
+			others[row[8]] = true
+		}
+	}
+	return len(others)
+}
+
 type peerExpectation struct {
 	Count    json.RawMessage
 	Findings map[string]map[string]json.RawMessage
@@ -136,7 +172,11 @@ func (c *collected) Run(fact.Run) error             { return nil }
 func (c *collected) Component(fact.Component) error { return nil }
 func (c *collected) Finding(f fact.Finding) error   { c.findings = append(c.findings, f); return nil }
 func (c *collected) Statement(s fact.Statement) error {
-	c.findings = append(c.findings, fact.Finding{Kind: fact.Vulnerability, Rule: s.Advisory, Aliases: s.Aliases, Analysis: s.Analysis})
+	f := fact.Finding{Kind: fact.Vulnerability, Rule: s.Advisory, Aliases: s.Aliases, Analysis: s.Analysis}
+	if len(s.Products) > 0 {
+		f.Package, _ = fact.ParsePURL(s.Products[0])
+	}
+	c.findings = append(c.findings, f)
 	return nil
 }
 
@@ -369,7 +409,7 @@ func attributeEquals(f *fact.Finding, name string, raw json.RawMessage) bool {
 			slices.ContainsFunc(f.Aliases, func(id string) bool { return strings.Contains(text, id) }) ||
 			f.Kind == fact.Secret && f.Path != "" && strings.HasSuffix(text, " "+f.Path)
 	case "vuln_id_from_tool", "cve":
-		return text == "" || slices.Contains(ids, text) || strings.EqualFold(f.Attributes["rule"], text)
+		return text == "" || slices.Contains(ids, text) || strings.EqualFold(f.Attributes["rule"], text) || f.Attributes["number"] == text
 	case "component_name": // the peer leaves out a Maven group; of what is no package, it writes the resource or its type
 		if f.Package.Name == "" && (f.Asset.Key == text || f.Asset.Name == text || f.Anchor == text || f.Attributes["resource_type"] == text) {
 			return true

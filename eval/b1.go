@@ -115,7 +115,8 @@ var peerKinds = []peerKind{
 	{folders: []string{"github_sast"}},
 	{folders: []string{"github_secrets_detection_report"}, invented: []string{"severity"}},
 	{folders: []string{"spdx"}, invented: []string{"severity"}},
-	{folders: []string{"openvex"}, invented: []string{"severity"}},
+	// The peer writes a package URL where others write the name.
+	{folders: []string{"openvex"}, invented: []string{"severity", "component_name"}},
 	{folders: []string{"yarn_audit"}}, {folders: []string{"pnpm_audit"}},
 }
 

@@ -6,8 +6,6 @@ package dependabot
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"io"
 	"strings"
 
@@ -417,7 +415,7 @@ type restAlert struct {
 	f                                       fact.Finding
 	a                                       advisory
 	url, html, state, reason, comment, repo string
-	severity                                string
+	severity, secret                        string
 }
 
 // field reads a field of an alert; false when it is none.
@@ -462,10 +460,8 @@ func (r *restAlert) field(s *report.Scanner, key string) bool {
 	case "secret_type_display_name":
 		r.f.Title = s.Text()
 	case "secret":
-		if secret := s.Text(); secret != "" {
-			sum := sha256.Sum256([]byte(secret))
-			r.f.Anchor = "sha256:" + hex.EncodeToString(sum[:])
-		}
+		r.secret = s.Text()
+		r.f.Anchor = report.SecretAnchor(r.secret)
 	case "validity", "created_at", "number", "publicly_leaked":
 		report.Attribute(&r.f, key, s.Text())
 	case "first_location_detected":
@@ -611,6 +607,7 @@ func (r *restAlert) finding(s *report.Scanner) (fact.Finding, bool) {
 	}
 	report.Attribute(&f, "alert", r.url)
 	f.Analysis = decision(r.state, r.reason, r.comment)
+	report.ClearSecret(&f, r.secret)
 	f.Position = fact.Position{Offset: r.from, Length: s.Offset() - r.from, Item: r.item}
 	return f, true
 }

@@ -8,8 +8,6 @@ package gitleaks
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"io"
 	"strconv"
 	"strings"
@@ -120,8 +118,8 @@ func leak(s *report.Scanner) fact.Finding {
 	f.EndLine = max(f.EndLine, f.Line)
 	f.Anchor = anchor(&f, secret, match)
 	f.Title = title(&f, label)
-	clear(&f, secret)
-	clear(&f, match)
+	report.ClearSecret(&f, secret)
+	report.ClearSecret(&f, match)
 	f.Position = fact.Position{Offset: from, Length: s.Offset() - from, Item: item}
 	return f
 }
@@ -137,49 +135,11 @@ func title(f *fact.Finding, label string) string {
 	return name
 }
 
-// anchor tells secrets of one rule in one file apart. A redacted secret has no
-// hash of its own; the text around it, and the line in a named commit, which
-// never shifts, stand in for it.
+// anchor tells secrets of one rule in one file apart. For a redacted secret the text
+// around it, and the line in a named commit, which never shifts, stand in.
 func anchor(f *fact.Finding, secret, match string) string {
-	if secret != "" && !redacted(secret) {
-		return hash("sha256:", secret)
-	}
 	if f.Commit != "" {
-		return hash("context:", f.Commit+"\x00"+strconv.Itoa(f.Line)+"\x00"+match)
+		return report.SecretAnchor(secret, f.Commit, strconv.Itoa(f.Line), match)
 	}
-	if match != "" {
-		return hash("context:", match)
-	}
-	return ""
-}
-
-func hash(prefix, text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return prefix + hex.EncodeToString(sum[:])
-}
-
-// redacted knows what --redact writes: the word alone, or after the share of
-// the secret that was left, followed by dots.
-func redacted(secret string) bool {
-	return strings.EqualFold(secret, "redacted") || strings.HasSuffix(secret, "...") || strings.Trim(secret, "*") == ""
-}
-
-const removed = "[removed]"
-
-// clear takes a secret out of every text of a finding. A secret of one or two
-// characters is in every text by chance.
-func clear(f *fact.Finding, secret string) {
-	secret = strings.TrimSuffix(strings.TrimSpace(secret), "...")
-	if len(secret) < 3 || redacted(secret) {
-		return
-	}
-	for _, text := range []*string{&f.Rule, &f.Title, &f.Description, &f.Path, &f.Commit} {
-		*text = strings.ReplaceAll(*text, secret, removed)
-	}
-	for i := range f.References {
-		f.References[i] = strings.ReplaceAll(f.References[i], secret, removed)
-	}
-	for name, value := range f.Attributes {
-		f.Attributes[name] = strings.ReplaceAll(value, secret, removed)
-	}
+	return report.SecretAnchor(secret, match)
 }

@@ -480,6 +480,7 @@ func readUV(s *source, lock string) Module {
 	}
 	t.drop(members)
 	t.direct(lock)
+	m.markDev()
 	return m
 }
 

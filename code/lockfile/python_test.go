@@ -145,7 +145,7 @@ func TestUVWorkspaceIsOneModule(t *testing.T) {
 	want := `3 flask 2.0.1 direct []
 12 click 8 [flask]
 16 jinja2 3 direct []
-25 pytest 7 direct []`
+25 pytest 7 direct dev []`
 	if got := describe(&modules[0]); got != want || problemsOf(&modules[0]) != "" {
 		t.Errorf("packages\n%s\nwant\n%s\nproblems %v", got, want, modules[0].Problems)
 	}

@@ -469,7 +469,11 @@ func (o *Object) Slim() {
 				}
 			}
 		}
-		spec.remove("volumes")
+		for _, v := range spec.List("volumes") {
+			if v.Shape == Map {
+				v.keep([]string{"name", "hostPath"})
+			}
+		}
 		spec.remove("affinity")
 		spec.remove("tolerations")
 	}
@@ -486,4 +490,9 @@ func (n *Node) keep(names []string) {
 		}
 	}
 	n.Fields = left
+}
+
+// decodeText reads one JSON value of a text.
+func decodeText(data []byte) (*Node, error) {
+	return decodeNode(jsontext.NewDecoder(bytes.NewReader(data), lenient, jsontext.AllowInvalidUTF8(true)))
 }

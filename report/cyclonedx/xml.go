@@ -1,9 +1,8 @@
 package cyclonedx
 
 import (
+	"cmp"
 	"context"
-	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -13,188 +12,63 @@ import (
 	"github.com/backstitch/backstitch/report"
 )
 
-// maxXMLDepth bounds nested elements.
-const maxXMLDepth = 200
-
-// tree reads the XML form. It goes by local names, so that the namespaces of
-// all versions and of the old vulnerability extension read alike.
-type tree struct {
-	ctx     context.Context
-	decoder *xml.Decoder
-	depth   int
-	err     error
-}
-
 func (d *document) readXML(ctx context.Context, in io.Reader) error {
-	x := &tree{ctx: ctx, decoder: xml.NewDecoder(io.LimitReader(in, report.MaxDocument))}
-	seen := false
-	for x.err == nil {
-		token, err := x.decoder.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			x.fault("", err)
-			break
-		}
-		switch t := token.(type) {
-		case xml.StartElement:
-			if t.Name.Local != "bom" || seen {
-				x.fault("one element bom", fmt.Errorf("found %s", t.Name.Local))
-				break
-			}
-			seen = true
-			d.bom(x)
-		case xml.Directive:
-			x.fault("no document type", nil)
-		}
-	}
-	if x.err == nil && !seen {
-		x.fault("an element bom", io.ErrUnexpectedEOF)
-	}
-	return x.err
+	return report.XML(ctx, in, "bom", func(x *report.Elements, _ report.Element) { d.bom(x) })
 }
 
-func (x *tree) fault(expected string, cause error) {
-	if x.err != nil {
-		return
-	}
-	line, _ := x.decoder.InputPos()
-	x.err = &report.Error{Offset: x.decoder.InputOffset(), Line: line, Expected: expected, Err: cause}
-}
-
-// children calls each with every element inside the present one.
-func (x *tree) children(each func(xml.StartElement)) {
-	if x.depth++; x.depth > maxXMLDepth {
-		x.fault(fmt.Sprintf("at most %d nested elements", maxXMLDepth), nil)
-		return
-	}
-	for x.err == nil {
-		if x.ctx.Err() != nil {
-			x.err = x.ctx.Err()
-			return
-		}
-		token, err := x.decoder.Token()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			x.fault("", err)
-			return
-		}
-		switch t := token.(type) {
-		case xml.StartElement:
-			each(t)
-		case xml.EndElement:
-			x.depth--
-			return
-		}
-	}
-}
-
-// text reads the text of the present element.
-func (x *tree) text() string {
-	var b strings.Builder
-	for x.err == nil {
-		token, err := x.decoder.Token()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			x.fault("", err)
-			return ""
-		}
-		switch t := token.(type) {
-		case xml.CharData:
-			if b.Len()+len(t) > report.MaxString {
-				x.fault(fmt.Sprintf("a text of at most %d bytes", report.MaxString), nil)
-				return ""
-			}
-			b.Write(t)
-		case xml.StartElement:
-			x.skip()
-		case xml.EndElement:
-			return strings.TrimSpace(b.String())
-		}
-	}
-	return ""
-}
-
-func (x *tree) skip() { x.children(func(xml.StartElement) { x.skip() }) }
-
-func attribute(t xml.StartElement, name string) string {
-	for _, a := range t.Attr {
-		if a.Name.Local == name {
-			return a.Value
-		}
-	}
-	return ""
-}
-
-func (d *document) bom(x *tree) {
-	x.children(func(t xml.StartElement) {
-		switch t.Name.Local {
+func (d *document) bom(x *report.Elements) {
+	x.Children(func(t report.Element) {
+		switch t.Name {
 		case "metadata":
 			d.metadata(x)
 		case "components", "services":
-			d.start()
-			x.children(func(t xml.StartElement) { d.xmlComponent(x, t, true) })
+			x.Children(func(t report.Element) { d.xmlComponent(x, t, true) })
 		case "vulnerabilities":
-			d.start()
-			x.children(func(t xml.StartElement) {
+			x.Children(func(t report.Element) {
 				if f, refs, ok := d.readXMLVulnerability(x, t); ok {
 					d.vulnerability(f, refs)
 				}
 			})
 		case "dependencies":
-			x.children(func(t xml.StartElement) {
+			x.Children(func(t report.Element) {
 				var on []string
-				x.children(func(inner xml.StartElement) {
-					if ref := attribute(inner, "ref"); ref != "" && inner.Name.Local == "dependency" {
+				x.Children(func(inner report.Element) {
+					if ref := inner.Attribute("ref"); ref != "" && inner.Name == "dependency" {
 						on = append(on, ref)
 					}
-					x.skip()
 				})
-				d.dependency(attribute(t, "ref"), on)
+				d.dependency(t.Attribute("ref"), on)
 			})
-		default:
-			x.skip()
 		}
-		if d.sinkErr != nil {
-			x.err = d.sinkErr
-		}
+		x.Fail(d.sinkErr)
 	})
 }
 
-func (d *document) metadata(x *tree) {
-	x.children(func(t xml.StartElement) {
-		switch t.Name.Local {
+func (d *document) metadata(x *report.Elements) {
+	x.Children(func(t report.Element) {
+		switch t.Name {
 		case "timestamp":
-			d.run.Started = report.Micros(x.text())
+			d.run.Started = report.Micros(x.Text())
 		case "component":
 			c := d.xmlComponent(x, t, false)
 			d.setSubject(c, c.Type)
 		case "tools":
 			d.xmlTools(x)
-		default:
-			x.skip()
 		}
 	})
 }
 
-func (d *document) xmlTools(x *tree) {
-	x.children(func(t xml.StartElement) {
-		switch t.Name.Local {
+func (d *document) xmlTools(x *report.Elements) {
+	x.Children(func(t report.Element) {
+		switch t.Name {
 		case "tool", "component":
 			name, version := "", ""
-			x.children(func(t xml.StartElement) {
-				switch t.Name.Local {
+			x.Children(func(t report.Element) {
+				switch t.Name {
 				case "name":
-					name = x.text()
+					name = x.Text()
 				case "version":
-					version = x.text()
-				default:
-					x.skip()
+					version = x.Text()
 				}
 			})
 			if name != "" && d.run.ToolVersion == "" {
@@ -202,58 +76,52 @@ func (d *document) xmlTools(x *tree) {
 			}
 		case "components":
 			d.xmlTools(x)
-		default:
-			x.skip()
 		}
 	})
 }
 
-func (d *document) xmlComponent(x *tree, t xml.StartElement, give bool) fact.Component {
-	c := fact.Component{Type: attribute(t, "type"), Ref: attribute(t, "bom-ref"), Position: fact.Position{Offset: x.decoder.InputOffset()}}
+func (d *document) xmlComponent(x *report.Elements, t report.Element, give bool) fact.Component {
+	c := fact.Component{Type: t.Attribute("type"), Ref: t.Attribute("bom-ref"), Position: fact.Position{Offset: t.Offset, Item: x.Item()}}
 	group, purl := "", ""
 	var later []func()
-	x.children(func(t xml.StartElement) {
-		switch t.Name.Local {
+	x.Children(func(t report.Element) {
+		switch t.Name {
 		case "group":
-			group = x.text()
+			group = x.Text()
 		case "name":
-			c.Package.Name = x.text()
+			c.Package.Name = x.Text()
 		case "version":
-			c.Package.Version = x.text()
+			c.Package.Version = x.Text()
 		case "purl":
-			purl = x.text()
+			purl = x.Text()
 		case "licenses":
-			x.children(func(t xml.StartElement) {
-				if t.Name.Local == "expression" {
-					c.Licenses = append(c.Licenses, x.text())
+			x.Children(func(t report.Element) {
+				if t.Name == "expression" {
+					c.Licenses = append(c.Licenses, x.Text())
 					return
 				}
-				x.children(func(t xml.StartElement) {
-					switch t.Name.Local {
+				x.Children(func(t report.Element) {
+					switch t.Name {
 					case "id", "name":
-						c.Licenses = append(c.Licenses, x.text())
-					default:
-						x.skip()
+						c.Licenses = append(c.Licenses, x.Text())
 					}
 				})
 			})
 		case "hashes":
-			x.children(func(t xml.StartElement) {
+			x.Children(func(t report.Element) {
 				if c.Hashes == nil {
 					c.Hashes = map[string]string{}
 				}
-				c.Hashes[attribute(t, "alg")] = x.text()
+				c.Hashes[t.Attribute("alg")] = x.Text()
 			})
 		case "components":
-			x.children(func(t xml.StartElement) { d.xmlComponent(x, t, give) })
+			x.Children(func(t report.Element) { d.xmlComponent(x, t, give) })
 		case "vulnerabilities": // the extension of 1.0 to 1.3
-			x.children(func(t xml.StartElement) {
+			x.Children(func(t report.Element) {
 				if f, _, ok := d.readXMLVulnerability(x, t); ok { // it is of this component, whatever it refers to
 					later = append(later, func() { d.vulnerability(f, []string{c.Ref}) })
 				}
 			})
-		default:
-			x.skip()
 		}
 	})
 	name(&c.Package, group, purl)
@@ -263,8 +131,8 @@ func (d *document) xmlComponent(x *tree, t xml.StartElement, give bool) fact.Com
 	if c.Ref == "" && len(later) > 0 {
 		c.Ref = fmt.Sprintf("component at byte %d", c.Position.Offset)
 	}
-	c.Position.Length = x.decoder.InputOffset() - c.Position.Offset
-	if give && x.err == nil {
+	c.Position.Length = x.Offset() - c.Position.Offset
+	if give && x.Err() == nil {
 		d.component(c)
 		for _, emit := range later {
 			emit()
@@ -273,115 +141,101 @@ func (d *document) xmlComponent(x *tree, t xml.StartElement, give bool) fact.Com
 	return c
 }
 
-func (d *document) readXMLVulnerability(x *tree, t xml.StartElement) (fact.Finding, []string, bool) {
-	f := fact.Finding{Kind: fact.Vulnerability, Position: fact.Position{Offset: x.decoder.InputOffset()}}
+func (d *document) readXMLVulnerability(x *report.Elements, t report.Element) (fact.Finding, []string, bool) {
+	f := fact.Finding{Kind: fact.Vulnerability, Position: fact.Position{Offset: t.Offset, Item: x.Item()}}
 	var refs, aliases []string
 	var list ratings
-	if ref := attribute(t, "ref"); ref != "" {
+	if ref := t.Attribute("ref"); ref != "" {
 		refs = append(refs, ref)
 	}
-	x.children(func(t xml.StartElement) {
-		switch t.Name.Local {
+	x.Children(func(t report.Element) {
+		switch t.Name {
 		case "id":
-			f.Rule = x.text()
+			f.Rule = x.Text()
 		case "source":
-			if url := attribute(t, "url"); url != "" {
+			if url := t.Attribute("url"); url != "" {
 				f.References = append(f.References, url)
 			}
-			x.children(func(t xml.StartElement) {
-				if t.Name.Local == "url" {
-					f.References = append(f.References, x.text())
-				} else {
-					x.skip()
+			x.Children(func(t report.Element) {
+				if t.Name == "url" {
+					f.References = append(f.References, x.Text())
 				}
 			})
 		case "references":
-			x.children(func(xml.StartElement) {
-				x.children(func(t xml.StartElement) {
-					if t.Name.Local == "id" {
-						aliases = append(aliases, x.text())
-					} else {
-						x.skip()
+			x.Children(func(report.Element) {
+				x.Children(func(t report.Element) {
+					if t.Name == "id" {
+						aliases = append(aliases, x.Text())
 					}
 				})
 			})
 		case "ratings":
-			x.children(func(xml.StartElement) { list = append(list, xmlRating(x)) })
+			x.Children(func(report.Element) { list = append(list, xmlRating(x)) })
 		case "cwes":
-			x.children(func(xml.StartElement) {
-				if n, err := strconv.Atoi(x.text()); err == nil && n > 0 {
+			x.Children(func(report.Element) {
+				if n, err := strconv.Atoi(x.Text()); err == nil && n > 0 {
 					f.CWE = append(f.CWE, n)
 				}
 			})
 		case "description":
-			f.Description = x.text()
+			f.Description = x.Text()
 		case "detail":
-			f.Description = strings.TrimSpace(f.Description + "\n\n" + x.text())
+			f.Description = strings.TrimSpace(f.Description + "\n\n" + x.Text())
 		case "recommendation":
-			f.Mitigation = x.text()
+			f.Mitigation = x.Text()
 		case "recommendations":
-			x.children(func(xml.StartElement) { f.Mitigation = strings.TrimSpace(f.Mitigation + "\n" + x.text()) })
+			x.Children(func(report.Element) { f.Mitigation = strings.TrimSpace(f.Mitigation + "\n" + x.Text()) })
 		case "advisories":
-			x.children(func(t xml.StartElement) {
-				if t.Name.Local == "advisory" {
+			x.Children(func(t report.Element) {
+				if t.Name == "advisory" {
 					f.References = append(f.References, xmlAdvisory(x)...)
-				} else {
-					x.skip()
 				}
 			})
 		case "analysis":
 			state := ""
 			var responses []string
-			x.children(func(t xml.StartElement) {
-				switch t.Name.Local {
+			x.Children(func(t report.Element) {
+				switch t.Name {
 				case "state":
-					state = x.text()
+					state = x.Text()
 				case "justification":
-					f.Analysis.Justification = x.text()
+					f.Analysis.Justification = x.Text()
 				case "detail":
-					f.Analysis.Detail = x.text()
+					f.Analysis.Detail = x.Text()
 				case "responses":
-					x.children(func(xml.StartElement) { responses = append(responses, x.text()) })
-				default:
-					x.skip()
+					x.Children(func(report.Element) { responses = append(responses, x.Text()) })
 				}
 			})
 			analyse(&f, state, responses)
 		case "affects":
-			x.children(func(xml.StartElement) {
-				x.children(func(t xml.StartElement) {
-					if t.Name.Local == "ref" {
-						refs = append(refs, x.text())
-					} else {
-						x.skip()
+			x.Children(func(report.Element) {
+				x.Children(func(t report.Element) {
+					if t.Name == "ref" {
+						refs = append(refs, x.Text())
 					}
 				})
 			})
-		default:
-			x.skip()
 		}
 	})
 	list.apply(&f)
 	f.Aliases = report.Aliases(f.Rule, aliases...)
-	f.Position.Length = x.decoder.InputOffset() - f.Position.Offset
-	return f, refs, x.err == nil
+	f.Position.Length = x.Offset() - f.Position.Offset
+	return f, refs, x.Err() == nil
 }
 
 // xmlAdvisory reads an advisory, which is an element url or, in the old
 // extension, plain text.
-func xmlAdvisory(x *tree) []string {
+func xmlAdvisory(x *report.Elements) []string {
 	var urls []string
-	x.children(func(t xml.StartElement) {
-		if t.Name.Local == "url" {
-			urls = append(urls, x.text())
-		} else {
-			x.skip()
+	x.Children(func(t report.Element) {
+		if t.Name == "url" {
+			urls = append(urls, x.Text())
 		}
 	})
 	return urls
 }
 
-func xmlRating(x *tree) rating {
+func xmlRating(x *report.Elements) rating {
 	var r rating
 	number := func(text string) float64 {
 		f, err := strconv.ParseFloat(text, 64)
@@ -390,43 +244,23 @@ func xmlRating(x *tree) rating {
 		}
 		return f
 	}
-	x.children(func(t xml.StartElement) {
-		switch t.Name.Local {
+	x.Children(func(t report.Element) {
+		switch t.Name {
 		case "score":
-			base := ""
-			var plain strings.Builder
 			// Plain in 1.4 and later, with an element base in the old extension.
-			for x.err == nil {
-				token, err := x.decoder.Token()
-				if err != nil {
-					x.fault("", err)
-					return
+			base := ""
+			plain := x.Mixed(func(t report.Element) {
+				if t.Name == "base" {
+					base = x.Text()
 				}
-				switch t := token.(type) {
-				case xml.CharData:
-					plain.Write(t)
-				case xml.StartElement:
-					if t.Name.Local == "base" {
-						base = x.text()
-					} else {
-						x.skip()
-					}
-				case xml.EndElement:
-					if base == "" {
-						base = strings.TrimSpace(plain.String())
-					}
-					r.score = number(base)
-					return
-				}
-			}
+			})
+			r.score = number(cmp.Or(base, plain))
 		case "severity":
-			r.severity = x.text()
+			r.severity = x.Text()
 		case "method":
-			r.method = x.text()
+			r.method = x.Text()
 		case "vector":
-			r.vector = x.text()
-		default:
-			x.skip()
+			r.vector = x.Text()
 		}
 	})
 	return r

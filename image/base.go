@@ -2,6 +2,7 @@ package image
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -279,6 +280,59 @@ func guessBase(index BaseIndex, have []uint64) (BasePart, bool) {
 	slices.Sort(names)
 	return BasePart{Names: slices.Compact(names), Evidence: fact.Evidence{Method: "system packages", Source: "package databases", Strength: fact.Guess,
 		Detail: fmt.Sprintf("its packages are there, margin %.2f", best-second)}}, true
+}
+
+// Attested makes a Base of the image that a provenance says was built on, when it
+// says which layers are that image's.
+func Attested(image *Image, p Provenance) (Base, bool) {
+	chain := ChainIDs(image.Config.RootFS.DiffIDs)
+	if p.BaseLayers < 1 || p.BaseLayers > len(chain) || len(p.Bases) == 0 {
+		return Base{}, false
+	}
+	base := Base{Digest: p.Bases[0].Digest, Platform: image.Platform.String(), Chain: chain[p.BaseLayers-1], Layers: p.BaseLayers, Source: "attestation"}
+	if name := p.Bases[0].Annotations["org.opencontainers.image.ref.name"]; name != "" {
+		base.Names = []string{name}
+	}
+	return base, true
+}
+
+// withProvenance adds what provenance says of the bases: a part that is known
+// already gets the stronger evidence, a new one its place, the nearest first.
+func withProvenance(parts []BasePart, provenance []Provenance) []BasePart {
+	for _, p := range provenance {
+		for i, base := range p.Bases {
+			part := BasePart{Digest: base.Digest, Evidence: p.evidence()}
+			if i == 0 {
+				part.Layers = p.BaseLayers
+			}
+			name := base.Annotations["org.opencontainers.image.ref.name"]
+			if name != "" {
+				part.Names = []string{name}
+			}
+			known := slices.IndexFunc(parts, func(k BasePart) bool {
+				return part.Layers > 0 && k.Layers == part.Layers || part.Digest != "" && k.Digest == part.Digest ||
+					name != "" && slices.ContainsFunc(k.Names, func(n string) bool { return sameImage(n, name) })
+			})
+			if known < 0 {
+				parts = append(parts, part)
+				continue
+			}
+			k := &parts[known]
+			k.Layers = max(k.Layers, part.Layers)
+			if k.Digest == "" {
+				k.Digest = part.Digest
+			}
+			if name != "" && !slices.ContainsFunc(k.Names, func(n string) bool { return sameImage(n, name) }) {
+				k.Names = append(slices.Clone(k.Names), name)
+				slices.Sort(k.Names)
+			}
+			if strengthRank[part.Evidence.Strength] > strengthRank[k.Evidence.Strength] {
+				k.Evidence = part.Evidence
+			}
+		}
+	}
+	slices.SortStableFunc(parts, func(a, b BasePart) int { return cmp.Compare(b.Layers, a.Layers) })
+	return parts
 }
 
 // OwnLabel gives a label's value when it is the image's own: one that a base

@@ -95,7 +95,10 @@ type Image struct {
 	Tags        []string
 	Layers      []Layer
 	Steps       []Step // of the history
-	// Attestations are the manifests that speak of this image, unread.
+	// Within are the digests of the indexes that hold it, the outermost first.
+	Within []string
+	// Attestations are the manifests that speak of this image and stand beside it,
+	// unread. A registry may know of more, see Referrers.
 	Attestations []Descriptor
 	source       blobs
 }
@@ -129,6 +132,40 @@ func (s *Set) Close() error {
 // attestation, checked against its digest.
 func (i *Image) Blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
 	return readBlob(ctx, i.source, digest, limit)
+}
+
+// Manifest reads a manifest of the place an image came from, checked against its
+// digest.
+func (i *Image) Manifest(ctx context.Context, digest string) ([]byte, error) {
+	return readManifest(ctx, i.source, digest)
+}
+
+// Referrers are the manifests that speak of this image or of an index that holds
+// it: those that stand beside it, and those that a registry keeps apart.
+func (i *Image) Referrers(ctx context.Context) ([]Descriptor, error) {
+	found := slices.Clone(i.Attestations)
+	from, ok := i.source.(referring)
+	if !ok {
+		return found, nil
+	}
+	var failed []error
+	for _, digest := range append([]string{i.Digest}, i.Within...) {
+		more, err := from.referrers(ctx, digest)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		for _, d := range more {
+			if !slices.ContainsFunc(found, func(f Descriptor) bool { return f.Digest == d.Digest }) {
+				found = append(found, d)
+			}
+		}
+	}
+	return found, errors.Join(failed...)
+}
+
+// referring is a place that keeps what refers to a manifest apart from it.
+type referring interface {
+	referrers(ctx context.Context, digest string) ([]Descriptor, error)
 }
 
 // blobs is a place that holds content by digest.
@@ -252,7 +289,8 @@ type walk struct {
 	from         blobs
 	set          *Set
 	seen         map[string]bool
-	attestations map[string][]Descriptor // by the digest they speak of
+	attestations map[string][]Descriptor // by the digest they speak of, "" unsaid
+	within       []string                // digests of the indexes that are being read
 }
 
 // manifestDocument is an index or a manifest.
@@ -291,9 +329,18 @@ func (w *walk) document(ctx context.Context, data []byte, d Descriptor, depth in
 	if len(doc.Manifests) > maxPlatforms {
 		return fmt.Errorf("%s: index %s: %w: more than %d manifests", w.ref, d.Digest, ErrTooLarge, maxPlatforms)
 	}
+	if d.Digest != "" {
+		w.within = append(w.within, d.Digest)
+		defer func() { w.within = w.within[:len(w.within)-1] }()
+	}
 	for _, child := range doc.Manifests {
 		if subject := child.Annotations["vnd.docker.reference.digest"]; child.Annotations["vnd.docker.reference.type"] == "attestation-manifest" {
 			w.attest(subject, child)
+			continue
+		}
+		// cosign saves its attestations into the layout of the one image they are of.
+		if kind := child.Annotations["kind"]; kind == "dev.cosignproject.cosign/atts" || kind == "dev.cosignproject.cosign/sigs" {
+			w.attest("", child)
 			continue
 		}
 		if w.seen[child.Digest] {
@@ -348,7 +395,7 @@ func (w *walk) image(ctx context.Context, doc *manifestDocument, d Descriptor) e
 	if err != nil {
 		return fmt.Errorf("%s: configuration: %w", w.ref, err)
 	}
-	image := &Image{Reference: w.ref, Digest: d.Digest, ConfigID: doc.Config.Digest, Annotations: doc.Annotations, source: w.from}
+	image := &Image{Reference: w.ref, Digest: d.Digest, ConfigID: doc.Config.Digest, Annotations: doc.Annotations, Within: slices.Clone(w.within), source: w.from}
 	if err := json.Unmarshal(data, &image.Config); err != nil {
 		return fmt.Errorf("%s: configuration %s: expected JSON: %w", w.ref, doc.Config.Digest, err)
 	}
@@ -376,7 +423,10 @@ func (w *walk) add(image *Image) {
 
 func (w *walk) finish() (*Set, error) {
 	for _, image := range w.set.Images {
-		image.Attestations = w.attestations[image.Digest]
+		image.Attestations = slices.Concat(w.attestations[image.Digest], w.attestations[""])
+		for _, index := range image.Within {
+			image.Attestations = append(image.Attestations, w.attestations[index]...)
+		}
 	}
 	if len(w.set.Images) == 0 {
 		if len(w.set.Problems) > 0 {

@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // registry is a repository of a registry.
@@ -33,6 +36,40 @@ func (r *registry) open(ctx context.Context, digest string, manifest bool) (io.R
 		return nil, err
 	}
 	return layer.Compressed()
+}
+
+// referrers asks the registry for what refers to a manifest: by its referrers
+// interface or the tag that stands for it, and by the tag of cosign's older form.
+func (r *registry) referrers(ctx context.Context, digest string) ([]Descriptor, error) {
+	if !digestForm.MatchString(digest) {
+		return nil, nil
+	}
+	options := append([]remote.Option{remote.WithContext(ctx)}, r.options...)
+	var found []Descriptor
+	var failed []error
+	index, err := remote.Referrers(r.repository.Digest(digest), options...)
+	if err == nil {
+		var list *v1.IndexManifest
+		if list, err = index.IndexManifest(); err == nil {
+			for _, m := range list.Manifests[:min(len(list.Manifests), maxPlatforms)] {
+				found = append(found, Descriptor{MediaType: string(m.MediaType), Digest: m.Digest.String(), Size: m.Size, Annotations: m.Annotations, ArtifactType: m.ArtifactType})
+			}
+		}
+	}
+	if err != nil {
+		failed = append(failed, fmt.Errorf("referrers of %s: %w", digest, err))
+	}
+	tag := r.repository.Tag(strings.Replace(digest, ":", "-", 1) + ".att")
+	head, err := remote.Head(tag, options...)
+	var answer *transport.Error
+	switch {
+	case err == nil:
+		found = append(found, Descriptor{MediaType: string(head.MediaType), Digest: head.Digest.String(), Size: head.Size})
+	case errors.As(err, &answer) && answer.StatusCode == 404:
+	default:
+		failed = append(failed, fmt.Errorf("attestations %s: %w", tag, err))
+	}
+	return found, errors.Join(failed...)
 }
 
 // openRegistry opens a reference with the credentials of the user's keychain.

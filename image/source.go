@@ -22,10 +22,23 @@ type Provenance struct {
 	Dockerfile []byte // its content, when the attestation holds it
 	// Layers leads from a layer's DiffID or digest to lines of the Dockerfile.
 	Layers map[string]Lines
-	Bases  []Descriptor // images that were built on
-	Signed bool         // the signature was verified
-	Run    string       // URL or id of the pipeline run
-	Source string       // what was read: "attestation sha256:..."
+	// Bases are images that were built on, named by the annotation
+	// org.opencontainers.image.ref.name.
+	Bases []Descriptor
+	// BaseLayers is how many layers of the image are those of the first base, 0
+	// unknown.
+	BaseLayers int
+	Signed     bool   // the signature was verified
+	Run        string // URL or id of the pipeline run
+	Source     string // what was read: "attestation sha256:..."
+}
+
+func (p Provenance) evidence() fact.Evidence {
+	strength := fact.Attested
+	if p.Signed {
+		strength = fact.Proven
+	}
+	return fact.Evidence{Method: "provenance", Source: p.Source, Strength: strength}
 }
 
 // Lines is a range of lines, 1-based and inclusive.
@@ -155,7 +168,7 @@ var strengthRank = map[fact.Strength]int{fact.Proven: 5, fact.Attested: 4, fact.
 func FindSource(ctx context.Context, inventory *Inventory, parts []BasePart, provenance []Provenance, repositories []*Repository) (SourceAnswer, error) {
 	var sources []Source
 	add := func(repository, commit, until, file string, weight float64, evidence fact.Evidence) {
-		if repository = canonical(repository); repository == "" {
+		if repository = CanonicalRepository(repository); repository == "" {
 			return
 		}
 		for i := range sources {
@@ -180,11 +193,11 @@ func FindSource(ctx context.Context, inventory *Inventory, parts []BasePart, pro
 		sources = append(sources, Source{repository, commit, until, file, []fact.Evidence{evidence}, evidence.Strength, weight})
 	}
 	for _, p := range provenance {
-		strength := fact.Attested
-		if p.Signed {
-			strength = fact.Proven
+		evidence := p.evidence()
+		if p.Run != "" {
+			evidence.Detail = "built by run " + p.Run
 		}
-		add(p.Repository, p.Commit, "", p.Path, 2, fact.Evidence{Method: "provenance", Source: p.Source, Strength: strength})
+		add(p.Repository, p.Commit, "", p.Path, 2, evidence)
 	}
 	if err := contentEquality(ctx, inventory, parts, repositories, add); err != nil {
 		return SourceAnswer{}, err
@@ -236,9 +249,9 @@ func FindSource(ctx context.Context, inventory *Inventory, parts []BasePart, pro
 	return rankSources(sources, inventory, repositories), nil
 }
 
-// canonical gives a repository's identity from an address as builders write it,
+// CanonicalRepository gives a repository's identity from an address as builders write it,
 // from an identity or from a module path.
-func canonical(repository string) string {
+func CanonicalRepository(repository string) string {
 	repository = strings.TrimPrefix(strings.TrimSpace(repository), "git+")
 	repository, _, _ = strings.Cut(repository, "#")
 	repository, _, _ = strings.Cut(repository, "@refs/")

@@ -86,7 +86,7 @@ func InvestigateHistory(image *Image, in Inputs) *Trace {
 // recognise finds the bases of the image and what built the part above them.
 func (t *Trace) recognise(in Inputs) {
 	image := t.Image
-	t.Bases = FindBases(image, in.Bases, t.Inventory)
+	t.Bases = withProvenance(FindBases(image, in.Bases, t.Inventory), in.Provenance)
 	own := image.Steps
 	if len(t.Bases) > 0 && t.Bases[0].Layers > 0 {
 		own = stepsAbove(image.Steps, t.Bases[0].Layers)

@@ -94,7 +94,7 @@ func (t *Tracer) Trace(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 	if f.Kind == fact.Vulnerability && f.Package.Name != "" {
 		return t.packageCause(f, ""), nil
 	}
-	return t.file(ctx, f)
+	return t.decided(ctx, f)
 }
 
 // observed is the first link of every chain: what the detector saw, and where.

@@ -61,7 +61,7 @@ func (t *Tracer) object(ctx context.Context, f *fact.Finding) (fact.Cause, error
 // declares it: through the state, then by its name in the configuration.
 func (t *Tracer) cloud(ctx context.Context, f *fact.Finding) (fact.Cause, error) {
 	if f.Path != "" {
-		if cause, err := t.file(ctx, f); err != nil || cause.Status != fact.CauseUnknown {
+		if cause, err := t.decided(ctx, f); err != nil || cause.Status != fact.CauseUnknown {
 			return cause, err
 		}
 	}
@@ -221,7 +221,7 @@ func (t *Tracer) named(ctx context.Context, f *fact.Finding, chain []fact.Link) 
 				if address.Type != k.kind {
 					continue
 				}
-				trace := c.Trace(address, []cty.Value{cty.StringVal(k.attribute)})
+				trace := c.Origin(address, []cty.Value{cty.StringVal(k.attribute)})
 				value, known := trace.Known()
 				if !known || value.IsNull() || value.Type() != cty.String || value.AsString() != name {
 					continue
@@ -273,4 +273,98 @@ func (t *Tracer) terraformRoots(ctx context.Context) ([]*terraform.Configuration
 		t.roots = append(t.roots, c)
 	}
 	return t.roots, nil
+}
+
+// maxSites bounds the instances of a block that are followed.
+const maxSites = 50
+
+// decided finds a finding's file and line and, where they are an attribute of a
+// Terraform resource, goes on to the literal that decides it, which may stand in a
+// caller, in a default or in a file of variables.
+func (t *Tracer) decided(ctx context.Context, f *fact.Finding) (fact.Cause, error) {
+	cause, err := t.file(ctx, f)
+	if err != nil || f.Kind != fact.Misconfiguration || cause.Status != fact.CauseFound || len(cause.Locations) != 1 || cause.Locations[0].Line == 0 {
+		return cause, err
+	}
+	reported := cause.Locations[0]
+	if !strings.HasSuffix(reported.Path, ".tf") && !strings.HasSuffix(reported.Path, ".tf.json") {
+		return cause, nil
+	}
+	roots, err := t.terraformRoots(ctx)
+	if err != nil {
+		return cause, err
+	}
+	var traces []terraform.Trace
+	for _, c := range roots {
+		for _, site := range narrowed(c.SitesAt(reported.Path, reported.Line, reported.EndLine), f) {
+			for _, path := range fields(site, f) {
+				if trace := c.Origin(site.Address, path); trace.Status != terraform.TraceAbsent {
+					traces = append(traces, trace)
+					break
+				}
+			}
+			if len(traces) >= maxSites {
+				break
+			}
+		}
+	}
+	found := fact.Cause{Status: fact.CauseFound, Locations: []fact.Location{}, Chain: slices.Clone(cause.Chain), Missing: slices.Clone(cause.Missing)}
+	for _, trace := range traces {
+		if trace.Status != terraform.TraceFound || len(trace.Origins) == 0 {
+			// One that is not known leaves the line that was reported.
+			for _, missing := range trace.Missing {
+				if text := trace.Address + "." + trace.Attribute + ": " + missing; !slices.Contains(cause.Missing, text) {
+					cause.Missing = append(cause.Missing, text)
+				}
+			}
+			return cause, nil
+		}
+		for _, step := range trace.Steps {
+			t.link(&found, fact.Link{
+				Kind: step.Kind, Key: cmp.Or(step.Name, trace.Attribute), Location: t.at(step.Place.Path, step.Place.Line, step.Place.EndLine),
+				Evidence: fact.Evidence{Method: "leads to", Source: step.Place.Path, Strength: fact.Declared, Detail: step.Module},
+			})
+		}
+		origin := trace.Origins[0].Place
+		t.locate(&found, t.at(origin.Path, origin.Line, origin.EndLine))
+	}
+	switch n := len(found.Locations); {
+	case n == 0 || n == 1 && found.Locations[0].Path == reported.Path && reported.Line <= found.Locations[0].Line && found.Locations[0].EndLine <= reported.EndLine:
+		return cause, nil
+	case n > 1:
+		found.Status = fact.CauseAmbiguous
+		found.Missing = append(found.Missing, fmt.Sprintf("%d instances of the block have values of their own: the address of the one that is meant would tell", len(traces)))
+	}
+	return found, nil
+}
+
+// narrowed keeps the instances that the finding names, all when it names none.
+func narrowed(sites []terraform.Site, f *fact.Finding) []terraform.Site {
+	address, _, err := terraform.ParseAddress(f.Anchor)
+	if err != nil {
+		return sites
+	}
+	text := address.String()
+	named := slices.DeleteFunc(slices.Clone(sites), func(s terraform.Site) bool { return s.Address.String() != text })
+	if len(named) == 0 {
+		return sites
+	}
+	return named
+}
+
+// fields are the attributes that a finding may be about: those that it names, else
+// the one that its lines lie in.
+func fields(site terraform.Site, f *fact.Finding) [][]cty.Value {
+	var paths [][]cty.Value
+	for _, text := range []string{f.Attributes["field"], f.Attributes["evaluated_keys"]} {
+		for name := range strings.SplitSeq(text, ",") {
+			if path, ok := terraform.FieldPath(strings.TrimSpace(name)); ok {
+				paths = append(paths, path)
+			}
+		}
+	}
+	if len(paths) == 0 && len(site.Attribute) > 0 {
+		paths = append(paths, site.Attribute)
+	}
+	return paths
 }

@@ -220,3 +220,45 @@ func TestTheStateLeadsACloudResourceToItsAddress(t *testing.T) {
 		t.Errorf("a resource of another repository: %+v", found)
 	}
 }
+
+func TestAReportedAttributeLeadsToTheLiteralThatDecidesIt(t *testing.T) {
+	t.Parallel()
+	tree := code.Files{}
+	for name, text := range map[string]string{
+		"main.tf":          "module \"a\" {\n  source = \"./m\"\n  open   = var.open\n  size   = 1\n}\nmodule \"b\" {\n  source = \"./m\"\n  open   = var.open\n  size   = 2\n}\nvariable \"open\" {\n  default = true\n}\n",
+		"prod.auto.tfvars": "# reviewed\nopen = false\n",
+		"m/main.tf":        "variable \"open\" {}\nvariable \"size\" {}\ndata \"x_y\" \"z\" {}\nresource \"aws_db_instance\" \"db\" {\n  publicly_accessible = var.open\n  allocated_storage   = var.size\n  engine              = \"mysql\"\n  password            = data.x_y.z.secret\n  restore {\n    from = var.size\n  }\n}\n",
+	} {
+		tree[name] = []byte(text)
+	}
+	tracer := running(t, tree, cause.Running{})
+	at := func(line, end int, anchor, keys string) *fact.Finding {
+		f := &fact.Finding{Kind: fact.Misconfiguration, Rule: "AVD-1", Asset: fact.Asset{Kind: fact.AssetRepository, Key: "x"}, Path: "m/main.tf", Line: line, EndLine: end, Anchor: anchor}
+		if keys != "" {
+			f.Attributes = map[string]string{"evaluated_keys": keys}
+		}
+		return f
+	}
+	for name, c := range map[string]struct {
+		finding *fact.Finding
+		want    string
+	}{
+		"one literal for both instances":    {at(5, 5, "", ""), "found prod.auto.tfvars:2"},
+		"two instances, two literals":       {at(6, 6, "", ""), "ambiguous main.tf:4 main.tf:9"},
+		"the named instance":                {at(6, 6, "module.b.aws_db_instance.db", ""), "found main.tf:9"},
+		"in a nested block":                 {at(10, 10, "module.a.aws_db_instance.db", ""), "found main.tf:4"},
+		"a literal where it stands":         {at(7, 7, "", ""), "found m/main.tf:7"},
+		"a block as a whole stays":          {at(4, 12, "", ""), "found m/main.tf:4"},
+		"unless the tool names the key":     {at(4, 12, "module.b.aws_db_instance.db", "publicly_accessible"), "found prod.auto.tfvars:2"},
+		"a key of a nested block":           {at(4, 12, "module.b.aws_db_instance.db", "nothing, restore/[0]/from"), "found main.tf:9"},
+		"what a data source gives stays":    {at(8, 8, "", ""), "found m/main.tf:8"},
+		"a key that is not set stays there": {at(4, 12, "", "absent"), "found m/main.tf:4"},
+	} {
+		if got := places(trace(t, tracer, tree, *c.finding)); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+	if found := trace(t, tracer, tree, *at(8, 8, "", "")); !strings.Contains(strings.Join(found.Missing, " "), "data.x_y.z") {
+		t.Errorf("the data source is not named: %v", found.Missing)
+	}
+}

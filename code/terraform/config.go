@@ -125,7 +125,7 @@ type block struct {
 	kind   string
 	labels []string
 	body   body
-	place  Place // of its first line
+	place  Place // in JSON of its first line only
 }
 
 // attribute is one expression with its place.

@@ -88,14 +88,15 @@ type tracer struct {
 // it. Where the address lacks a key that a block with count or for_each needs, the
 // trace goes as far as it is the same for all instances.
 func (c *Configuration) Trace(a Address, attribute []cty.Value) Trace {
-	t := c.traceOne(a, attribute)
+	t := c.Origin(a, attribute)
 	if t.Status == TraceFound && len(t.Origins) > 0 {
 		t.Shared = c.shared(a, attribute, t.Origins[0].Place)
 	}
 	return t
 }
 
-func (c *Configuration) traceOne(a Address, attribute []cty.Value) Trace {
+// Origin is Trace without looking for the other instances that share the literal.
+func (c *Configuration) Origin(a Address, attribute []cty.Value) Trace {
 	a = c.follow(a)
 	trace := Trace{Address: a.String(), Attribute: pathText(attribute), Status: TraceUnknown, Steps: []TraceStep{}, Origins: []TraceStep{}, value: cty.NilVal}
 	_, at, missing, ok := c.locate(a)
@@ -1202,7 +1203,7 @@ func (c *Configuration) shared(a Address, attribute []cty.Value, literal Place) 
 		if other.String() == own {
 			continue
 		}
-		t := c.traceOne(other, attribute)
+		t := c.Origin(other, attribute)
 		if t.Status == TraceFound && slices.ContainsFunc(t.Origins, func(o TraceStep) bool { return o.Place == literal }) {
 			list = append(list, other.String())
 		}

@@ -25,6 +25,7 @@ import (
 	"github.com/backstitch/backstitch/report/spdx"
 	"github.com/backstitch/backstitch/report/syft"
 	"github.com/backstitch/backstitch/report/trivy"
+	"github.com/backstitch/backstitch/report/trivyoperator"
 )
 
 // Readers lists the readers of scanners' reports. Of readers that are equally
@@ -51,5 +52,6 @@ func Readers() []report.Reader {
 		openvex.New(),
 		gitlab.New(),
 		prowler.New(),
+		trivyoperator.New(),
 	}
 }

@@ -110,6 +110,7 @@ var peerKinds = []peerKind{
 		folders: []string{"prowler"}, same: func(f *fact.Finding) string { return f.Rule + "\x00" + f.Asset.Key + "\x00" + f.Description },
 		why: "merges equal results of one resource",
 	},
+	{folders: []string{"trivy_operator"}},
 	{folders: []string{"aws_inspector2"}, same: sameItem, why: "makes one finding of an item; here each resource and package stays its own"},
 	{folders: []string{"gitlab_sast", "gitlab_dast", "gitlab_dep_scan", "gitlab_container_scan", "gitlab_secret_detection_report", "gitlab_api_fuzzing"}},
 	{folders: []string{"github_sast"}},

@@ -89,7 +89,11 @@ func HasColumns(head []byte, columns ...string) bool {
 // a last line end may have been cut off in its last cell, so it is not complete.
 func Rows(ctx context.Context, in io.Reader, sink Sink, run fact.Run, need []string, read func(r *Row) error) error {
 	e := &Emitter{Run: run}
-	return e.finish(sink, rows(ctx, in, e, need, read))
+	fault := rows(ctx, in, e, need, read)
+	if err := e.finish(sink, fault == nil); err != nil {
+		return err
+	}
+	return fault
 }
 
 func rows(ctx context.Context, in io.Reader, e *Emitter, need []string, read func(r *Row) error) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/backstitch/backstitch/fact"
@@ -21,6 +22,7 @@ type Emitter struct {
 	Run    fact.Run
 	held   Spool
 	looked map[[2]string]bool
+	given  int
 }
 
 // Give gives a finding whose Position is set. Its asset counts as looked at.
@@ -33,6 +35,7 @@ func (e *Emitter) Give(f fact.Finding) error {
 		f.Asset = fact.Asset{Kind: fact.AssetUnknown, Key: f.Path, Name: f.Path}
 	}
 	e.Looked(f.Asset)
+	e.given++
 	return e.held.Add(f)
 }
 
@@ -51,34 +54,67 @@ func (e *Emitter) Looked(asset fact.Asset) {
 
 // finish gives everything to the sink. What was read before a fault stays read, and
 // the run is then incomplete.
-func (e *Emitter) finish(sink Sink, fault error) error {
+func (e *Emitter) finish(sink Sink, whole bool) error {
 	defer e.held.Close()
-	e.Run.Complete = e.Run.Complete && fault == nil
+	e.Run.Complete = e.Run.Complete && whole
 	if err := sink.Run(e.Run); err != nil {
 		return err
 	}
-	if err := e.held.Replay(sink.Finding); err != nil {
-		return err
-	}
-	return fault
+	return e.held.Replay(sink.Finding)
 }
 
-// Document is a JSON document that is read into one run and its findings.
+// Document is a JSON document that is read into runs and their findings.
 type Document struct {
 	*Scanner
-	*Emitter
+	*Emitter // of the present run
+	runs     []*Emitter
+	base     fact.Run
 }
 
-// Findings is the frame of a reader of one JSON document with one run: read pulls
-// what it wants and gives each finding through Document.Item. The run is told even
-// when nothing was found.
+// maxRuns bounds the runs of one report.
+const maxRuns = 100
+
+// Findings is the frame of a reader of one JSON document: read pulls what it wants
+// and gives each finding through Document.Item. The run is told even when nothing
+// was found.
 func Findings(ctx context.Context, in io.Reader, sink Sink, run fact.Run, read func(d *Document)) error {
-	d := &Document{Emitter: &Emitter{Run: run}}
+	d := &Document{Emitter: &Emitter{Run: run}, base: run}
+	d.runs = []*Emitter{d.Emitter}
 	fault := JSON(ctx, in, func(s *Scanner) {
 		d.Scanner = s
 		read(d)
 	})
-	return d.finish(sink, fault)
+	if first := d.runs[0]; len(d.runs) > 1 && first.given == 0 && len(first.Run.Assets) == 0 {
+		d.runs = d.runs[1:]
+	}
+	slices.SortFunc(d.runs, func(a, b *Emitter) int { return cmp.Compare(a.Run.Tool, b.Run.Tool) })
+	for _, e := range d.runs {
+		if err := e.finish(sink, fault == nil); err != nil {
+			return err
+		}
+	}
+	return fault
+}
+
+// As makes what follows part of the run of a detector, for reports that hold what
+// several found: what one of them no longer sees says nothing of the others.
+func (d *Document) As(tool string) {
+	for _, e := range d.runs {
+		if e.Run.Tool == tool {
+			d.Emitter = e
+			return
+		}
+	}
+	if len(d.runs) == maxRuns {
+		d.Emitter = d.runs[0]
+		d.Run.Complete = false
+		return
+	}
+	run := d.base
+	run.Tool = tool
+	run.Complete, run.ToolVersion = d.runs[0].Run.Complete, d.runs[0].Run.ToolVersion
+	d.Emitter = &Emitter{Run: run}
+	d.runs = append(d.runs, d.Emitter)
 }
 
 // Item reads the next value as a finding: read fills it, and leaves its Kind empty
@@ -142,7 +178,7 @@ func awsAccount(id string) string {
 
 // KubernetesAsset is the asset of an object: "cluster/namespace/Kind.group/name",
 // without the cluster when it is unknown and with "-" for the namespace of objects
-// that have none. group may be an apiVersion.
+// that have none. group may be an apiVersion, or "" for one that the kind tells.
 func KubernetesAsset(cluster, namespace, group, kind, name string) fact.Asset {
 	if before, _, ok := strings.Cut(group, "/"); ok {
 		group = before
@@ -150,7 +186,7 @@ func KubernetesAsset(cluster, namespace, group, kind, name string) fact.Asset {
 		group = "" // the version of the core group
 	}
 	key := cmp.Or(namespace, "-") + "/" + kind
-	if group != "" {
+	if group = cmp.Or(group, kubernetesGroups[kind]); group != "" {
 		key += "." + group
 	}
 	key += "/" + name
@@ -158,6 +194,13 @@ func KubernetesAsset(cluster, namespace, group, kind, name string) fact.Asset {
 		key = cluster + "/" + key
 	}
 	return fact.Asset{Kind: fact.AssetKubernetes, Key: key, Name: name}
+}
+
+var kubernetesGroups = map[string]string{
+	"Deployment": "apps", "ReplicaSet": "apps", "StatefulSet": "apps", "DaemonSet": "apps", "ControllerRevision": "apps", "Job": "batch", "CronJob": "batch",
+	"Role": "rbac.authorization.k8s.io", "RoleBinding": "rbac.authorization.k8s.io", "ClusterRole": "rbac.authorization.k8s.io", "ClusterRoleBinding": "rbac.authorization.k8s.io",
+	"Ingress": "networking.k8s.io", "NetworkPolicy": "networking.k8s.io", "HorizontalPodAutoscaler": "autoscaling", "PodDisruptionBudget": "policy",
+	"CustomResourceDefinition": "apiextensions.k8s.io", "StorageClass": "storage.k8s.io",
 }
 
 // WithAttributes copies a finding's attributes and adds more, so that findings made

@@ -13,6 +13,8 @@ import (
 	"github.com/backstitch/backstitch/report"
 )
 
+const tool = "security hub"
+
 type reader struct{}
 
 // New makes the reader.
@@ -24,7 +26,7 @@ func (reader) Describe() report.Description {
 		Docs: "Produce it with `aws securityhub get-findings --query Findings`: a list counts as everything that was found, `{\"Findings\": [...]}` may be one page of several and does not. " +
 			"One finding for each resource, and of vulnerabilities for each flaw and package. Container images are known by their digest, all else by its ARN. " +
 			"Passed controls are no findings; they say that the resource was looked at. Archived findings are left out; suppressed ones are accepted risks. " +
-			"Controls that could not be judged are left out and make the run incomplete.",
+			"Controls that could not be judged are left out and make the run incomplete. Each product whose findings Security Hub collects is a detector of its own.",
 	}
 }
 
@@ -42,7 +44,7 @@ func (reader) Detect(head []byte) int {
 }
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
-	return report.Findings(ctx, in, sink, fact.Run{Tool: "security hub", Format: "asff"}, func(d *report.Document) {
+	return report.Findings(ctx, in, sink, fact.Run{Tool: tool, Format: "asff"}, func(d *report.Document) {
 		if d.Kind() == report.KindArray {
 			d.Run.Complete = true
 			d.Array(func(int) { item(d) })
@@ -85,6 +87,7 @@ type draft struct {
 	f                  fact.Finding
 	id, generator      string
 	control, product   string
+	productARN         string
 	account, platform  string
 	types              []string
 	record, status     string
@@ -112,6 +115,8 @@ func (one *draft) field(d *report.Document, key string) {
 		one.f.Description = d.Text()
 	case "Types":
 		one.types = d.Texts()
+	case "ProductArn":
+		one.productARN = d.Text()
 	case "ProductName":
 		one.product = d.Text()
 	case "AwsAccountId":
@@ -254,9 +259,11 @@ func (one *draft) give(d *report.Document, at fact.Position) {
 		d.Expect("a finding with an Id, a Title or a GeneratorId")
 		return
 	}
-	switch {
-	case strings.EqualFold(one.record, "ARCHIVED"):
+	if strings.EqualFold(one.record, "ARCHIVED") {
 		return
+	}
+	d.As(one.detector())
+	switch {
 	case strings.EqualFold(one.compliance, "PASSED"):
 		for _, r := range one.resources {
 			d.Looked(r.Asset(one.account))
@@ -290,6 +297,18 @@ func (one *draft) give(d *report.Document, at fact.Position) {
 	}
 }
 
+// detector is the product that found it.
+func (one *draft) detector() string {
+	name := one.product
+	if name == "" {
+		name = one.productARN[strings.LastIndexByte(one.productARN, '/')+1:]
+	}
+	if name = strings.ToLower(name); name == "" || name == "security hub" || name == "securityhub" {
+		return tool
+	}
+	return tool + "/" + name
+}
+
 // judge sets kind, rule and analysis.
 func (one *draft) judge(f *fact.Finding) {
 	f.Kind = fact.Misconfiguration
@@ -314,9 +333,9 @@ func (one *draft) judge(f *fact.Finding) {
 	f.Rule = cmp.Or(f.Rule, one.generator)
 	switch strings.ToUpper(one.status) {
 	case "SUPPRESSED":
-		f.Analysis = fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: cmp.Or(one.reason, "suppressed in Security Hub"), Source: "security hub"}
+		f.Analysis = fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: cmp.Or(one.reason, "suppressed in Security Hub"), Source: tool}
 	case "RESOLVED":
-		f.Analysis = fact.Analysis{State: fact.AnalysisResolved, Detail: cmp.Or(one.reason, "resolved in Security Hub"), Source: "security hub"}
+		f.Analysis = fact.Analysis{State: fact.AnalysisResolved, Detail: cmp.Or(one.reason, "resolved in Security Hub"), Source: tool}
 	}
 }
 

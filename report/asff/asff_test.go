@@ -100,3 +100,11 @@ func TestWhatIsNoFindingIsNotDroppedInSilence(t *testing.T) {
 		t.Errorf("error %v, %d findings, runs %+v; want the fault named, the first finding kept and the run incomplete", err, len(facts.Findings), facts.Runs)
 	}
 }
+
+func TestEachProductIsADetectorOfItsOwn(t *testing.T) {
+	t.Parallel()
+	facts := reporttest.Read(t, New(), `[{"Id":"1",`+account+`,"ProductName":"GuardDuty","Title":"t","Types":["TTPs/x"],`+bucket+`},{"Id":"2",`+account+`,"Title":"u","Compliance":{"Status":"NOT_AVAILABLE"},`+bucket+`},{"Id":"3",`+account+`,"Title":"v","Compliance":{"Status":"PASSED"},`+bucket+`}]`)
+	if len(facts.Runs) != 2 || facts.Runs[0].Tool != "security hub" || facts.Runs[0].Complete || facts.Runs[1].Tool != "security hub/guardduty" || !facts.Runs[1].Complete {
+		t.Errorf("runs = %+v, want that of Security Hub incomplete and that of GuardDuty complete", facts.Runs)
+	}
+}

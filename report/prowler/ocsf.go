@@ -18,11 +18,8 @@ func (c *check) event(d *report.Document, key string) {
 				c.f.Rule = d.Text()
 			case "product":
 				d.Object(func(key string) {
-					switch key {
-					case "version":
+					if key == "version" {
 						d.Run.ToolVersion = d.Text()
-					case "name":
-						d.Run.Tool = cmp.Or(strings.ToLower(d.Text()), d.Run.Tool)
 					}
 				})
 			}

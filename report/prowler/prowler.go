@@ -67,14 +67,11 @@ type check struct {
 // asset is what was checked.
 func (c *check) asset() fact.Asset {
 	if kind, ok := strings.CutPrefix(c.kind, "Kubernetes"); ok || c.provider == "kubernetes" {
-		group := ""
 		switch kind {
 		case "APIServer", "ControllerManager", "Scheduler", "Etcd", "Core":
 			kind = "Pod" // what runs a part of the control plane
-		case "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding":
-			group = "rbac.authorization.k8s.io"
 		}
-		return report.KubernetesAsset(c.cluster, c.namespace, group, kind, cmp.Or(c.name, c.id))
+		return report.KubernetesAsset(c.cluster, c.namespace, "", kind, cmp.Or(c.name, c.id))
 	}
 	switch {
 	case c.old && !strings.HasPrefix(c.id, "arn:"):

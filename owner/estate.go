@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -248,7 +249,41 @@ type gathering struct {
 	claims []Claimed
 	looked []fact.Asset
 	queue  []gathered
-	seen   map[int64]bool
+	seen   []int64
+	many   map[int64]bool       // seen, when they are many
+	finds  map[fact.Party]int32 // identities found before, -1 for none
+	room   []Claimed
+}
+
+// reset makes a gathering ready for another subject.
+func (g *gathering) reset() {
+	g.claims, g.looked, g.queue, g.seen = g.claims[:0], g.looked[:0], g.queue[:0], g.seen[:0]
+	clear(g.many)
+}
+
+// meet says whether an asset is met for the first time.
+func (g *gathering) meet(id int64) bool {
+	const few = 32
+	if len(g.seen) < few {
+		if slices.Contains(g.seen, id) {
+			return false
+		}
+	} else {
+		if g.many == nil {
+			g.many = map[int64]bool{}
+		}
+		if len(g.many) == 0 {
+			for _, one := range g.seen {
+				g.many[one] = true
+			}
+		}
+		if g.many[id] {
+			return false
+		}
+		g.many[id] = true
+	}
+	g.seen = append(g.seen, id)
+	return true
 }
 
 // gathered is an asset that was reached, with the way to it and who was rejected on
@@ -262,14 +297,10 @@ type gathered struct {
 // gather collects the claims on an asset and on all that it inherits from, nearest
 // first; each asset once, over a nearest way.
 func (g *gathering) gather(from int64, via []graph.Via) error {
-	if g.seen == nil {
-		g.seen = map[int64]bool{}
-	}
-	if g.seen[from] {
+	if !g.meet(from) {
 		return nil
 	}
 	own := len(via)
-	g.seen[from] = true
 	g.queue = append(g.queue[:0], gathered{from, via, nil})
 	for at := 0; at < len(g.queue); at++ {
 		here := g.queue[at]
@@ -310,10 +341,9 @@ func (g *gathering) gather(from int64, via []graph.Via) error {
 			return err
 		}
 		for _, l := range links {
-			if g.seen[l.to] || len(g.seen) >= maxLooked {
+			if len(g.seen) >= maxLooked || !g.meet(l.to) {
 				continue
 			}
-			g.seen[l.to] = true
 			to, err := g.ground.asset(l.to)
 			if err != nil {
 				return err
@@ -329,10 +359,10 @@ func (g *gathering) gather(from int64, via []graph.Via) error {
 // replaced by who answers instead, and who is known by hearsay only is marked.
 func (g *gathering) resolved(now int64, terse bool) (claims []Claimed, stale []string) {
 	d := g.directory
-	claims = make([]Claimed, 0, len(g.claims))
+	claims = g.room[:0]
 	for i := range g.claims {
 		c := g.claims[i]
-		n, ok := d.find(c.Owner)
+		n, ok := g.find(c.Owner)
 		source, _, _ := strings.Cut(c.Source, ":")
 		if !ok || !d.list[n].known {
 			if slices.Contains(g.precedence.Hearsay, source) && !g.vouched(&c) {
@@ -366,7 +396,24 @@ func (g *gathering) resolved(now int64, terse bool) (claims []Claimed, stale []s
 			stale = append(stale, fmt.Sprintf("%s by %s: %s%s", c.Owner.Name, c.Source, absence, how))
 		}
 	}
+	g.room = claims
 	return claims, stale
+}
+
+// find is the directory's, once for each party.
+func (g *gathering) find(p fact.Party) (int32, bool) {
+	n, known := g.finds[p]
+	if !known {
+		ok := false
+		if n, ok = g.directory.find(p); !ok {
+			n = -1
+		}
+		if g.finds == nil {
+			g.finds = map[fact.Party]int32{}
+		}
+		g.finds[p] = n
+	}
+	return n, n >= 0
 }
 
 // vouched says whether another claim than hearsay names the same owner.
@@ -623,9 +670,9 @@ func (g *liveGround) claims(id int64, give func(fact.Claim)) error {
 		took = true
 		give(c)
 	})
-	if !took {
-		for _, key := range likeOwner(node.Properties) {
-			g.tags = append(g.tags, fmt.Sprintf("%s=%s of %s %s", key, node.Properties["tag:"+key], node.Kind, cmp.Or(node.Name, node.Key)))
+	for _, name := range slices.Sorted(maps.Keys(node.Properties)) {
+		if key, ok := strings.CutPrefix(name, "tag:"); ok && !took && likeOwner(strings.ToLower(key)) {
+			g.tags = append(g.tags, fmt.Sprintf("%s=%s of %s %s", key, node.Properties[name], node.Kind, cmp.Or(node.Name, node.Key)))
 		}
 	}
 	return nil

@@ -38,14 +38,17 @@ SELECT id, kind, key, name FROM asset ORDER BY id
 -- name: every_affected
 SELECT DISTINCT asset_id FROM scope
 
--- name: every_stated
-SELECT asset_id, doc FROM node WHERE gone_run = 0
+-- name: stated_ids
+SELECT asset_id FROM node WHERE gone_run = 0
+
+-- name: every_tagged
+SELECT asset_id, doc FROM node WHERE gone_run = 0 AND (doc LIKE '%"tag:%' OR doc LIKE '%"label:%')
 
 -- name: every_claim
 SELECT subject, doc FROM claim WHERE gone_run = 0
 
 -- name: every_link
-SELECT src, kind, dst, evidence_id FROM edge WHERE gone_run = 0
+SELECT src, kind, dst, evidence_id, scope_id FROM edge WHERE gone_run = 0
 
 -- name: every_evidence
 SELECT id, doc FROM evidence
@@ -54,7 +57,7 @@ SELECT id, doc FROM evidence
 SELECT id, name FROM edge_kind
 
 -- name: vouched
-SELECT DISTINCT c.doc ->> 'source', c.doc -> 'owner' ->> 'kind', c.doc -> 'owner' ->> 'id', c.doc -> 'owner' ->> 'name'
+SELECT DISTINCT c.doc ->> 'source', c.doc -> 'owner' ->> 'Kind', c.doc -> 'owner' ->> 'ID', c.doc -> 'owner' ->> 'Name'
 FROM asset a JOIN claim c ON c.subject = a.id WHERE a.kind IN ('project', 'service') AND c.gone_run = 0 ORDER BY 2, 3, 4, 1
 
 -- name: generation
@@ -83,3 +86,6 @@ SELECT a.kind, a.key, a.name, s.name, v.doc FROM node n
 JOIN edge e ON e.scope_id = n.scope_id AND e.src = n.asset_id JOIN edge_kind k ON k.id = e.kind JOIN asset a ON a.id = e.dst
 JOIN evidence v ON v.id = e.evidence_id JOIN source_scope c ON c.id = e.scope_id JOIN source s ON s.id = c.source_id
 WHERE n.asset_id = $1 AND e.gone_run = 0 AND k.name = 'owned_by' AND a.kind IN ('person', 'team') ORDER BY a.kind, a.key, s.name
+
+-- name: scope_sources
+SELECT c.id, s.name FROM source_scope c JOIN source s ON s.id = c.source_id

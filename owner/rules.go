@@ -35,7 +35,8 @@ type TagRule struct {
 	// Final ends the list of rules for an asset that it matches.
 	Final bool `yaml:"final" json:"final,omitempty"`
 
-	match *regexp.Regexp
+	match  *regexp.Regexp
+	source string // of its claims
 }
 
 // TagRules are rules in their order.
@@ -85,6 +86,7 @@ func (rules TagRules) compile() error {
 		if r.Name == "" {
 			r.Name = fmt.Sprintf("rule %d", i+1)
 		}
+		r.source = SourceTagRule + ":" + r.Name
 		if len(r.Keys) == 0 {
 			return fmt.Errorf("%s: expected keys", r.Name)
 		}
@@ -110,37 +112,71 @@ func (rules TagRules) compile() error {
 // nobody are values that people put in an owner's tag when there is none.
 var nobody = []string{"", "-", "n/a", "na", "none", "null", "unknown", "tbd", "todo", "todo!", "nobody", "default", "unassigned", "?"}
 
-// Apply gives the claims that the rules make of an asset.
-func (rules TagRules) Apply(node *fact.Node, give func(rule *TagRule, claim fact.Claim)) {
-	var tags map[string]string
-	for name, value := range node.Properties {
-		key, ok := strings.CutPrefix(name, "tag:")
-		if !ok {
-			if key, ok = strings.CutPrefix(name, "label:"); !ok {
-				continue
-			}
-		}
-		if tags == nil {
-			tags = make(map[string]string, 8)
-		}
-		if lower := strings.ToLower(key); tags[lower] == "" || key == lower {
-			tags[lower] = value
+// tag is one tag or label of an asset.
+type tag struct {
+	key   string // small letters
+	name  string // of the property, with the capitals that it has
+	value string
+}
+
+// before says which of two tags counts that differ in capitals only, or of a tag and
+// a label: that in small letters, then the tag, then the first by name.
+func (t *tag) before(other *tag) bool {
+	small := func(t *tag) bool { return strings.HasSuffix(t.name, t.key) }
+	if small(t) != small(other) {
+		return small(t)
+	}
+	if a, b := strings.HasPrefix(t.name, "tag:"), strings.HasPrefix(other.name, "tag:"); a != b {
+		return a
+	}
+	return t.name < other.name
+}
+
+// addTag adds a property to tags when it is one.
+func addTag(tags []tag, name, value string) []tag {
+	key, ok := strings.CutPrefix(name, "tag:")
+	if !ok {
+		if key, ok = strings.CutPrefix(name, "label:"); !ok {
+			return tags
 		}
 	}
-	if tags == nil {
+	one := tag{strings.ToLower(key), name, value}
+	for i := range tags {
+		if tags[i].key == one.key {
+			if one.before(&tags[i]) {
+				tags[i] = one
+			}
+			return tags
+		}
+	}
+	return append(tags, one)
+}
+
+// Apply gives the claims that the rules make of an asset.
+func (rules TagRules) Apply(node *fact.Node, give func(rule *TagRule, claim fact.Claim)) {
+	var room [16]tag
+	tags := room[:0]
+	for name, value := range node.Properties {
+		tags = addTag(tags, name, value)
+	}
+	rules.apply(&node.Asset, tags, give)
+}
+
+func (rules TagRules) apply(asset *fact.Asset, tags []tag, give func(rule *TagRule, claim fact.Claim)) {
+	if len(tags) == 0 {
 		return
 	}
 	for i := range rules {
 		r := &rules[i]
-		if !r.covers(&node.Asset) {
+		if !r.covers(asset) {
 			continue
 		}
 		for _, key := range r.Keys {
-			value, ok := tags[key]
-			if !ok {
+			at := slices.IndexFunc(tags, func(t tag) bool { return t.key == key })
+			if at < 0 {
 				continue
 			}
-			if r.claim(node, key, value, give) && r.Final {
+			if r.claim(asset, key, tags[at].value, give) && r.Final {
 				return
 			}
 			break
@@ -156,7 +192,7 @@ func (r *TagRule) covers(a *fact.Asset) bool {
 }
 
 // claim gives the claims of one value, and says whether it gave any.
-func (r *TagRule) claim(node *fact.Node, key, value string, give func(*TagRule, fact.Claim)) bool {
+func (r *TagRule) claim(asset *fact.Asset, key, value string, give func(*TagRule, fact.Claim)) bool {
 	split := r.Split
 	if split == "" {
 		split = ",;"
@@ -198,8 +234,8 @@ func (r *TagRule) claim(node *fact.Node, key, value string, give func(*TagRule, 
 		}
 		given = true
 		give(r, fact.Claim{
-			Subject: node.Asset, Owner: party, Role: role, Source: SourceTagRule + ":" + r.Name, Confidence: confidence,
-			Evidence: fact.Evidence{Method: "tag " + key, Source: node.Asset.Key, Strength: fact.Declared, Detail: value},
+			Subject: *asset, Owner: party, Role: role, Source: r.source, Confidence: confidence,
+			Evidence: fact.Evidence{Method: "tag " + key, Source: asset.Key, Strength: fact.Declared, Detail: value},
 		})
 	}
 	return given
@@ -228,7 +264,7 @@ type RuleOutcome struct {
 	// Samples are the first assets with the owners claimed.
 	Samples []string `json:"samples"`
 
-	owners map[string]bool
+	teams, persons map[string]bool
 }
 
 // Try runs the rules over assets without keeping anything. It is used from one
@@ -245,33 +281,46 @@ func NewTry(rules TagRules) *Try {
 	t.out.Unmatched = map[string]int{}
 	for i := range rules {
 		t.index[&rules[i]] = i
-		t.out.Rules = append(t.out.Rules, RuleOutcome{Name: rules[i].Name, Samples: []string{}, owners: map[string]bool{}})
+		t.out.Rules = append(t.out.Rules, RuleOutcome{Name: rules[i].Name, Samples: []string{}, teams: map[string]bool{}, persons: map[string]bool{}})
 	}
 	return t
 }
 
 // Add tries one asset.
 func (t *Try) Add(node *fact.Node) {
+	var room [16]tag
+	tags := room[:0]
+	for name, value := range node.Properties {
+		tags = addTag(tags, name, value)
+	}
+	t.add(&node.Asset, tags)
+}
+
+func (t *Try) add(asset *fact.Asset, tags []tag) {
 	t.out.Assets++
 	claimed := false
 	last := -1
 	owner, several := "", false
-	t.rules.Apply(node, func(rule *TagRule, claim fact.Claim) {
+	t.rules.apply(asset, tags, func(rule *TagRule, claim fact.Claim) {
 		claimed = true
 		i := t.index[rule]
 		o := &t.out.Rules[i]
-		o.owners[claim.Owner.Kind+" "+claim.Owner.ID] = true
+		if claim.Owner.Kind == "person" {
+			o.persons[claim.Owner.ID] = true
+		} else {
+			o.teams[claim.Owner.ID] = true
+		}
 		if i != last {
 			last = i
 			o.Assets++
 		}
 		if len(o.Samples) < maxSamples {
-			o.Samples = append(o.Samples, fmt.Sprintf("%s: %s %s", node.Key, claim.Owner.Kind, claim.Owner.ID))
+			o.Samples = append(o.Samples, fmt.Sprintf("%s: %s %s", asset.Key, claim.Owner.Kind, claim.Owner.ID))
 		}
 		if claim.Role == RoleOwner {
-			if id := strings.ToLower(claim.Owner.ID); owner == "" {
-				owner = id
-			} else if owner != id {
+			if owner == "" {
+				owner = claim.Owner.ID
+			} else if !strings.EqualFold(owner, claim.Owner.ID) {
 				several = true
 			}
 		}
@@ -283,31 +332,22 @@ func (t *Try) Add(node *fact.Node) {
 		t.out.Claimed++
 		return
 	}
-	for _, key := range likeOwner(node.Properties) {
-		t.out.Unmatched[key]++
+	for i := range tags {
+		if key, ok := strings.CutPrefix(tags[i].name, "tag:"); ok && likeOwner(tags[i].key) {
+			t.out.Unmatched[key]++
+		}
 	}
 }
 
-// likeOwner lists the tags whose key looks like that of an owner, sorted.
-func likeOwner(properties map[string]string) []string {
-	var keys []string
-	for name := range properties {
-		key, ok := strings.CutPrefix(name, "tag:")
-		if !ok {
-			continue
-		}
-		if lower := strings.ToLower(key); strings.Contains(lower, "own") || strings.Contains(lower, "team") || strings.Contains(lower, "contact") {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
+// likeOwner says whether the key of a tag looks like that of an owner.
+func likeOwner(key string) bool {
+	return strings.Contains(key, "own") || strings.Contains(key, "team") || strings.Contains(key, "contact")
 }
 
 // Result gives the outcome so far.
 func (t *Try) Result() DryRun {
 	for i := range t.out.Rules {
-		t.out.Rules[i].Owners = len(t.out.Rules[i].owners)
+		t.out.Rules[i].Owners = len(t.out.Rules[i].teams) + len(t.out.Rules[i].persons)
 	}
 	return t.out
 }

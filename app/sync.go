@@ -10,8 +10,8 @@ import (
 // SyncSource reads a source once into the graph and the findings. What could not
 // be read is a gap of the result's summary. A run that ctx ends, or that the
 // source ends with an error, can be taken up: what it covered stays, and the next
-// sync of the source goes on from there.
-func (a *App) SyncSource(ctx context.Context, definition Source) (intake.Synced, error) {
+// sync of the source goes on from there. Each of change may change how it is read.
+func (a *App) SyncSource(ctx context.Context, definition Source, change ...func(*intake.SyncOptions)) (intake.Synced, error) {
 	source, values, err := prepared(definition)
 	if err != nil {
 		return intake.Synced{Source: definition.Name}, err
@@ -23,8 +23,12 @@ func (a *App) SyncSource(ctx context.Context, definition Source) (intake.Synced,
 		a.config.Progress(stage, done, total)
 	}
 	defer progress("", 0, 0)
-	return intake.Sync(ctx, a.db, a.Graph(), definition.Name, source, values, intake.SyncOptions{
+	options := intake.SyncOptions{
 		Readers: a.Readers, Now: a.config.Now(),
 		Progress: func(stage string, done, total int) { progress(definition.Name+": "+stage, done, total) },
-	})
+	}
+	for _, fn := range change {
+		fn(&options)
+	}
+	return intake.Sync(ctx, a.db, a.Graph(), definition.Name, source, values, options)
 }

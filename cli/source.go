@@ -93,12 +93,15 @@ func newSourceList(s *streams) *cobra.Command {
 }
 
 func newSourceSync(s *streams) *cobra.Command {
-	return &cobra.Command{
+	acceptShrink := false
+	command := &cobra.Command{
 		Use:   "sync [NAME...]",
 		Short: "Read the sources into the graph",
 		Long: "Reads the sources that are named, or all. What cannot be read is listed and the rest is\n" +
 			"kept; nothing in a part that was not seen is taken as gone. An interrupted sync goes on\n" +
-			"where it was. The exit code is 3 when the look was incomplete.",
+			"where it was. A part that lost half of its assets or more since the last sync is kept as it\n" +
+			"was, and named, until --accept-shrink says that the loss is true. The services of the estate\n" +
+			"are found anew. The exit code is 3 when the look was incomplete.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			desk, err := s.open(cmd.Context())
 			if err != nil {
@@ -119,7 +122,11 @@ func newSourceSync(s *streams) *cobra.Command {
 				if len(args) > 0 && !slices.Contains(args, source.Name) {
 					continue
 				}
-				brought, err := desk.SyncSource(cmd.Context(), source)
+				brought, err := desk.SyncSource(cmd.Context(), source, func(options *intake.SyncOptions) {
+					if acceptShrink {
+						options.Shrink = 1
+					}
+				})
 				if cmd.Context().Err() != nil {
 					return incomplete("interrupted in %s: the next sync goes on from there", source.Name)
 				}
@@ -129,9 +136,16 @@ func newSourceSync(s *streams) *cobra.Command {
 				}
 				all = append(all, synced)
 			}
+			if len(all) > 0 {
+				if _, _, err := desk.Services().Sync(cmd.Context()); err != nil {
+					return err
+				}
+			}
 			return s.synced(all)
 		},
 	}
+	command.Flags().BoolVar(&acceptShrink, "accept-shrink", false, "take what is missing as gone, however much it is")
+	return command
 }
 
 // sourceSynced is what a sync of one source brought, and why it ended early.

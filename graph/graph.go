@@ -94,6 +94,8 @@ var (
 	pastClaimsOf     = queries.Named("past_claims_of_subject")
 	insertStage      = queries.Named("stage")
 	stagePage        = queries.Named("stage_page")
+	stageSize        = queries.Named("stage_size")
+	scopeSize        = queries.Named("scope_size")
 	clearStage       = queries.Named("clear_stage")
 	clearStages      = queries.Named("clear_stages")
 )

@@ -73,3 +73,27 @@ func TestAssetsAreListedWithWhatSourcesSayAndWhereTheyLead(t *testing.T) {
 		t.Errorf("got %v, want the error of the function", err)
 	}
 }
+
+func TestTheSizeOfAScopeCountsWhatIsPutAside(t *testing.T) {
+	t.Parallel()
+	g := graph.Open(database(t))
+	g.KeepInMemory(7)
+	run, err := g.Begin(t.Context(), "one", time.UnixMicro(1_700_000_000_000_000), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		if err := run.Node("all", fact.Node{Asset: fact.Asset{Kind: "host", Key: string(rune('a' + n))}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stored, given, err := run.Sizes("all"); stored != 0 || given != 20 || err != nil {
+		t.Errorf("before: %d stored, %d given, %v", stored, given, err)
+	}
+	if err := run.Covered("all"); err != nil {
+		t.Fatal(err)
+	}
+	if stored, given, err := run.Sizes("all"); stored != 20 || given != 0 || err != nil {
+		t.Errorf("after: %d stored, %d given, %v", stored, given, err)
+	}
+}

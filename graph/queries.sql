@@ -227,6 +227,12 @@ INSERT INTO graph_stage (scope_id, what, a, b, c, n, doc) VALUES ($1, $2, $3, $4
 SELECT a, b, c, n, doc FROM graph_stage
 WHERE scope_id = $1 AND what = $2 AND (a, b, c, n) > ($3, $4, $5, $6) ORDER BY a, b, c, n LIMIT $7
 
+-- name: stage_size
+SELECT count(*) FROM (SELECT DISTINCT a FROM graph_stage WHERE scope_id = $1 AND what = $2) d
+
+-- name: scope_size
+SELECT count(*) FROM node WHERE scope_id = $1 AND gone_run = 0
+
 -- name: clear_stage
 DELETE FROM graph_stage WHERE scope_id = $1
 

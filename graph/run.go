@@ -457,6 +457,37 @@ func (r *Run) Whole(scope string) bool {
 	return !r.gaps[scope]
 }
 
+// Sizes gives how many assets are stored of a scope, and how many this run was given
+// of it until now.
+func (r *Run) Sizes(scope string) (stored, given int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.scope(scope)
+	distinct := map[assetKey]bool{}
+	for i := range s.entries {
+		if e := &s.entries[i]; e.what == whatNode {
+			distinct[assetKey{e.a.Kind, e.a.Key}] = true
+		}
+	}
+	err = r.g.db.Read(r.ctx, func(tx store.Tx) error {
+		id, err := number(r.ctx, tx, selectScope, store.Int(r.source), store.Text(clean(scope)))
+		if err != nil || id == 0 {
+			return err
+		}
+		was, err := number(r.ctx, tx, scopeSize, store.Int(id))
+		if err != nil {
+			return err
+		}
+		aside := int64(0)
+		if s.staged > 0 {
+			aside, err = number(r.ctx, tx, stageSize, store.Int(id), store.Int(int64(whatNode)))
+		}
+		stored, given = int(was), int(aside)
+		return err
+	})
+	return stored, given + len(distinct), err
+}
+
 // Covered writes a scope that was given whole, all of it at once: what it no longer
 // holds is gone. A scope with a gap is written, and nothing of it is gone.
 func (r *Run) Covered(scope string) error {

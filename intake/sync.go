@@ -48,7 +48,11 @@ type SyncOptions struct {
 	Readers []report.Reader // of reports that a source hands on
 	Now     time.Time
 	// Anew reads everything, though an earlier run was cut off and could be taken up.
-	Anew     bool
+	Anew bool
+	// Shrink is the share of a scope's assets that may go in one run, 0 for half. A
+	// scope that lost as much was more likely read wrong than emptied: it is kept as
+	// it was, and becomes a gap. 1 takes any scope as it comes.
+	Shrink   float64
 	Progress func(stage string, done, total int)
 }
 
@@ -338,8 +342,33 @@ func (h *handedOn) Statement(f fact.Statement) error {
 	return h.sink.send(h.scope, found{detector: h.run, statement: &f})
 }
 
+// Bounds of what may go in one run.
+const (
+	defaultShrink = 0.5
+	smallScope    = 10 // assets; smaller scopes may lose all of them
+)
+
+// bound makes a gap of a scope that lost too much.
+func (s *sink) bound(scope string) error {
+	most := s.opts.Shrink
+	if most == 0 {
+		most = defaultShrink
+	}
+	if most >= 1 || !s.Whole(scope) {
+		return nil
+	}
+	stored, given, err := s.Sizes(scope)
+	if err == nil && stored >= smallScope && float64(stored-given) >= most*float64(stored) {
+		s.Gap(scope, fmt.Errorf("it held %d assets and holds %d now, which is too much for one run: what is missing is kept until the loss is accepted (source sync --accept-shrink)", stored, given))
+	}
+	return err
+}
+
 // Covered implements connector.Sink.
 func (s *sink) Covered(scope string) error {
+	if err := s.bound(scope); err != nil {
+		return fmt.Errorf("scope %s of %s: %w", scope, s.name, err)
+	}
 	if err := s.close(scope, s.Whole(scope)); err != nil {
 		return err
 	}

@@ -10,21 +10,20 @@ import (
 
 	"github.com/backstitch/backstitch/code/git"
 	"github.com/backstitch/backstitch/image"
+	"github.com/backstitch/backstitch/image/attestation"
 )
-
-// layerCacheLimit is how much is kept of layers, in bytes.
-const layerCacheLimit = 2 << 30
 
 func newImage(s *streams) *cobra.Command {
 	parent := &cobra.Command{Use: "image", Short: "Where an image and what is in it come from"}
 	var platform, pkg string
-	var repos []string
+	var repos, provenance []string
+	var believed trust
 	show := &cobra.Command{
 		Use:   "show REF|PATH",
 		Short: "Layers with their history, packages, base and own part, source",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.image(cmd.Context(), args[0], platform, repos, nil)
+			return s.image(cmd.Context(), args[0], platform, repos, provenance, &believed, nil)
 		},
 	}
 	trace := &cobra.Command{
@@ -32,7 +31,7 @@ func newImage(s *streams) *cobra.Command {
 		Short: "Package to layer to Dockerfile line, image to repository and commit",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.image(cmd.Context(), args[0], platform, repos, func(p *image.Package) bool {
+			return s.image(cmd.Context(), args[0], platform, repos, provenance, &believed, func(p *image.Package) bool {
 				return pkg == "" || strings.EqualFold(p.Name, pkg) || strings.EqualFold(p.Source, pkg)
 			})
 		},
@@ -41,14 +40,24 @@ func newImage(s *streams) *cobra.Command {
 	for _, command := range []*cobra.Command{show, trace} {
 		command.Flags().StringVar(&platform, "platform", "", "platform of a multi-platform image, for example linux/arm64")
 		command.Flags().StringArrayVar(&repos, "repo", nil, "folder of a repository that may be the source; may be given again")
+		command.Flags().StringArrayVar(&provenance, "provenance", nil, "file with attestations of the image, beside those that stand with it; may be given again")
+		believed.flags(command)
 	}
-	parent.AddCommand(show, trace)
+	parent.AddCommand(show, trace, newAttestation(s))
 	return parent
 }
 
 // image investigates one image and prints it; wanted chooses packages to trace,
 // nil none.
-func (s *streams) image(ctx context.Context, ref, platform string, repos []string, wanted func(*image.Package) bool) error {
+func (s *streams) image(ctx context.Context, ref, platform string, repos, provenance []string, believed *trust, wanted func(*image.Package) bool) error {
+	policy, err := believed.policy()
+	if err != nil {
+		return err
+	}
+	files, err := readAttestations(provenance)
+	if err != nil {
+		return err
+	}
 	set, err := image.Open(ctx, ref)
 	if err != nil {
 		return err
@@ -58,7 +67,7 @@ func (s *streams) image(ctx context.Context, ref, platform string, repos []strin
 	if err != nil {
 		return err
 	}
-	cache, err := image.OpenCache(filepath.Join(s.state, "cache", "layers"), layerCacheLimit)
+	cache, err := image.OpenCache(filepath.Join(s.state, "cache", "layers"), image.CacheLimit)
 	if err != nil {
 		return err
 	}
@@ -67,7 +76,15 @@ func (s *streams) image(ctx context.Context, ref, platform string, repos []strin
 	if err != nil {
 		return err
 	}
-	inputs := image.Inputs{Cache: cache, Bases: bases}
+	said, err := attestation.Gather(ctx, chosen, files, policy)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return gate("provenance is refused: %w", err)
+	}
+	set.Problems = append(set.Problems, said.Problems...)
+	inputs := image.Inputs{Cache: cache, Bases: bases, Provenance: said.Provenance}
 	for _, dir := range repos {
 		repository, err := readRepository(ctx, dir)
 		if err != nil {
@@ -87,6 +104,11 @@ func (s *streams) image(ctx context.Context, ref, platform string, repos []strin
 		name = chosen.Tags[0]
 	}
 	bases.Add(image.Seen(chosen, name, trace.Inventory))
+	for _, p := range said.Provenance {
+		if base, ok := image.Attested(chosen, p); ok {
+			bases.Add(base)
+		}
+	}
 	if err := bases.Save(known); err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func Gather(ctx context.Context, of *image.Image, files []*Attestation, policy P
 		}
 		p, ok, err := r.Provenance(of)
 		if err != nil {
-			return g, err
+			return g, fmt.Errorf("%s: %w", r.Name, err)
 		}
 		if !ok {
 			return g, fmt.Errorf("%s: %s says nothing of how the image was built", r.Name, cut(r.PredicateType))
@@ -137,7 +137,7 @@ func Gather(ctx context.Context, of *image.Image, files []*Attestation, policy P
 		}
 		p, ok, err := r.Provenance(of)
 		if err != nil {
-			g.Problems = append(g.Problems, "attestation "+err.Error())
+			g.Problems = append(g.Problems, fmt.Sprintf("attestation %s is refused: %v", r.Name, err))
 		} else if ok {
 			g.Provenance = append(g.Provenance, p)
 		}

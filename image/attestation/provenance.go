@@ -104,7 +104,7 @@ func (r *Result) Provenance(of *image.Image) (p image.Provenance, ok bool, err e
 		return p, false, nil
 	}
 	if err := decode(s.Predicate, &said); err != nil {
-		return p, false, fmt.Errorf("%s: predicate %s: %w", r.Name, s.PredicateType, err)
+		return p, false, fmt.Errorf("predicate %s: %w", s.PredicateType, err)
 	}
 	var kit *buildKit
 	switch s.PredicateType {
@@ -142,10 +142,10 @@ func (r *Result) Provenance(of *image.Image) (p image.Provenance, ok bool, err e
 	}
 	if kit != nil {
 		if err := kit.fill(&p, of); err != nil {
-			return p, false, fmt.Errorf("%s: %w", r.Name, err)
+			return p, false, err
 		}
 	} else if err := r.agrees(p, said.Builder.ID); err != nil {
-		return p, false, fmt.Errorf("%s: %w", r.Name, err)
+		return p, false, err
 	}
 	p.Signed = r.Strength == fact.Proven
 	p.Source = "attestation " + r.Name

@@ -79,6 +79,7 @@ type Result struct {
 	Signer        string        `json:"signer,omitempty"`    // key or identity, verified
 	Issuer        string        `json:"issuer,omitempty"`    // who vouched for the identity
 	SignedAt      *time.Time    `json:"signed_at,omitempty"` // by a log or a time stamp authority
+	Source        *Source       `json:"source,omitempty"`    // what provenance says was built from
 	Checked       []string      `json:"checked"`             // what was verified, and by what
 	Refused       string        `json:"refused,omitempty"`   // why it is not believed
 
@@ -88,8 +89,16 @@ type Result struct {
 	claims    certificate.Extensions
 }
 
+// Source is where something was built from, as provenance says.
+type Source struct {
+	Repository string `json:"repository"`
+	Commit     string `json:"commit,omitempty"`
+	Path       string `json:"path,omitempty"`
+	Run        string `json:"run,omitempty"`
+}
+
 func (r *Result) refuse(err error) *Result {
-	r.Err, r.Refused, r.Strength, r.statement = err, err.Error(), "", nil
+	r.Err, r.Refused, r.Strength, r.Source, r.statement = err, err.Error(), "", nil, nil
 	return r
 }
 
@@ -145,6 +154,11 @@ func (a *Attestation) Verify(policy Policy, digests []string) *Result {
 		r.Checked = append(r.Checked, "subject is the image, or an index that holds it")
 	}
 	r.statement = statement
+	if p, ok, err := r.Provenance(nil); err != nil {
+		return r.refuse(err)
+	} else if ok {
+		r.Source = &Source{p.Repository, p.Commit, p.Path, p.Run}
+	}
 	return r
 }
 

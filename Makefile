@@ -18,7 +18,7 @@ setup: ## Install what a fresh Debian machine lacks (bubblewrap, uv); says what 
 
 .PHONY: build
 build: ## Build build/backstitch
-	$(GO) build -o build/backstitch ./cmd/backstitch
+	$(GO) build -ldflags '-s -w' -o build/backstitch ./cmd/backstitch
 
 .PHONY: demo
 demo: setup build ## Run the main job on a demonstration estate, in a temporary folder

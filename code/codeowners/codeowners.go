@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -32,11 +33,13 @@ import (
 // Dialect says whose rules a file follows.
 type Dialect string
 
-// The dialects. Gitea stands for Forgejo as well.
+// The dialects. Gitea stands for Forgejo as well. Of Unknown, Find decides by
+// what is in the repository.
 const (
-	GitHub Dialect = "github"
-	GitLab Dialect = "gitlab"
-	Gitea  Dialect = "gitea"
+	Unknown Dialect = ""
+	GitHub  Dialect = "github"
+	GitLab  Dialect = "gitlab"
+	Gitea   Dialect = "gitea"
 )
 
 // MaxFile is the largest file that is read, in bytes: GitHub ignores a larger
@@ -46,8 +49,9 @@ const MaxFile = 3 << 20
 // maxShadowed bounds how many overruled rules a Match lists.
 const maxShadowed = 64
 
-// DialectOf guesses the dialect from a repository's identity or the host of
-// its forge ("gitlab.com/acme/shop"); GitHub when the name tells nothing.
+// DialectOf reads the dialect from a repository's identity or the host of its
+// forge ("gitlab.com/acme/shop"); Unknown when the name tells nothing, as of a
+// forge under a name of its own.
 func DialectOf(identity string) Dialect {
 	host, _, _ := strings.Cut(strings.ToLower(identity), "/")
 	switch {
@@ -55,8 +59,10 @@ func DialectOf(identity string) Dialect {
 		return GitLab
 	case strings.Contains(host, "gitea"), strings.Contains(host, "forgejo"), strings.Contains(host, "codeberg"):
 		return Gitea
+	case strings.Contains(host, "github"):
+		return GitHub
 	}
-	return GitHub
+	return Unknown
 }
 
 // Places lists where a dialect's forge looks for the file; the first that
@@ -142,6 +148,12 @@ type Match struct {
 // Find reads the file that the dialect's forge would use. Rules are nil when
 // the tree has none. A file that is too large counts as present and empty.
 func Find(ctx context.Context, tree code.Tree, dialect Dialect) (*Rules, []Problem, error) {
+	if dialect == Unknown {
+		var err error
+		if dialect, err = guess(ctx, tree); err != nil {
+			return nil, nil, err
+		}
+	}
 	for _, place := range Places(dialect) {
 		data, err := tree.Read(ctx, place)
 		switch {
@@ -156,6 +168,33 @@ func Find(ctx context.Context, tree code.Tree, dialect Dialect) (*Rules, []Probl
 		return rules, problems, nil
 	}
 	return nil, nil, nil
+}
+
+// sectionLine is a header of a section, which no path looks like.
+var sectionLine = regexp.MustCompile(`(?m)^\x{FEFF}?[ \t]*\^?\[[^\[\]\r\n]+\](?:\[[0-9]+\])?[ \t]*(?:@[^\r\n]*|#[^\r\n]*)?\r?$`)
+
+// guess tells the dialect from the files that only one forge reads, or from the
+// sections that only GitLab knows; GitHub when nothing tells.
+func guess(ctx context.Context, tree code.Tree) (Dialect, error) {
+	for _, sign := range []struct {
+		file     string
+		dialect  Dialect
+		sections bool // only when it has some
+	}{
+		{".github/CODEOWNERS", GitHub, false}, {".gitlab/CODEOWNERS", GitLab, false},
+		{".gitea/CODEOWNERS", Gitea, false}, {".forgejo/CODEOWNERS", Gitea, false},
+		{".gitlab-ci.yml", GitLab, false}, {"CODEOWNERS", GitLab, true}, {"docs/CODEOWNERS", GitLab, true},
+	} {
+		data, err := tree.Read(ctx, sign.file)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil && !errors.Is(err, code.ErrTooLarge):
+			return Unknown, fmt.Errorf("read %s: %w", sign.file, err)
+		case !sign.sections || err == nil && sectionLine.Match(data):
+			return sign.dialect, nil
+		}
+	}
+	return GitHub, nil
 }
 
 func tooLarge(file string) Problem {

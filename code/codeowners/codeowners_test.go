@@ -280,10 +280,32 @@ func TestDialectFollowsTheHost(t *testing.T) {
 	t.Parallel()
 	for identity, want := range map[string]Dialect{
 		"github.com/acme/shop": GitHub, "gitlab.com/acme/shop": GitLab, "gitlab.acme.example/x/gitea": GitLab,
-		"codeberg.org/a/b": Gitea, "git.acme.example/x": GitHub, "": GitHub,
+		"codeberg.org/a/b": Gitea, "git.acme.example/x": Unknown, "": Unknown,
 	} {
 		if got := DialectOf(identity); got != want {
 			t.Errorf("%q: %s, want %s", identity, got, want)
+		}
+	}
+}
+
+func TestFindReadsTheDialectOffTheRepositoryWhereTheHostTellsNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		tree code.Tree
+		want Dialect
+		path string
+	}{
+		"a file of GitLab":            {code.Files{".gitlab/CODEOWNERS": []byte("* @a\n")}, GitLab, ".gitlab/CODEOWNERS"},
+		"a pipeline of GitLab":        {code.Files{".gitlab-ci.yml": nil, "CODEOWNERS": []byte("* @a\n"), ".gitlab/CODEOWNERS": nil}, GitLab, "CODEOWNERS"},
+		"sections":                    {code.Files{"docs/CODEOWNERS": []byte("\xef\xbb\xbf# who\r\n* @a\r\n^[Docs][2] @b\r\n")}, GitLab, "docs/CODEOWNERS"},
+		"a section of the first line": {code.Files{"CODEOWNERS": []byte("\xef\xbb\xbf[Docs]\n*.md @b\n")}, GitLab, "CODEOWNERS"},
+		"a file of Forgejo":           {code.Files{".forgejo/CODEOWNERS": []byte(".* @a\n")}, Gitea, ".forgejo/CODEOWNERS"},
+		"nothing that tells":          {code.Files{"CODEOWNERS": []byte("src/[ab].c @a\n")}, GitHub, "CODEOWNERS"},
+		"both":                        {code.Files{".github/CODEOWNERS": []byte("* @a\n"), ".gitlab/CODEOWNERS": []byte("* @b\n")}, GitHub, ".github/CODEOWNERS"},
+	} {
+		rules, _, err := Find(t.Context(), c.tree, Unknown)
+		if err != nil || rules == nil || rules.Dialect != c.want || rules.Path != c.path {
+			t.Errorf("%s: %+v %v, want %s by %s", name, rules, err, c.path, c.want)
 		}
 	}
 }

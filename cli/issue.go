@@ -123,7 +123,11 @@ func (s *streams) printBlocked(it issue.Issue) {
 }
 
 func (s *streams) printCause(cause fact.Cause) {
-	fmt.Fprintf(s.out, "WHERE %s\n", cause.Status)
+	fmt.Fprintf(s.out, "WHERE %s", cause.Status)
+	if weakest := cause.Weakest(); weakest != "" && cause.Status != fact.CauseUnknown {
+		fmt.Fprintf(s.out, ", as strong as the weakest step: %s", weakest)
+	}
+	fmt.Fprintln(s.out)
 	for _, location := range cause.Locations {
 		fmt.Fprintf(s.out, "  %s\n", plain(place(location)))
 	}

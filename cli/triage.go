@@ -125,6 +125,9 @@ func where(cause fact.Cause) string {
 	}
 	if more := len(cause.Locations) - 1; more > 0 {
 		if cause.Status == fact.CauseAmbiguous {
+			if more == 1 {
+				return text + " or 1 other"
+			}
 			return fmt.Sprintf("%s or %d others", text, more)
 		}
 		return fmt.Sprintf("%s and %d more", text, more)

@@ -1,5 +1,7 @@
 package fact
 
+import "slices"
+
 // CauseStatus says how much is known about a root cause.
 type CauseStatus string
 
@@ -17,6 +19,19 @@ type Cause struct {
 	Locations []Location  `json:"locations"`
 	Chain     []Link      `json:"chain"`
 	Missing   []string    `json:"missing"`
+}
+
+// Weakest is the strength of the weakest step of the chain, on which the answer as a
+// whole stands; "" for a chain without steps.
+func (c Cause) Weakest() Strength {
+	order := []Strength{Guess, Derived, Declared, Attested, Proven}
+	weakest := Strength("")
+	for _, link := range c.Chain {
+		if weakest == "" || slices.Index(order, link.Evidence.Strength) < slices.Index(order, weakest) {
+			weakest = link.Evidence.Strength
+		}
+	}
+	return weakest
 }
 
 // Link is one step of a chain, from what was observed towards the cause.

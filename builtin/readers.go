@@ -14,6 +14,8 @@ import (
 	"github.com/backstitch/backstitch/report/govulncheck"
 	"github.com/backstitch/backstitch/report/grype"
 	"github.com/backstitch/backstitch/report/inspector"
+	"github.com/backstitch/backstitch/report/kics"
+	"github.com/backstitch/backstitch/report/kubescape"
 	"github.com/backstitch/backstitch/report/npmaudit"
 	"github.com/backstitch/backstitch/report/openvex"
 	"github.com/backstitch/backstitch/report/osvscanner"
@@ -24,6 +26,8 @@ import (
 	"github.com/backstitch/backstitch/report/snyk"
 	"github.com/backstitch/backstitch/report/spdx"
 	"github.com/backstitch/backstitch/report/syft"
+	"github.com/backstitch/backstitch/report/terrascan"
+	"github.com/backstitch/backstitch/report/tfsec"
 	"github.com/backstitch/backstitch/report/trivy"
 	"github.com/backstitch/backstitch/report/trivyoperator"
 )
@@ -53,5 +57,9 @@ func Readers() []report.Reader {
 		gitlab.New(),
 		prowler.New(),
 		trivyoperator.New(),
+		kubescape.New(),
+		tfsec.New(),
+		kics.New(),
+		terrascan.New(),
 	}
 }

@@ -111,6 +111,15 @@ var peerKinds = []peerKind{
 		why: "merges equal results of one resource",
 	},
 	{folders: []string{"trivy_operator"}},
+	{folders: []string{"kubescape"}},
+	{
+		folders: []string{"tfsec"}, same: func(f *fact.Finding) string {
+			return fmt.Sprintf("%s\x00%s\x00%d\x00%d", f.Rule, f.Path, f.Line, f.EndLine)
+		},
+		why: "merges results of one rule at one place; here each instance of the resource stays its own",
+	},
+	{folders: []string{"kics"}},
+	{folders: []string{"terrascan"}},
 	{folders: []string{"aws_inspector2"}, same: sameItem, why: "makes one finding of an item; here each resource and package stays its own"},
 	{folders: []string{"gitlab_sast", "gitlab_dast", "gitlab_dep_scan", "gitlab_container_scan", "gitlab_secret_detection_report", "gitlab_api_fuzzing"}},
 	{folders: []string{"github_sast"}},
@@ -413,7 +422,7 @@ func attributeEquals(f *fact.Finding, name string, raw json.RawMessage) bool {
 	case "vuln_id_from_tool", "cve":
 		return text == "" || slices.Contains(ids, text) || strings.EqualFold(f.Attributes["rule"], text) || f.Attributes["number"] == text
 	case "component_name": // the peer leaves out a Maven group; of what is no package, it writes the resource or its type
-		if f.Package.Name == "" && (f.Asset.Key == text || f.Asset.Name == text || f.Anchor == text || f.Attributes["resource_type"] == text) {
+		if f.Package.Name == "" && (f.Asset.Key == text || f.Asset.Name == text || strings.Replace(f.Anchor, ".", "/", 1) == text || f.Attributes["resource_type"] == text) {
 			return true
 		}
 		_, artifact, _ := strings.Cut(f.Package.Name, ":")

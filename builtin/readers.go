@@ -6,15 +6,21 @@ package builtin
 import (
 	"github.com/backstitch/backstitch/report"
 	"github.com/backstitch/backstitch/report/asff"
+	"github.com/backstitch/backstitch/report/bandit"
 	"github.com/backstitch/backstitch/report/checkov"
 	"github.com/backstitch/backstitch/report/cyclonedx"
 	"github.com/backstitch/backstitch/report/dependabot"
+	"github.com/backstitch/backstitch/report/detectsecrets"
+	"github.com/backstitch/backstitch/report/dockle"
 	"github.com/backstitch/backstitch/report/gitlab"
 	"github.com/backstitch/backstitch/report/gitleaks"
+	"github.com/backstitch/backstitch/report/gosec"
 	"github.com/backstitch/backstitch/report/govulncheck"
 	"github.com/backstitch/backstitch/report/grype"
+	"github.com/backstitch/backstitch/report/hadolint"
 	"github.com/backstitch/backstitch/report/inspector"
 	"github.com/backstitch/backstitch/report/kics"
+	"github.com/backstitch/backstitch/report/kubelinter"
 	"github.com/backstitch/backstitch/report/kubescape"
 	"github.com/backstitch/backstitch/report/npmaudit"
 	"github.com/backstitch/backstitch/report/openvex"
@@ -30,6 +36,7 @@ import (
 	"github.com/backstitch/backstitch/report/tfsec"
 	"github.com/backstitch/backstitch/report/trivy"
 	"github.com/backstitch/backstitch/report/trivyoperator"
+	"github.com/backstitch/backstitch/report/trufflehog"
 )
 
 // Readers lists the readers of scanners' reports. Of readers that are equally
@@ -61,5 +68,12 @@ func Readers() []report.Reader {
 		tfsec.New(),
 		kics.New(),
 		terrascan.New(),
+		hadolint.New(),
+		dockle.New(),
+		kubelinter.New(),
+		gosec.New(),
+		bandit.New(),
+		detectsecrets.New(),
+		trufflehog.New(),
 	}
 }

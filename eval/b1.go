@@ -128,6 +128,10 @@ var peerKinds = []peerKind{
 	// The peer writes a package URL where others write the name.
 	{folders: []string{"openvex"}, invented: []string{"severity", "component_name"}},
 	{folders: []string{"yarn_audit"}}, {folders: []string{"pnpm_audit"}},
+	{folders: []string{"hadolint"}}, {folders: []string{"dockle"}}, {folders: []string{"gosec"}}, {folders: []string{"bandit"}},
+	{folders: []string{"kubelinter"}, invented: []string{"severity"}},
+	{folders: []string{"trufflehog", "trufflehog3"}, invented: []string{"cwe"}},
+	{folders: []string{"detect_secrets"}, invented: []string{"cwe"}},
 }
 
 // sameItem merges what was made of one item of a report.
@@ -420,9 +424,10 @@ func attributeEquals(f *fact.Finding, name string, raw json.RawMessage) bool {
 			slices.ContainsFunc(f.Aliases, func(id string) bool { return strings.Contains(text, id) }) ||
 			f.Kind == fact.Secret && f.Path != "" && strings.HasSuffix(text, " "+f.Path)
 	case "vuln_id_from_tool", "cve":
-		return text == "" || slices.Contains(ids, text) || strings.EqualFold(f.Attributes["rule"], text) || f.Attributes["number"] == text
+		return text == "" || slices.Contains(ids, text) || strings.EqualFold(f.Attributes["rule"], text) || f.Attributes["number"] == text ||
+			f.Rule != "" && text == f.Attributes["test_name"]+":"+f.Rule
 	case "component_name": // the peer leaves out a Maven group; of what is no package, it writes the resource or its type
-		if f.Package.Name == "" && (f.Asset.Key == text || f.Asset.Name == text || strings.Replace(f.Anchor, ".", "/", 1) == text || f.Attributes["resource_type"] == text) {
+		if f.Package.Name == "" && (f.Asset.Key == text || f.Asset.Name == text || strings.Replace(f.Anchor, ".", "/", 1) == text || f.Attributes["resource_type"] == text || f.Attributes["object"] == text) {
 			return true
 		}
 		_, artifact, _ := strings.Cut(f.Package.Name, ":")

@@ -130,7 +130,11 @@ var peerKinds = []peerKind{
 	{folders: []string{"yarn_audit"}}, {folders: []string{"pnpm_audit"}},
 	{folders: []string{"hadolint"}}, {folders: []string{"dockle"}}, {folders: []string{"gosec"}}, {folders: []string{"bandit"}},
 	{folders: []string{"kubelinter"}, invented: []string{"severity"}},
-	{folders: []string{"trufflehog", "trufflehog3"}, invented: []string{"cwe"}},
+	{
+		folders: []string{"trufflehog", "trufflehog3"}, invented: []string{"cwe"},
+		same: func(f *fact.Finding) string { return f.Rule + "\x00" + f.Path },
+		why:  "merges secrets of one rule in one file; here each secret and commit stays its own",
+	},
 	{folders: []string{"detect_secrets"}, invented: []string{"cwe"}},
 }
 

@@ -135,7 +135,7 @@ func (d *Desk) importReports(ctx context.Context, repository *git.Repository, id
 		if whole && !result.Complete && result.Seen() == 0 && len(result.Problems) == 0 {
 			result.Problems = append(result.Problems, "no finding is in it, and nothing says that its run was complete")
 		}
-		unread, err := d.tellImages(ctx, result.Images)
+		unread, err := d.tellImages(ctx, result.Assets, result.Images)
 		if err != nil {
 			return nil, nil, fmt.Errorf("import %s: %w", name, err)
 		}

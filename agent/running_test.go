@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/backstitch/backstitch/agent"
 	"github.com/backstitch/backstitch/app"
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/graph"
 	"github.com/backstitch/backstitch/issue"
 )
 
@@ -123,5 +126,39 @@ func TestACloudFindingLeadsThroughTheStateToTheBlock(t *testing.T) {
 	}
 	if it.Kind != fact.Misconfiguration || len(it.Owners) == 0 {
 		t.Errorf("kind %s, owners %v", it.Kind, it.Owners)
+	}
+}
+
+const liveCluster = `{"apiVersion": "v1", "kind": "List", "items": [
+{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "shop", "namespace": "prod"}, "spec": {"selector": {"matchLabels": {"app": "shop"}}, "template": {"metadata": {"labels": {"app": "shop"}},
+ "spec": {"containers": [{"name": "shop", "image": "registry.internal/acme/shop:1"}]}}}},
+{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop", "namespace": "prod"}, "spec": {"type": "LoadBalancer", "selector": {"app": "shop"}, "ports": [{"port": 443}]}, "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}}]}`
+
+func TestWhatTheInternetReachesLeadsToTheRepositoryAndRaisesTheRisk(t *testing.T) {
+	t.Parallel()
+	later := 0
+	_, desk := build(t, &later)
+	repo := held(t, map[string]string{
+		"build/Dockerfile":    shopDockerfile,
+		"docker-compose.yaml": "services:\n  shop:\n    build: build\n    image: registry.internal/acme/shop\n",
+		"deploy/shop.yaml":    "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: shop\n  namespace: prod\nspec:\n  template:\n    spec:\n      containers:\n        - name: shop\n          image: registry.internal/acme/shop:1\n",
+	})
+	report := written(t, "trivy.json", strings.Replace(scannedImage, `"ImageConfig"`, `"Unread"`, 1))
+	before, _ := line(t, triage(t, desk, agent.Request{Repo: repo, Reports: []string{report}}), "CVE-2026-10")
+	source := app.Source{Name: "prod", Type: "kubernetes", Settings: map[string]string{"path": written(t, "live.json", liveCluster), "cluster": "prod"}}
+	if synced, err := desk.SyncSource(t.Context(), source); err != nil {
+		t.Fatalf("%+v, %v", synced, err)
+	}
+	after, where := line(t, triage(t, desk, agent.Request{Repo: repo, Reports: []string{report}}), "CVE-2026-10")
+	if where != "ambiguous build/Dockerfile:1 build/Dockerfile:2" {
+		t.Errorf("the cause is %s", where)
+	}
+	exposed := slices.ContainsFunc(after.RiskTerms, func(term issue.Term) bool { return term.Name == "exposure" && term.Effect > 0 })
+	if after.Risk <= before.Risk || !exposed {
+		t.Errorf("risk %.1f before and %.1f after it is known to be reached: %+v", before.Risk, after.Risk, after.RiskTerms)
+	}
+	ways, err := desk.Graph().Paths(t.Context(), fact.Asset{Kind: fact.AssetInternet, Key: "internet"}, fact.Asset{Kind: fact.AssetRepository, Key: "example.com/acme/shop"}, graph.PathOptions{})
+	if err != nil || len(ways.Paths) == 0 {
+		t.Fatalf("no way from the internet to the repository: %+v, %v", ways, err)
 	}
 }

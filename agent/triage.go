@@ -236,6 +236,9 @@ func (d *Desk) investigate(ctx context.Context, s *scene, running cause.Running,
 	if err != nil {
 		return nil, err
 	}
+	if err := d.link(ctx, tracer, result); err != nil {
+		return nil, err
+	}
 	around, err := issue.NewSurroundings(ctx, d.Graph)
 	if err != nil {
 		return nil, err

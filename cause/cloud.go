@@ -20,16 +20,12 @@ import (
 // or chart that decides it; a flaw of a package in one of its images leads through
 // the image.
 func (t *Tracer) object(ctx context.Context, f *fact.Finding) (fact.Cause, error) {
-	parts := strings.Split(f.Asset.Key, "/")
 	chain := []fact.Link{t.observed(f, "reported", fact.Declared)}
-	if len(parts) < 2 || parts[len(parts)-1] == "" {
+	namespace, kind, name, ok := objectKey(f.Asset.Key)
+	if !ok {
 		return unknown(chain, fmt.Sprintf("%q does not name an object as namespace/Kind/name", f.Asset.Key)), nil
 	}
-	request := kubernetes.Request{Name: parts[len(parts)-1], Field: f.Attributes["field"], Repository: t.Repository, Commit: t.Commit}
-	request.Kind, _, _ = strings.Cut(parts[len(parts)-2], ".")
-	if len(parts) > 2 && parts[len(parts)-3] != "-" {
-		request.Namespace = parts[len(parts)-3]
-	}
+	request := kubernetes.Request{Kind: kind, Name: name, Namespace: namespace, Field: f.Attributes["field"], Repository: t.Repository, Commit: t.Commit}
 	if f.Kind == fact.Vulnerability && f.Package.Name != "" {
 		if name := cmp.Or(f.Attributes["image"], clean(f.Path)); name != "" {
 			inside := *f
@@ -55,6 +51,23 @@ func (t *Tracer) object(ctx context.Context, f *fact.Finding) (fact.Cause, error
 	}
 	answer.Cause.Chain = append(chain, answer.Cause.Chain...)
 	return answer.Cause, nil
+}
+
+// objectKey takes the key of a Kubernetes object apart, "cluster/namespace/Kind.group/name"
+// or what ends like it; the namespace is "" where it is unknown or there is none.
+func objectKey(key string) (namespace, kind, name string, ok bool) {
+	parts := strings.Split(key, "/")
+	n := len(parts)
+	if n < 2 || parts[n-1] == "" || parts[n-2] == "" {
+		return "", "", "", false
+	}
+	if kind, _, _ = strings.Cut(parts[n-2], "."); kind[0] < 'A' || kind[0] > 'Z' {
+		return "", "", "", false // a resource of a cloud
+	}
+	if n > 2 && parts[n-3] != "-" {
+		namespace = parts[n-3]
+	}
+	return namespace, kind, parts[n-1], true
 }
 
 // cloud leads a finding of a cloud resource to the Terraform configuration that

@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/code/git"
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/graph"
 	"github.com/backstitch/backstitch/issue"
 	"github.com/backstitch/backstitch/owner"
 )
@@ -214,4 +216,156 @@ func (a *App) ruled(ctx context.Context, issues []issue.Issue) error {
 		it.Owners = owner.First(rulings, it.Owners)
 	}
 	return nil
+}
+
+// ClaimedCode is what reading one repository's owners into the graph brought.
+type ClaimedCode struct {
+	Repository string       `json:"repository"`
+	Commit     string       `json:"commit"`
+	Claims     graph.Counts `json:"claims"`
+}
+
+// ClaimCode reads who owns repositories and their files, by CODEOWNERS and history,
+// into the graph: those in folders, or without any those that were looked at before.
+// What cannot be read becomes a problem.
+func (a *App) ClaimCode(ctx context.Context, dirs []string) (list []ClaimedCode, problems []string, err error) {
+	if len(dirs) == 0 {
+		known, err := owner.Checkouts(ctx, a.db)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, c := range known {
+			dirs = append(dirs, c.Dir)
+		}
+	}
+	for i, dir := range dirs {
+		a.config.Progress("reading history of "+filepath.Base(dir), i, len(dirs))
+		claimed, err := a.claimCode(ctx, dir)
+		if ctx.Err() != nil {
+			return list, problems, ctx.Err()
+		}
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s: %v", dir, err))
+			continue
+		}
+		list = append(list, claimed)
+	}
+	a.config.Progress("", 0, 0)
+	return list, problems, nil
+}
+
+func (a *App) claimCode(ctx context.Context, dir string) (ClaimedCode, error) {
+	claimed := ClaimedCode{}
+	repo, err := git.Open(ctx, dir)
+	if err != nil {
+		return claimed, err
+	}
+	defer repo.Close()
+	if claimed.Repository, err = repo.Identity(ctx); err != nil {
+		return claimed, err
+	}
+	if claimed.Commit, err = repo.Resolve(ctx, "HEAD"); err != nil {
+		return claimed, err
+	}
+	history, err := repo.History(ctx, claimed.Commit, a.Cache)
+	if err != nil {
+		return claimed, err
+	}
+	index, err := owner.NewIndex(ctx, repo, history)
+	if err != nil {
+		return claimed, err
+	}
+	summary, err := index.Claim(ctx, a.db, a.graph, claimed.Commit, nil, a.config.Now())
+	claimed.Claims = summary.Claims
+	return claimed, err
+}
+
+// TryRules tells what tag rules of a file would claim, without saving them.
+func (a *App) TryRules(ctx context.Context, name string) (owner.DryRun, error) {
+	rules, err := ReadTagRules(name)
+	if err != nil {
+		return owner.DryRun{}, err
+	}
+	estate, err := a.Ownership()
+	if err != nil {
+		return owner.DryRun{}, err
+	}
+	return estate.Try(ctx, rules)
+}
+
+// ApplyRules makes the tag rules of a file those of the state, and tells whose owners
+// change. With try they are not saved.
+func (a *App) ApplyRules(ctx context.Context, name string, try bool) (owner.RuleChange, error) {
+	data, err := readBounded(name)
+	if err != nil {
+		return owner.RuleChange{}, err
+	}
+	rules, err := owner.ParseTagRules(name, data)
+	if err != nil {
+		return owner.RuleChange{}, err
+	}
+	estate, err := a.Ownership()
+	if err != nil {
+		return owner.RuleChange{}, err
+	}
+	change, err := estate.Change(ctx, rules)
+	if err != nil || try {
+		return change, err
+	}
+	fresh, err := os.CreateTemp(a.config.State, TagRulesFile+".*")
+	if err != nil {
+		return change, err
+	}
+	defer os.Remove(fresh.Name()) // fails once it was renamed
+	_, err = fresh.Write(data)
+	if err = errors.Join(err, fresh.Sync(), fresh.Close()); err != nil {
+		return change, err
+	}
+	return change, os.Rename(fresh.Name(), filepath.Join(a.config.State, TagRulesFile))
+}
+
+// AcceptAbove accepts every clear suggestion of at least a confidence on which no
+// person has spoken. With try nothing is kept.
+func (a *App) AcceptAbove(ctx context.Context, confidence float64, by string, try bool) (owner.Bulk, error) {
+	estate, err := a.Ownership()
+	if err != nil {
+		return owner.Bulk{}, err
+	}
+	return estate.AcceptAbove(ctx, confidence, by, try)
+}
+
+// OwnerCoverage is what share of assets and of issues has a clear owner, and what
+// would close the gaps.
+type OwnerCoverage struct {
+	owner.Coverage
+	Issues owner.Share            `json:"issues"`
+	ByKind map[string]owner.Share `json:"issues_by_kind"`
+}
+
+// OwnerCoverage counts who is owned.
+func (a *App) OwnerCoverage(ctx context.Context) (OwnerCoverage, error) {
+	c := OwnerCoverage{ByKind: map[string]owner.Share{}}
+	estate, err := a.Ownership()
+	if err != nil {
+		return c, err
+	}
+	if c.Coverage, err = estate.Coverage(ctx); err != nil {
+		return c, err
+	}
+	issues, err := a.Desk.Issues(ctx, false)
+	if err != nil {
+		return c, err
+	}
+	for i := range issues {
+		it := &issues[i]
+		x, err := estate.ExplainWith(ctx, subjectOf(it), claimsOf(it), concernsOf(it))
+		if err != nil {
+			return c, err
+		}
+		kind := c.ByKind[string(it.Kind)]
+		kind.Add(x.Clear, len(x.Owners) > 0)
+		c.ByKind[string(it.Kind)] = kind
+		c.Issues.Add(x.Clear, len(x.Owners) > 0)
+	}
+	return c, nil
 }

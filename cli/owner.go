@@ -22,11 +22,11 @@ func newOwner(s *streams) *cobra.Command {
 	parent := &cobra.Command{Use: "owner", Short: "Who owns what"}
 	parent.AddCommand(newOwnerExplain(s),
 		newOwnerAnswer(s, owner.Assign, "Say who owns an asset, in the place of whoever was assigned before"),
-		newOwnerAnswer(s, owner.Accept, "Say that a suggestion is right"),
+		newOwnerAccept(s),
 		newOwnerAnswer(s, owner.Reject, "Say that somebody does not own an asset, with the reason"),
 		newOwnerAnswer(s, owner.Pin, "Say who owns an asset, and hold it against everything later"),
 		newOwnerAnswer(s, owner.Unpin, "Let a pinned owner be changed again"),
-		newOwnerHistory(s))
+		newOwnerHistory(s), newOwnerRules(s), newOwnerCoverage(s), newOwnerCode(s))
 	return parent
 }
 

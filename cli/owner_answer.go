@@ -92,6 +92,55 @@ func newOwnerAnswer(s *streams, verb owner.Verb, short string) *cobra.Command {
 	return command
 }
 
+// newOwnerAccept is the answer that suggestions are right, one or all above a
+// confidence.
+func newOwnerAccept(s *streams) *cobra.Command {
+	command := newOwnerAnswer(s, owner.Accept, "Say that a suggestion is right, or all above a confidence")
+	one := command.RunE
+	var above float64
+	var try bool
+	command.Use = "accept SUBJECT OWNER | --above CONFIDENCE"
+	command.Long += "\n\nWith --above every clear suggestion on which nobody has spoken is accepted. Nobody looked at\neach, so that it teaches nothing."
+	command.Args = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed("above") {
+			return cobra.NoArgs(cmd, args)
+		}
+		return cobra.ExactArgs(2)(cmd, args)
+	}
+	command.RunE = func(cmd *cobra.Command, args []string) error {
+		if !cmd.Flags().Changed("above") {
+			if try {
+				return fmt.Errorf("--dry-run goes with --above")
+			}
+			return one(cmd, args)
+		}
+		desk, err := s.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer desk.Close()
+		done, err := desk.AcceptAbove(cmd.Context(), above, actor(), try)
+		if err != nil {
+			return err
+		}
+		if s.output == "json" {
+			return s.json(done)
+		}
+		for _, line := range done.Samples {
+			fmt.Fprintf(s.out, "  %s\n", plain(line))
+		}
+		word := "are accepted"
+		if try {
+			word = "would be accepted"
+		}
+		fmt.Fprintf(s.out, "%d suggestions %s; %d are left as a person said, %d are below %.2f or not clear\n", done.Accepted, word, done.Said, done.Below, above)
+		return nil
+	}
+	command.Flags().Float64Var(&above, "above", 0, "accept every clear suggestion of at least this confidence")
+	command.Flags().BoolVar(&try, "dry-run", false, "with --above: show what would be accepted and keep nothing")
+	return command
+}
+
 func newOwnerHistory(s *streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "history SUBJECT",

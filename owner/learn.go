@@ -58,21 +58,25 @@ type learner struct {
 func (x *Index) newLearner() *learner {
 	l := &learner{examples: map[int32]*example{}, models: map[[2]int32]model{}}
 	for i := range x.history.Len() {
-		e := x.history.Entry(int32(i))
-		if len(e.Parents) != 1 || e.Parents[0] < 0 || e.Bulk || x.machine[i] || len(e.Touches) > exampleFiles {
-			continue
-		}
-		changes := false
-		for t := range e.Touches {
-			for _, h := range e.Touches[t].Hunks {
-				changes = changes || h.OldCount > 0 && !h.Format
-			}
-		}
-		if changes {
-			l.eligible = append(l.eligible, int32(i))
-		}
+		l.consider(x, int32(i))
 	}
 	return l
+}
+
+// consider takes an entry among those that may be examples, when it is fit for one.
+func (l *learner) consider(x *Index, i int32) {
+	e := x.history.Entry(i)
+	if len(e.Parents) != 1 || e.Parents[0] < 0 || e.Bulk || x.machine[i] || len(e.Touches) > exampleFiles {
+		return
+	}
+	for t := range e.Touches {
+		for _, h := range e.Touches[t].Hunks {
+			if h.OldCount > 0 && !h.Format {
+				l.eligible = append(l.eligible, i)
+				return
+			}
+		}
+	}
 }
 
 // learned gives the model for a resolver: from the last examples that it sees, in

@@ -41,6 +41,12 @@ SELECT DISTINCT asset_id FROM scope
 -- name: stated_ids
 SELECT asset_id FROM node WHERE gone_run = 0
 
+-- name: stated_often
+SELECT asset_id FROM node GROUP BY asset_id HAVING count(*) > 1
+
+-- name: stated_count
+SELECT count(DISTINCT asset_id) FROM node WHERE gone_run = 0
+
 -- name: every_tagged
 SELECT asset_id, doc FROM node WHERE gone_run = 0 AND (doc LIKE '%"tag:%' OR doc LIKE '%"label:%')
 
@@ -89,3 +95,9 @@ WHERE n.asset_id = $1 AND e.gone_run = 0 AND k.name = 'owned_by' AND a.kind IN (
 
 -- name: scope_sources
 SELECT c.id, s.name FROM source_scope c JOIN source s ON s.id = c.source_id
+
+-- name: assets_from
+SELECT key, name FROM asset WHERE kind = $1 AND key >= $2 AND key < $3 ORDER BY key LIMIT $4
+
+-- name: every_checkout
+SELECT repository, dir, commit_id FROM checkout ORDER BY repository

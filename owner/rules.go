@@ -184,6 +184,11 @@ func (rules TagRules) apply(asset *fact.Asset, tags []tag, give func(rule *TagRu
 	}
 }
 
+// restricted says whether any rule looks at what an asset is, and not only at tags.
+func (rules TagRules) restricted() bool {
+	return slices.ContainsFunc(rules, func(r TagRule) bool { return len(r.Assets) > 0 || len(r.Scope) > 0 })
+}
+
 func (r *TagRule) covers(a *fact.Asset) bool {
 	if len(r.Assets) > 0 && !slices.Contains(r.Assets, a.Kind) {
 		return false
@@ -265,6 +270,14 @@ type RuleOutcome struct {
 	Samples []string `json:"samples"`
 
 	teams, persons map[string]bool
+	samples        []sample
+}
+
+// sample is one claim of a dry run. The asset's id is 0 when its key is known.
+type sample struct {
+	id    int64
+	key   string
+	owner fact.Party
 }
 
 // Try runs the rules over assets without keeping anything. It is used from one
@@ -293,11 +306,11 @@ func (t *Try) Add(node *fact.Node) {
 	for name, value := range node.Properties {
 		tags = addTag(tags, name, value)
 	}
-	t.add(&node.Asset, tags)
+	t.add(0, &node.Asset, tags)
+	t.out.Assets++
 }
 
-func (t *Try) add(asset *fact.Asset, tags []tag) {
-	t.out.Assets++
+func (t *Try) add(id int64, asset *fact.Asset, tags []tag) {
 	claimed := false
 	last := -1
 	owner, several := "", false
@@ -314,8 +327,8 @@ func (t *Try) add(asset *fact.Asset, tags []tag) {
 			last = i
 			o.Assets++
 		}
-		if len(o.Samples) < maxSamples {
-			o.Samples = append(o.Samples, fmt.Sprintf("%s: %s %s", asset.Key, claim.Owner.Kind, claim.Owner.ID))
+		if len(o.samples) < maxSamples {
+			o.samples = append(o.samples, sample{id, asset.Key, claim.Owner})
 		}
 		if claim.Role == RoleOwner {
 			if owner == "" {
@@ -347,7 +360,12 @@ func likeOwner(key string) bool {
 // Result gives the outcome so far.
 func (t *Try) Result() DryRun {
 	for i := range t.out.Rules {
-		t.out.Rules[i].Owners = len(t.out.Rules[i].teams) + len(t.out.Rules[i].persons)
+		o := &t.out.Rules[i]
+		o.Samples = []string{}
+		for _, s := range o.samples {
+			o.Samples = append(o.Samples, fmt.Sprintf("%s: %s %s", s.key, s.owner.Kind, s.owner.ID))
+		}
+		o.Owners = len(o.teams) + len(o.persons)
 	}
 	return t.out
 }

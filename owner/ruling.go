@@ -37,6 +37,8 @@ var (
 	everyAsset       = queries.Named("every_asset")
 	everyAffected    = queries.Named("every_affected")
 	statedIDs        = queries.Named("stated_ids")
+	statedOften      = queries.Named("stated_often")
+	statedCount      = queries.Named("stated_count")
 	everyTagged      = queries.Named("every_tagged")
 	scopeSources     = queries.Named("scope_sources")
 	everyClaim       = queries.Named("every_claim")
@@ -49,6 +51,8 @@ var (
 	linksIn          = queries.Named("links_in")
 	claimsOn         = queries.Named("claims_on")
 	ownedBy          = queries.Named("owned_by")
+	assetsFrom       = queries.Named("assets_from")
+	everyCheckout    = queries.Named("every_checkout")
 )
 
 // Verb is what a person says of an owner.

@@ -74,12 +74,18 @@ func readClaim(doc []byte, c *claimed) error {
 	if err != nil {
 		return json.Unmarshal(doc, c)
 	}
-	if c.Confidence, err = number64(doc, `,"confidence":`); err != nil {
-		return err
-	}
-	for name, into := range map[string]*int64{`,"since":`: &c.Since, `,"until":`: &c.Until} {
-		if at := bytes.LastIndex(doc, []byte(name)); at >= 0 {
-			if *into, err = strconv.ParseInt(string(digits(doc[at+len(name):])), 10, 64); err != nil {
+	// The numbers stand at the end.
+	tail := doc[max(0, len(doc)-maxNumbers):]
+	for _, number := range [...]struct {
+		name []byte
+		take func(text string) error
+	}{
+		{confidenceName, func(text string) (err error) { c.Confidence, err = strconv.ParseFloat(text, 64); return err }},
+		{sinceName, func(text string) (err error) { c.Since, err = strconv.ParseInt(text, 10, 64); return err }},
+		{untilName, func(text string) (err error) { c.Until, err = strconv.ParseInt(text, 10, 64); return err }},
+	} {
+		if at := bytes.Index(tail, number.name); at >= 0 {
+			if err := number.take(string(digits(tail[at+len(number.name):]))); err != nil {
 				return err
 			}
 		}
@@ -87,13 +93,10 @@ func readClaim(doc []byte, c *claimed) error {
 	return nil
 }
 
-func number64(doc []byte, name string) (float64, error) {
-	at := bytes.LastIndex(doc, []byte(name))
-	if at < 0 {
-		return 0, nil
-	}
-	return strconv.ParseFloat(string(digits(doc[at+len(name):])), 64)
-}
+// maxNumbers is how much room the numbers of a claim take at most.
+const maxNumbers = 128
+
+var confidenceName, sinceName, untilName = []byte(`},"confidence":`), []byte(`,"since":`), []byte(`,"until":`)
 
 // digits is the number that a document goes on with.
 func digits(doc []byte) []byte {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -23,20 +24,20 @@ type Survey struct {
 	said       map[fact.Asset][]Ruling
 	now        int64
 
-	assets    []fact.Asset // by id
-	there     []bool       // by id: a source or a finding tells of it
-	sources   words
-	roles     words
-	parties   []fact.Party
-	party     map[fact.Party]int32
-	heard     []heardClaim // stored ones, then those of rules, in the order of subjects
-	starts    []uint32     // by id, in heard
-	steps     []surveyStep
-	stepAt    []uint32
-	verbs     []fact.RelationKind
-	byKey     map[fact.Asset]int64 // assets that keys of others imply
-	unmatched map[string]int       // tags that look like an owner's and no rule took
-	finds     map[fact.Party]int32
+	assets  []fact.Asset // by id
+	there   []bool       // by id: a source or a finding tells of it
+	sources words
+	roles   words
+	parties []fact.Party
+	party   map[fact.Party]int32
+	heard   []heardClaim // stored ones, then those of rules, in the order of subjects
+	starts  []uint32     // by id, in heard
+	steps   []surveyStep
+	stepAt  []uint32
+	verbs   []fact.RelationKind
+	byKey   map[fact.Asset]int64 // assets that keys of others imply
+	untaken map[string]*untaken  // by key of a tag
+	finds   map[fact.Party]int32
 }
 
 // heardClaim is a claim without its evidence.
@@ -87,7 +88,7 @@ func (e *Estate) Survey(ctx context.Context) (*Survey, error) { return e.SurveyB
 
 // SurveyBy is Survey with other tag rules than those of the estate.
 func (e *Estate) SurveyBy(ctx context.Context, rules TagRules) (*Survey, error) {
-	s := &Survey{precedence: e.precedence, now: e.now().UnixMicro(), party: map[fact.Party]int32{}, byKey: map[fact.Asset]int64{}, unmatched: map[string]int{}, finds: map[fact.Party]int32{}}
+	s := &Survey{precedence: e.precedence, now: e.now().UnixMicro(), party: map[fact.Party]int32{}, byKey: map[fact.Asset]int64{}, finds: map[fact.Party]int32{}}
 	err := e.db.Read(ctx, func(tx store.Tx) error {
 		var err error
 		if s.directory, err = e.known(ctx, tx); err != nil {
@@ -153,45 +154,122 @@ func (s *Survey) known(id int64) bool { return id > 0 && id < int64(len(s.assets
 
 func (s *Survey) readStated(ctx context.Context, tx store.Tx, rules TagRules) error {
 	s.there = make([]bool, len(s.assets))
-	if err := tx.Query(ctx, everyAffected, func(row store.Row) error {
-		if id := row.Int(0); s.known(id) {
-			s.there[id] = true
+	for _, query := range []*store.Query{everyAffected, statedIDs} {
+		if err := tx.Query(ctx, query, func(row store.Row) error {
+			if id := row.Int(0); s.known(id) {
+				s.there[id] = true
+			}
+			return nil
+		}); err != nil {
+			return err
 		}
-		return nil
-	}); err != nil {
-		return err
 	}
-	try := NewTry(rules)
-	take := func(id int64, tags []tag) error {
+	s.untaken = map[string]*untaken{}
+	return eachTagged(ctx, tx, func(id int64, tags []tag) error {
+		if !s.known(id) {
+			return nil
+		}
 		var err error
-		asset := &s.assets[id]
-		rules.apply(asset, tags, func(_ *TagRule, c fact.Claim) {
+		took := false
+		rules.apply(&s.assets[id], tags, func(_ *TagRule, c fact.Claim) {
+			took = true
 			if more := s.add(id, c.Owner, c.Source, c.Role, c.Confidence, 0, 0); more != nil {
 				err = more
 			}
 		})
+		if !took {
+			s.leave(id, tags)
+		}
 		return err
-	}
-	err := eachTagged(ctx, tx, s.assets, s.there, func(id int64, tags []tag) error {
-		try.add(&s.assets[id], tags)
-		return take(id, tags)
 	})
-	s.unmatched = try.out.Unmatched
-	return err
 }
 
-// eachTagged gives the tags of every asset that a source tells of, those of several
-// sources together.
-func eachTagged(ctx context.Context, tx store.Tx, assets []fact.Asset, there []bool, give func(id int64, tags []tag) error) error {
+// untaken are the assets with a tag that looks like an owner's and that no rule took.
+type untaken struct {
+	assets []int32
+	values map[string]int
+}
+
+// maxValues bounds the values that are kept of a tag.
+const maxValues = 1000
+
+func (s *Survey) leave(id int64, tags []tag) {
+	for i := range tags {
+		key, ok := strings.CutPrefix(tags[i].name, "tag:")
+		if !ok || !likeOwner(tags[i].key) {
+			continue
+		}
+		u := s.untaken[key]
+		if u == nil {
+			u = &untaken{values: map[string]int{}}
+			s.untaken[key] = u
+		}
+		u.assets = append(u.assets, int32(id))
+		if _, known := u.values[tags[i].value]; known || len(u.values) < maxValues {
+			u.values[tags[i].value]++
+		}
+	}
+}
+
+// Try is what rules would claim over all assets of the graph, without keeping it.
+func (e *Estate) Try(ctx context.Context, rules TagRules) (DryRun, error) {
+	try := NewTry(rules)
+	err := e.db.Read(ctx, func(tx store.Tx) error {
+		s := &Survey{byKey: map[fact.Asset]int64{}}
+		if rules.restricted() {
+			if err := s.readAssets(ctx, tx); err != nil {
+				return err
+			}
+		}
+		unnamed := &fact.Asset{}
+		named := func(id int64) *fact.Asset {
+			if s.known(id) {
+				return &s.assets[id]
+			}
+			return unnamed
+		}
+		if err := eachTagged(ctx, tx, func(id int64, tags []tag) error {
+			try.add(id, named(id), tags)
+			return nil
+		}); err != nil {
+			return err
+		}
+		for i := range try.out.Rules {
+			for n := range try.out.Rules[i].samples {
+				one := &try.out.Rules[i].samples[n]
+				if err := tx.Query(ctx, assetOf, func(row store.Row) error { one.key = row.Text(1); return nil }, store.Int(one.id)); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.Query(ctx, statedCount, func(row store.Row) error { try.out.Assets = int(row.Int(0)); return nil })
+	})
+	if err != nil {
+		return DryRun{}, fmt.Errorf("dry run of tag rules: %w", err)
+	}
+	return try.Result(), nil
+}
+
+// eachTagged gives the tags of every asset that has some, those that several scopes
+// tell of together.
+func eachTagged(ctx context.Context, tx store.Tx, give func(id int64, tags []tag) error) error {
+	// Of most assets one scope tells. The others are put together at the end.
+	several := map[int64][]tag{}
+	if err := tx.Query(ctx, statedOften, func(row store.Row) error { several[row.Int(0)] = nil; return nil }); err != nil {
+		return err
+	}
 	var buf []byte
 	var room [16]tag
-	// An asset of several scopes is met several times: it is put together at the end.
-	several := map[int64][]tag{}
-	var again []int64
-	keep := func(id int64, tags []tag) {
-		list, ok := several[id]
-		if !ok {
-			again = append(again, id)
+	err := tx.Query(ctx, everyTagged, func(row store.Row) error {
+		id := row.Int(0)
+		buf = row.Bytes(1, buf[:0])
+		tags, err := tagsOf(buf, room[:0])
+		if err != nil {
+			return fmt.Errorf("tags of asset %d: %w", id, err)
+		}
+		list, more := several[id]
+		if !more {
+			return give(id, tags)
 		}
 		for _, t := range tags {
 			if !slices.ContainsFunc(list, func(other tag) bool { return other.name == t.name }) {
@@ -199,41 +277,16 @@ func eachTagged(ctx context.Context, tx store.Tx, assets []fact.Asset, there []b
 			}
 		}
 		several[id] = list
-	}
-	// Of most assets one scope tells: those of more are found first.
-	scopes := make([]uint8, len(assets))
-	if err := tx.Query(ctx, statedIDs, func(row store.Row) error {
-		if id := row.Int(0); id > 0 && id < int64(len(assets)) {
-			there[id] = true
-			scopes[id] = min(scopes[id], 254) + 1
-		}
 		return nil
-	}); err != nil {
-		return err
-	}
-	err := tx.Query(ctx, everyTagged, func(row store.Row) error {
-		id := row.Int(0)
-		if id <= 0 || id >= int64(len(assets)) {
-			return nil
-		}
-		buf = row.Bytes(1, buf[:0])
-		tags, err := tagsOf(buf, room[:0])
-		if err != nil {
-			return fmt.Errorf("%s:%s: %w", assets[id].Kind, assets[id].Key, err)
-		}
-		if scopes[id] > 1 {
-			keep(id, tags)
-			return nil
-		}
-		return give(id, tags)
 	})
 	if err != nil {
 		return err
 	}
-	slices.Sort(again)
-	for _, id := range again {
-		if err := give(id, several[id]); err != nil {
-			return err
+	for _, id := range slices.Sorted(maps.Keys(several)) {
+		if tags := several[id]; len(tags) > 0 {
+			if err := give(id, tags); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -459,7 +512,19 @@ type Surveyed struct {
 	Clear   bool
 	Why     string
 	Sources []string // of the claims that there are on it, or that it inherits
-	Rulings []Ruling
+	Rulings []Ruling // of people, about it
+
+	id      int64
+	reached []reach
+	unknown string // the surest, whom only hearsay knows
+	tagged  string // whom its tags name
+}
+
+// reach is an asset that an owner may be inherited from, and what is left of a
+// claim's worth on the way.
+type reach struct {
+	id    int64
+	worth float64
 }
 
 // Each answers for every asset, in the order of their ids: who the first suggestions
@@ -484,9 +549,27 @@ func (s *Survey) Each(ctx context.Context, give func(*Surveyed) error) error {
 		one.Rulings, _ = s.rulings(one.Asset)
 		suggested := w.weigh(claims, one.Rulings)
 		one.Owners, one.Clear, one.Why, one.Sources = suggested.Owners, suggested.Clear, suggested.Why, one.Sources[:0]
+		one.id, one.tagged, one.unknown, one.reached = int64(id), "", "", one.reached[:0]
 		for i := range claims {
-			if kind, _, _ := strings.Cut(claims[i].Source, ":"); !slices.Contains(one.Sources, kind) {
+			c := &claims[i]
+			kind, _, _ := strings.Cut(c.Source, ":")
+			if !slices.Contains(one.Sources, kind) {
 				one.Sources = append(one.Sources, kind)
+			}
+			if kind == SourceTagRule && one.tagged == "" {
+				one.tagged = c.Owner.Kind + " " + c.Owner.ID
+			}
+		}
+		if !one.Clear {
+			if len(w.tallies) > 0 && w.tallies[0].unknown {
+				one.unknown = w.tallies[0].party.ID
+			}
+			for i := range g.queue {
+				worth := 1.0
+				for n := range g.queue[i].via {
+					worth *= s.precedence.Inherited * s.precedence.Strengths[g.queue[i].via[n].Strength]
+				}
+				one.reached = append(one.reached, reach{g.queue[i].id, worth})
 			}
 		}
 		if err := give(&one); err != nil {

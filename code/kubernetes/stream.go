@@ -442,6 +442,7 @@ func (y *yamlStream) flush() error {
 var (
 	slimMetadata  = []string{"name", "namespace", "labels", "annotations", "ownerReferences", "uid", "creationTimestamp"}
 	slimContainer = []string{"name", "image", "ports", "securityContext"}
+	slimStatus    = []string{"phase", "loadBalancer", "addresses", "nodeInfo", "sync", "lastAppliedRevision", "artifact", "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"}
 )
 
 // Slim drops what no answer is made of: values of secrets, of config maps and of
@@ -460,6 +461,16 @@ func (o *Object) Slim() {
 	case "Secret", "ConfigMap":
 		root.keep([]string{"apiVersion", "kind", "metadata", "type"})
 		return
+	}
+	if status := root.Get("status"); status != nil && status.Shape == Map {
+		status.keep(slimStatus)
+		for _, list := range slimStatus[len(slimStatus)-3:] {
+			for _, c := range status.List(list) {
+				if c.Shape == Map {
+					c.keep([]string{"name", "imageID"})
+				}
+			}
+		}
 	}
 	if spec, _ := o.podSpec(); spec != nil && spec.Shape == Map {
 		for _, list := range []string{"initContainers", "containers", "ephemeralContainers"} {

@@ -187,7 +187,7 @@ func (c *Client) once(request *http.Request, read func(io.Reader) error) error {
 	case err == nil:
 		return nil
 	}
-	return &answerError{where, shape(err)}
+	return &answerError{where, Shape(err)}
 }
 
 // bounded reads an answer up to a size, and remembers why it could not.
@@ -210,8 +210,9 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// shape says what of an answer is not as expected, without quoting it.
-func shape(err error) error {
+// Shape says what of an answer or one of its elements is not as expected, without
+// quoting it.
+func Shape(err error) error {
 	var wrong *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -192,11 +191,7 @@ func (b *book) take(raw json.RawMessage, n int, users bool) error {
 		if b.again {
 			return nil
 		}
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
-			err = fmt.Errorf("%q is a %s, expected %s", wrong.Field, wrong.Value, wrong.Type)
-		}
-		b.gap(fmt.Errorf("%s: resource %d: %w", b.where, n, err))
+		b.gap(fmt.Errorf("%s: resource %d: %w", b.where, n, rest.Shape(err)))
 		return nil
 	}
 	if r.person() != users {
@@ -525,81 +520,5 @@ func readFile(ctx context.Context, name string, give func(json.RawMessage) error
 		return err
 	}
 	defer file.Close()
-	decoder := json.NewDecoder(file)
-	for answers := 0; ; answers++ {
-		err := answer(ctx, decoder, give)
-		if errors.Is(err, io.EOF) && answers > 0 {
-			return nil
-		}
-		if errors.Is(err, io.EOF) {
-			return errors.New("expected a list answer, and the file is empty")
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// answer reads one list answer, or a list of them.
-func answer(ctx context.Context, decoder *json.Decoder, give func(json.RawMessage) error) error {
-	token, err := decoder.Token()
-	if err != nil {
-		return err
-	}
-	cut := func(err error) error {
-		if errors.Is(err, io.EOF) {
-			return io.ErrUnexpectedEOF
-		}
-		return err
-	}
-	switch token {
-	case json.Delim('['):
-		for decoder.More() {
-			if err := answer(ctx, decoder, give); err != nil {
-				return cut(err)
-			}
-		}
-	case json.Delim('{'):
-		seen := false
-		for decoder.More() {
-			key, err := decoder.Token()
-			if err != nil {
-				return cut(err)
-			}
-			if name, _ := key.(string); !strings.EqualFold(name, "Resources") {
-				var other json.RawMessage
-				if err := decoder.Decode(&other); err != nil {
-					return cut(err)
-				}
-				seen = seen || name == "totalResults" && string(other) == "0" // then there need not be any
-				continue
-			}
-			seen = true
-			if token, err := decoder.Token(); err != nil || token != json.Delim('[') {
-				return errors.Join(errors.New("expected a list of Resources"), cut(err))
-			}
-			for decoder.More() {
-				var raw json.RawMessage
-				if err := decoder.Decode(&raw); err != nil {
-					return cut(err)
-				}
-				if err := errors.Join(give(raw), ctx.Err()); err != nil {
-					return err
-				}
-			}
-			if _, err := decoder.Token(); err != nil {
-				return cut(err)
-			}
-		}
-		if !seen {
-			if _, err := decoder.Token(); err != nil {
-				return cut(err)
-			}
-			return errors.New("expected a list answer with Resources")
-		}
-	default:
-		return fmt.Errorf("expected a list answer, found %v", token)
-	}
-	_, err = decoder.Token()
-	return cut(err)
+	return rest.Elements(ctx, file, []string{"Resources"}, func(_ string, raw json.RawMessage) error { return give(raw) })
 }

@@ -191,7 +191,7 @@ func TestTroubleIsAGapAndNothingIsCovered(t *testing.T) {
 		"too busy":       {"s3cret", status(429), 0, "answered 429"},
 		"another schema": {"s3cret", text(`{"users": []}`), 0, "expected totalResults"},
 		"another type":   {"s3cret", text(`{"totalResults": "3"}`), 0, `"totalResults" is a string, expected int`},
-		"a bad resource": {"s3cret", text(`{"totalResults": 2, "Resources": [{"id": 7, "userName": "x"}, {"id": "u9", "userName": "ok@acme.test"}]}`), 1, `/Users: resource 1: "id" is a number, expected string`},
+		"a bad resource": {"s3cret", text(`{"totalResults": 2, "Resources": [{"id": 7, "userName": "x"}, {"id": "u9", "userName": "ok@acme.test"}]}`), 1, `/Users: resource 1: its schema is not the documented one: "id" is a number, expected string`},
 		"the same page":  {"s3cret", text(`{"totalResults": 20, "Resources": [{"id": "u9", "userName": "ok@acme.test"}]}`), 1, "another page than was asked for"},
 		"less than was announced": {"s3cret", func(call int, w http.ResponseWriter) bool {
 			fmt.Fprint(w, map[bool]string{true: `{"totalResults": 20, "Resources": [{"id": "u9", "userName": "ok@acme.test"}]}`, false: `{"totalResults": 20}`}[call == 1])
@@ -289,7 +289,7 @@ func TestBrokenExportsAreNamedAndTheRestIsRead(t *testing.T) {
 	for _, gap := range r.Gaps {
 		gaps = append(gaps, gap.Value)
 	}
-	want := []string{"a.json: unexpected EOF", "b.json: expected a list answer with Resources", "c.json: expected a list answer, and the file is empty", "d.json: expected a list answer, found 7"}
+	want := []string{"a.json: unexpected EOF", "b.json: expected an answer with Resources", "c.json: expected an answer, and the file is empty", "d.json: expected an answer, found 7"}
 	if diff := cmp.Diff(want, gaps); diff != "" {
 		t.Error(diff)
 	}

@@ -8,7 +8,9 @@ import (
 	"github.com/backstitch/backstitch/report/asff"
 	"github.com/backstitch/backstitch/report/bandit"
 	"github.com/backstitch/backstitch/report/checkov"
+	"github.com/backstitch/backstitch/report/cloudsploit"
 	"github.com/backstitch/backstitch/report/cyclonedx"
+	"github.com/backstitch/backstitch/report/defender"
 	"github.com/backstitch/backstitch/report/dependabot"
 	"github.com/backstitch/backstitch/report/detectsecrets"
 	"github.com/backstitch/backstitch/report/dockle"
@@ -20,6 +22,7 @@ import (
 	"github.com/backstitch/backstitch/report/hadolint"
 	"github.com/backstitch/backstitch/report/inspector"
 	"github.com/backstitch/backstitch/report/kics"
+	"github.com/backstitch/backstitch/report/kubebench"
 	"github.com/backstitch/backstitch/report/kubelinter"
 	"github.com/backstitch/backstitch/report/kubescape"
 	"github.com/backstitch/backstitch/report/npmaudit"
@@ -28,6 +31,7 @@ import (
 	"github.com/backstitch/backstitch/report/pipaudit"
 	"github.com/backstitch/backstitch/report/prowler"
 	"github.com/backstitch/backstitch/report/sarif"
+	"github.com/backstitch/backstitch/report/scoutsuite"
 	"github.com/backstitch/backstitch/report/semgrep"
 	"github.com/backstitch/backstitch/report/snyk"
 	"github.com/backstitch/backstitch/report/spdx"
@@ -37,6 +41,7 @@ import (
 	"github.com/backstitch/backstitch/report/trivy"
 	"github.com/backstitch/backstitch/report/trivyoperator"
 	"github.com/backstitch/backstitch/report/trufflehog"
+	"github.com/backstitch/backstitch/report/wiz"
 )
 
 // Readers lists the readers of scanners' reports. Of readers that are equally
@@ -75,5 +80,10 @@ func Readers() []report.Reader {
 		bandit.New(),
 		detectsecrets.New(),
 		trufflehog.New(),
+		kubebench.New(),
+		wiz.New(),
+		cloudsploit.New(),
+		scoutsuite.New(),
+		defender.New(),
 	}
 }

@@ -120,6 +120,11 @@ var peerKinds = []peerKind{
 	},
 	{folders: []string{"kics"}},
 	{folders: []string{"terrascan"}},
+	{folders: []string{"kubebench"}},
+	{folders: []string{"wiz", "wizcli_dir", "wizcli_iac", "wizcli_img"}},
+	{folders: []string{"cloudsploit"}},
+	{folders: []string{"scout_suite"}},
+	{folders: []string{"azure_security_center_recommendations", "ms_defender"}, invented: []string{"cwe"}},
 	{folders: []string{"aws_inspector2"}, same: sameItem, why: "makes one finding of an item; here each resource and package stays its own"},
 	{folders: []string{"gitlab_sast", "gitlab_dast", "gitlab_dep_scan", "gitlab_container_scan", "gitlab_secret_detection_report", "gitlab_api_fuzzing"}},
 	{folders: []string{"github_sast"}},
@@ -422,7 +427,8 @@ func attributeEquals(f *fact.Finding, name string, raw json.RawMessage) bool {
 	switch name {
 	case "severity":
 		word := f.Severity.String()
-		return strings.EqualFold(word, text) || f.Severity == fact.SeverityUnknown && text == "Info"
+		return strings.EqualFold(word, text) || f.Severity == fact.SeverityUnknown && text == "Info" ||
+			f.Severity == fact.SeverityInfo && text == "Informational"
 	case "title": // the peer's own sentence: it must speak of the same flaw
 		return strings.Contains(text, f.Title) || strings.Contains(f.Title, text) || f.Rule != "" && strings.Contains(text, f.Rule) ||
 			slices.ContainsFunc(f.Aliases, func(id string) bool { return strings.Contains(text, id) }) ||
@@ -446,7 +452,7 @@ func attributeEquals(f *fact.Finding, name string, raw json.RawMessage) bool {
 	case "file_path": // of a Go package without a file, the peer writes its import path
 		return f.Path == text || f.Attributes["package"] == text || strings.TrimPrefix(f.Path, "/") == strings.TrimPrefix(text, "/")
 	case "line":
-		return strconv.Itoa(f.Line) == text
+		return strconv.Itoa(f.Line) == text || f.Line == 0 && text == ""
 	case "fix_available": // some detectors know of a fix and do not name its version
 		return (len(f.FixedVersions) > 0 || f.Attributes["fix_available"] == "true") == (text == "true")
 	case "fix_version":

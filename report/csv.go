@@ -40,6 +40,12 @@ func (r *Row) Text(column string) string {
 	return ""
 }
 
+// Has says whether the table has a column.
+func (r *Row) Has(column string) bool {
+	_, ok := r.columns[strings.ToLower(column)]
+	return ok
+}
+
 // Expect says that a cell holds something else than it must, which ends the reading.
 func (r *Row) Expect(column, expected string) {
 	if r.fault != nil {
@@ -89,11 +95,7 @@ func HasColumns(head []byte, columns ...string) bool {
 // a last line end may have been cut off in its last cell, so it is not complete.
 func Rows(ctx context.Context, in io.Reader, sink Sink, run fact.Run, need []string, read func(r *Row) error) error {
 	e := &Emitter{Run: run}
-	fault := rows(ctx, in, e, need, read)
-	if err := e.finish(sink, fault == nil); err != nil {
-		return err
-	}
-	return fault
+	return e.finish(sink, rows(ctx, in, e, need, read))
 }
 
 func rows(ctx context.Context, in io.Reader, e *Emitter, need []string, read func(r *Row) error) error {

@@ -52,9 +52,17 @@ func (e *Emitter) Looked(asset fact.Asset) {
 	e.Run.Assets = append(e.Run.Assets, asset)
 }
 
-// finish gives everything to the sink. What was read before a fault stays read, and
-// the run is then incomplete.
-func (e *Emitter) finish(sink Sink, whole bool) error {
+// finish gives everything to the sink and returns the fault that ended the reading,
+// or the sink's. What was read before a fault stays read, and the run is then
+// incomplete.
+func (e *Emitter) finish(sink Sink, fault error) error {
+	if err := e.tell(sink, fault == nil); err != nil {
+		return err
+	}
+	return fault
+}
+
+func (e *Emitter) tell(sink Sink, whole bool) error {
 	defer e.held.Close()
 	e.Run.Complete = e.Run.Complete && whole
 	if err := sink.Run(e.Run); err != nil {
@@ -89,7 +97,7 @@ func Findings(ctx context.Context, in io.Reader, sink Sink, run fact.Run, read f
 	}
 	slices.SortFunc(d.runs, func(a, b *Emitter) int { return cmp.Compare(a.Run.Tool, b.Run.Tool) })
 	for _, e := range d.runs {
-		if err := e.finish(sink, fault == nil); err != nil {
+		if err := e.tell(sink, fault == nil); err != nil {
 			return err
 		}
 	}
@@ -148,10 +156,14 @@ func (d *Document) Give(f fact.Finding) {
 }
 
 // CloudAsset is the asset of a cloud resource: its ARN, link or id is the key. What
-// stands for a whole AWS account is the account; without id and name it is unknown.
+// stands for a whole AWS account or Azure subscription is the account; without id and
+// name it is unknown.
 func CloudAsset(id, name string) fact.Asset {
 	if account := awsAccount(id); account != "" {
 		return fact.Asset{Kind: fact.AssetAccount, Key: "aws/" + account, Name: cmp.Or(name, account)}
+	}
+	if subscription, ok := strings.CutPrefix(strings.ToLower(id), "/subscriptions/"); ok && subscription != "" && !strings.Contains(subscription, "/") {
+		return fact.Asset{Kind: fact.AssetAccount, Key: "azure/" + subscription, Name: cmp.Or(name, subscription)}
 	}
 	if id = cmp.Or(id, name); id == "" {
 		return fact.Asset{Kind: fact.AssetUnknown}

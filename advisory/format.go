@@ -27,13 +27,14 @@ import (
 //	ids       table: id in a class of several -> first member, number of members
 //	members   numbers of entries of ids (4 bytes each)
 //	signals   table: CVE that no record speaks about -> EPSS in 1e-9, flags
+//	lives     products and until when their cycles are supported, in order of name
 //
 // A table is two sections: sorted text and 16-byte entries (offset and length
 // of the text, two values). Nothing is parsed when the file is opened; the
 // checksum of a section is looked at when the section is first used, that of a
 // record when the record is read.
 const (
-	magic      = "BSADVIX\x01"
+	magic      = "BSADVIX\x02"
 	entrySize  = 16
 	recordHead = 12
 	maxRecord  = 64 << 20
@@ -52,6 +53,7 @@ const (
 	secMembers
 	secSignalText
 	secSignals
+	secLives
 	sections
 )
 
@@ -59,8 +61,12 @@ const headerSize = len(magic) + 4 + sections*20 + 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ErrCorrupt says that an index file is not what was written.
-var ErrCorrupt = errors.New("advisory index is damaged")
+// ErrCorrupt says that an index file is not what was written, ErrFormat that
+// another version of the program wrote it.
+var (
+	ErrCorrupt = errors.New("advisory index is damaged")
+	ErrFormat  = errors.New("the advisory index was made by another version of the program: make it again with backstitch advisory import")
+)
 
 type section struct {
 	offset, length uint64
@@ -416,8 +422,8 @@ func (w *fileWriter) finish() error {
 // readHeader checks the header of a file and gives its sections.
 func readHeader(data string) (list [sections]section, err error) {
 	if len(data) < headerSize || data[:len(magic)] != magic {
-		if len(data) >= 7 && data[:7] == magic[:7] {
-			return list, fmt.Errorf("%w or of another version of the program: import the advisories again", ErrCorrupt)
+		if last := len(magic) - 1; len(data) > last && data[:last] == magic[:last] && data[last] != magic[last] {
+			return list, fmt.Errorf("%w (its format is %d, expected %d)", ErrFormat, data[last], magic[last])
 		}
 		return list, fmt.Errorf("not an advisory index (%d bytes)", len(data))
 	}

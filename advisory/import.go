@@ -65,7 +65,7 @@ func Import(ctx context.Context, out string, paths []string, now time.Time) (Sum
 			return Summary{}, err
 		}
 	}
-	if len(build.entries) == 0 && len(build.signals) == 0 {
+	if len(build.entries) == 0 && len(build.signals) == 0 && len(build.lives) == 0 {
 		return Summary{Problems: build.problems, Omitted: build.omitted, Bad: build.badCount}, fmt.Errorf("import advisories: %w%s", ErrNothing, build.firstProblem())
 	}
 	finished, err := os.CreateTemp(folder, ".advisories-*")
@@ -206,6 +206,7 @@ type builder struct {
 	upstream map[string][]string // CVEs that only lend their signals
 	ratings  map[string]rating
 	signals  map[string]signal
+	lives    map[string]life // by name
 	sources  []Source
 	into     []int // for each source, the one it became part of; itself otherwise
 
@@ -216,7 +217,7 @@ type builder struct {
 func newBuilder(s spill) *builder {
 	return &builder{
 		spill: s, byID: map[string]int{}, aliases: map[string][]string{}, upstream: map[string][]string{},
-		ratings: map[string]rating{}, signals: map[string]signal{},
+		ratings: map[string]rating{}, signals: map[string]signal{}, lives: map[string]life{},
 	}
 }
 
@@ -495,7 +496,7 @@ func (b *builder) write(ctx context.Context, out io.WriteSeeker, now time.Time) 
 		return Summary{}, err
 	}
 	status.Packages = len(keys)
-	err = errors.Join(writePackages(w, postings), writeClasses(w, classes), b.writeSignals(w, sum))
+	err = errors.Join(writePackages(w, postings), writeClasses(w, classes), b.writeSignals(w, sum), b.writeLives(w, sum, &status))
 	if err != nil {
 		return Summary{}, err
 	}

@@ -1,9 +1,9 @@
 // Package advisory is the local advisory index: which known flaws affect a
 // package at a version, without a network.
 //
-// Import reads OSV records, CISA KEV and EPSS in any of the forms in which they
-// are published and writes one immutable file; Open maps that file and answers
-// at once, whatever its size. Versions are ordered by osv-scalibr/semantic;
+// Import reads OSV records, CISA KEV, EPSS and endoflife.date in any of the forms
+// in which they are published and writes one immutable file; Open maps that file
+// and answers at once, whatever its size. Versions are ordered by osv-scalibr/semantic;
 // names and ecosystems are compared as their registries compare them.
 //
 // Ids of one flaw in several databases (CVE, GHSA, GO, PYSEC ...) form one alias
@@ -44,12 +44,13 @@ type Index struct {
 	list   [sections]section
 	status Status
 	checks [sections]func() error
+	lives  func() ([]fact.Product, error)
 }
 
 // Source is one imported file, or the single-record files of one folder.
 type Source struct {
 	Name   string `json:"name"` // file name, without the folder it lay in
-	Kind   string `json:"kind"` // osv, kev or epss
+	Kind   string `json:"kind"` // osv, kev, epss or endoflife
 	Count  int    `json:"records"`
 	Newest int64  `json:"newest"` // newest modification in it, microseconds since 1970 UTC, 0 unknown
 	Digest string `json:"digest"` // sha256 of the file's bytes; for a folder, of its records
@@ -63,6 +64,7 @@ type Status struct {
 	Withdrawn  int      `json:"withdrawn"`
 	Packages   int      `json:"packages"` // distinct ecosystem and name
 	Exploited  int      `json:"exploited"`
+	Products   int      `json:"products"` // whose cycles of support are known
 	Sources    []Source `json:"sources"`
 }
 
@@ -71,7 +73,9 @@ type Status struct {
 func (s *Status) Age(now time.Time) time.Duration {
 	newest := int64(0)
 	for _, source := range s.Sources {
-		newest = max(newest, source.Newest)
+		if source.Kind != kindLife { // new releases say nothing of advisories
+			newest = max(newest, source.Newest)
+		}
 	}
 	if newest == 0 {
 		newest = s.ImportedAt
@@ -79,8 +83,9 @@ func (s *Status) Age(now time.Time) time.Duration {
 	return max(0, now.Sub(time.UnixMicro(newest)))
 }
 
-// Open opens an index file. It fails with fs.ErrNotExist when there is none
-// and with ErrCorrupt when the file is damaged or cut off.
+// Open opens an index file. It fails with fs.ErrNotExist when there is none, with
+// ErrCorrupt when the file is damaged or cut off and with ErrFormat when it is of
+// another version of the program.
 func Open(path string) (*Index, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -113,6 +118,7 @@ func newIndex(data string) (*Index, error) {
 			return nil
 		})
 	}
+	x.lives = sync.OnceValues(x.readLives)
 	if err := x.check(secMeta); err != nil {
 		return nil, err
 	}

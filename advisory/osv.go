@@ -32,6 +32,7 @@ type document struct {
 	Release string           `json:"dateReleased"`
 	Vulns   []jsontext.Value `json:"vulns"`
 	Data    []epssRecord     `json:"data"`
+	lifeDocument
 }
 
 type kevRecord struct {

@@ -28,6 +28,7 @@ const (
 	kindOSV  = "osv"
 	kindKEV  = "kev"
 	kindEPSS = "epss"
+	kindLife = "endoflife"
 )
 
 // Bounds of what is read: of one line or document, of how deep compression
@@ -69,13 +70,14 @@ type reader struct {
 	source int    // number of the current source
 	label  string // for problems
 	alien  aliens
+	open   *life // the product of a stream of cycles
 }
 
 // aliens counts the documents of a stream that are of no known kind, so that a
 // file of something else is one problem and not thousands.
 type aliens struct{ count, line int }
 
-var errAlien = errors.New("expected an OSV record with an id, or the CISA KEV catalogue")
+var errAlien = errors.New("expected an OSV record with an id, the CISA KEV catalogue or a product of endoflife.date")
 
 // path reads one file or folder that the user named.
 func (r *reader) path(ctx context.Context, name string) error {
@@ -271,12 +273,13 @@ func (r *reader) stream(ctx context.Context, in io.Reader, budget *budget, depth
 	case bytes.HasPrefix(start, []byte("#model_version")) || bytes.HasPrefix(start, []byte("cve,epss")):
 		return r.scores(ctx, buf)
 	}
-	return errors.New("not recognised; expected OSV JSON, JSONL or zip, CISA KEV JSON or EPSS CSV")
+	return errors.New("not recognised; expected OSV JSON, JSONL or zip, CISA KEV JSON, EPSS CSV or endoflife.date JSON")
 }
 
 // array reads the elements of one JSON array.
 func (r *reader) array(ctx context.Context, in io.Reader) error {
 	defer r.reportAliens()
+	defer r.endLife()
 	d := jsontext.NewDecoder(in, lenient)
 	if _, err := d.ReadToken(); err != nil {
 		return err
@@ -306,6 +309,7 @@ func (r *reader) array(ctx context.Context, in io.Reader) error {
 // line costs one record.
 func (r *reader) lines(ctx context.Context, in *bufio.Reader) error {
 	defer r.reportAliens()
+	defer r.endLife()
 	var pending []byte // a document that is not complete yet
 	var doc attempt
 	started, depth, number := 0, nesting{}, 0
@@ -487,6 +491,9 @@ func (r *reader) document(doc *document, line int) error {
 			}
 		}
 		return nil
+	}
+	if known, err := r.lives(doc, line); known {
+		return err
 	}
 	return errAlien
 }

@@ -37,6 +37,9 @@ type Config struct {
 	SigningKey string
 	// RemoteToken is sent to https remotes when a change is pushed, "" for none.
 	RemoteToken string
+	// Reindex says that the advisory index will be made anew, so that one that
+	// cannot be read is no hindrance.
+	Reindex bool
 }
 
 // App is a running process: the desk where the work is done, over its state.
@@ -61,7 +64,7 @@ func Open(ctx context.Context, config Config) (*App, error) {
 	}
 	app.graph = graph.Open(app.db)
 	app.index, err = advisory.Open(app.indexPath())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !config.Reindex {
 		return nil, errors.Join(fmt.Errorf("advisory index %s: %w", app.indexPath(), err), app.db.Close())
 	}
 	var signer verify.Signer

@@ -76,3 +76,28 @@ func TestAStateThatCannotBeOpenedIsNamed(t *testing.T) {
 		t.Errorf("no signing key: error %v, want one that names it", err)
 	}
 }
+
+func TestAnIndexThatCannotBeReadCanBeMadeAnew(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "advisory.index"), []byte("BSADVIX\x01 of a former version"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.Open(t.Context(), config(dir)); err == nil || !strings.Contains(err.Error(), "backstitch advisory import") {
+		t.Fatalf("error %v, want one that says what to do", err)
+	}
+	c := config(dir)
+	c.Reindex = true
+	desk, err := app.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer desk.Close()
+	lives := filepath.Join(dir, "lives.jsonl")
+	if err := os.WriteFile(lives, []byte(`{"product":"p","releases":[{"releaseCycle":"1","eol":true}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if summary, err := desk.ImportAdvisories(t.Context(), []string{lives}); err != nil || summary.Products != 1 {
+		t.Errorf("import = %+v, %v", summary, err)
+	}
+}

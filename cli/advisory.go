@@ -6,19 +6,23 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/backstitch/backstitch/app"
 )
 
 func newAdvisory(s *streams) *cobra.Command {
 	parent := &cobra.Command{Use: "advisory", Short: "The local advisory index"}
 	parent.AddCommand(&cobra.Command{
 		Use:   "import PATH...",
-		Short: "Build the index from OSV, CISA KEV and EPSS files",
-		Long: "Reads OSV JSON, JSON lines (also zstd) and zip dumps, the CISA KEV catalogue and EPSS\n" +
-			"scores, and writes one immutable index that replaces the former. What is in a file\n" +
-			"decides how it is read, not its name.",
+		Short: "Build the index from OSV, CISA KEV, EPSS and endoflife.date files",
+		Long: "Reads OSV JSON, JSON lines (also zstd) and zip dumps, the CISA KEV catalogue, EPSS\n" +
+			"scores and the products of endoflife.date (JSON lines, or answers of its API), and\n" +
+			"writes one immutable index that replaces the former. What is in a file decides how it\n" +
+			"is read, not its name; only an answer of the first API is named after its product\n" +
+			"(python.json), since nothing in it says which.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
+			desk, err := s.open(cmd.Context(), func(c *app.Config) { c.Reindex = true })
 			if err != nil {
 				return err
 			}
@@ -38,8 +42,8 @@ func newAdvisory(s *streams) *cobra.Command {
 					return err
 				}
 			} else {
-				fmt.Fprintf(s.out, "%d advisories about %d packages, %d exploited, %d withdrawn; %d bytes, %s\n",
-					summary.Advisories, summary.Packages, summary.Exploited, summary.Withdrawn, summary.Bytes, summary.Digest)
+				fmt.Fprintf(s.out, "%d advisories about %d packages, %d exploited, %d withdrawn; support of %d products; %d bytes, %s\n",
+					summary.Advisories, summary.Packages, summary.Exploited, summary.Withdrawn, summary.Products, summary.Bytes, summary.Digest)
 			}
 			if len(summary.Problems) > 0 {
 				return incomplete("not everything was imported as it stands: %d records skipped, %d problems", summary.Bad, len(summary.Problems)+summary.Omitted)
@@ -63,8 +67,8 @@ func newAdvisory(s *streams) *cobra.Command {
 			if s.output == "json" {
 				return s.json(status)
 			}
-			fmt.Fprintf(s.out, "%d advisories about %d packages, %d exploited; imported %s, newest %s old\n%s\n",
-				status.Advisories, status.Packages, status.Exploited, day(status.ImportedAt), days(status.Age(s.now())), status.Digest)
+			fmt.Fprintf(s.out, "%d advisories about %d packages, %d exploited; support of %d products; imported %s, newest advisory %s old\n%s\n",
+				status.Advisories, status.Packages, status.Exploited, status.Products, day(status.ImportedAt), days(status.Age(s.now())), status.Digest)
 			table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(table, "SOURCE\tKIND\tRECORDS\tNEWEST")
 			for _, source := range status.Sources {

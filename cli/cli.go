@@ -144,9 +144,13 @@ func defaultState() string {
 }
 
 // open opens the state that --state names.
-func (s *streams) open(ctx context.Context) (*app.App, error) {
-	return app.Open(ctx, app.Config{State: s.state, Now: s.now, Progress: s.progress(), Version: version,
-		SigningKey: os.Getenv("BACKSTITCH_SIGNING_KEY"), RemoteToken: os.Getenv("BACKSTITCH_REMOTE_TOKEN")})
+func (s *streams) open(ctx context.Context, change ...func(*app.Config)) (*app.App, error) {
+	config := app.Config{State: s.state, Now: s.now, Progress: s.progress(), Version: version,
+		SigningKey: os.Getenv("BACKSTITCH_SIGNING_KEY"), RemoteToken: os.Getenv("BACKSTITCH_REMOTE_TOKEN")}
+	for _, fn := range change {
+		fn(&config)
+	}
+	return app.Open(ctx, config)
 }
 
 // json writes v as one indented JSON document.

@@ -9,9 +9,11 @@ import (
 	"github.com/backstitch/backstitch/report/bandit"
 	"github.com/backstitch/backstitch/report/checkov"
 	"github.com/backstitch/backstitch/report/cloudsploit"
+	"github.com/backstitch/backstitch/report/composeraudit"
 	"github.com/backstitch/backstitch/report/cyclonedx"
 	"github.com/backstitch/backstitch/report/defender"
 	"github.com/backstitch/backstitch/report/dependabot"
+	"github.com/backstitch/backstitch/report/dependencycheck"
 	"github.com/backstitch/backstitch/report/detectsecrets"
 	"github.com/backstitch/backstitch/report/dockle"
 	"github.com/backstitch/backstitch/report/gitlab"
@@ -85,5 +87,7 @@ func Readers() []report.Reader {
 		cloudsploit.New(),
 		scoutsuite.New(),
 		defender.New(),
+		composeraudit.New(),
+		dependencycheck.New(),
 	}
 }

@@ -141,6 +141,7 @@ var peerKinds = []peerKind{
 		why:  "merges secrets of one rule in one file; here each secret and commit stays its own",
 	},
 	{folders: []string{"detect_secrets"}, invented: []string{"cwe"}},
+	{folders: []string{"composer_audit"}}, {folders: []string{"dependency_check"}},
 }
 
 // sameItem merges what was made of one item of a report.

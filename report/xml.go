@@ -9,6 +9,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/backstitch/backstitch/fact"
 )
 
 // Limits of a document that Elements reads, beside MaxDocument.
@@ -222,6 +224,39 @@ func (x *Elements) Mixed(each func(e Element)) string {
 		return ""
 	}
 	return strings.TrimSpace(text.String())
+}
+
+// XMLDocument is an XML document that is read into one run and its findings.
+type XMLDocument struct {
+	*Elements
+	*Emitter
+}
+
+// XMLFindings is the frame of a reader of one XML document with one run, as Findings is
+// for JSON: read gives each finding through XMLDocument.Give.
+func XMLFindings(ctx context.Context, in io.Reader, sink Sink, run fact.Run, root string, read func(d *XMLDocument, e Element)) error {
+	d := &XMLDocument{Emitter: &Emitter{Run: run}}
+	fault := XML(ctx, in, root, func(x *Elements, e Element) {
+		d.Elements = x
+		read(d, e)
+	})
+	return d.finish(sink, fault)
+}
+
+// Place remembers where an element begins; what it returns gives the position of the
+// element once it was read.
+func (d *XMLDocument) Place(e Element) func() fact.Position {
+	item := d.Item()
+	return func() fact.Position {
+		return fact.Position{Offset: e.Offset, Length: d.Offset() - e.Offset, Item: item}
+	}
+}
+
+// Give gives a finding whose Position is set, unless there was a fault in it.
+func (d *XMLDocument) Give(f fact.Finding) {
+	if d.Err() == nil {
+		d.Fail(d.Emitter.Give(f))
+	}
 }
 
 // metered is a reader that ends with an error when a token or the document is larger

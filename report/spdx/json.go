@@ -12,11 +12,31 @@ import (
 // known by its graph.
 func (d *document) readJSON(s *report.Scanner) {
 	var g *graph
+	d.members(s, &g, true)
+	if s.Err() != nil {
+		return
+	}
+	if g != nil {
+		g.end(s)
+		return
+	}
+	d.check(func(expected string, cause error) {
+		s.Fail(&report.Error{Offset: s.Offset(), Expected: expected, Err: cause})
+	})
+}
+
+// members reads the members of a document. Outermost, they may be those of an envelope:
+// of GitHub's dependency graph, of Docker's inspection or of an in-toto statement.
+func (d *document) members(s *report.Scanner, g **graph, outermost bool) {
 	s.Object(func(key string) {
 		switch key {
+		case "sbom", "SPDX", "predicate":
+			if outermost && s.Kind() == report.KindObject {
+				d.members(s, g, false)
+			}
 		case "@graph":
-			g = newGraph(d)
-			s.Array(func(int) { g.element(s) })
+			*g = newGraph(d)
+			s.Array(func(int) { (*g).element(s) })
 		case "SPDXID":
 			d.id = s.Text()
 		case "spdxVersion":
@@ -63,16 +83,6 @@ func (d *document) readJSON(s *report.Scanner) {
 				d.relate(from, kind, to)
 			})
 		}
-	})
-	if s.Err() != nil {
-		return
-	}
-	if g != nil {
-		g.end(s)
-		return
-	}
-	d.check(func(expected string, cause error) {
-		s.Fail(&report.Error{Offset: s.Offset(), Expected: expected, Err: cause})
 	})
 }
 

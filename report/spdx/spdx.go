@@ -26,7 +26,8 @@ func (reader) Describe() report.Description {
 	return report.Description{
 		ID: "report/spdx", Name: "SPDX", Formats: "2.2 and 2.3 as JSON or tag-value, 3.0 as JSON-LD",
 		Docs: "Produce it with `syft IMAGE -o spdx-json` or any other maker of SPDX. Packages become the inventory, relationships of dependency and of linking their " +
-			"dependencies; files and snippets are not read. An external reference of the type advisory becomes a finding of its package. " +
+			"dependencies; files and snippets are not read. It may also stand in the answer of GitHub's dependency graph (`gh api repos/OWNER/REPO/dependency-graph/sbom`), " +
+			"in what `docker buildx imagetools inspect` gives, or in an in-toto statement, whose signature is not looked at. An external reference of the type advisory becomes a finding of its package. " +
 			"A document without an SPDX identifier, or of a version that is not known, is refused.",
 	}
 }
@@ -39,6 +40,8 @@ func (reader) Detect(head []byte) int {
 	switch {
 	case strings.HasPrefix(o.Texts["spdxVersion"], "SPDX-"), strings.Contains(o.Texts["@context"], "spdx.org/rdf/3"):
 		return 97
+	case o.Has("sbom.SPDXID"), o.Has("SPDX.SPDXID"), strings.HasPrefix(o.Texts["predicateType"], "https://spdx.dev/Document"):
+		return 95
 	case o.Has("SPDXID") && (o.Has("creationInfo") || o.Has("dataLicense") || o.Has("documentNamespace")):
 		return 90
 	case o.Has("@context", "@graph") && strings.Contains(string(head), "spdx.org/rdf/3"):

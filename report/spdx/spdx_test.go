@@ -152,6 +152,24 @@ func TestADocumentThatDoesNotSayWhatItIsIsRefused(t *testing.T) {
 	}
 }
 
+func TestADocumentIsReadOutOfItsEnvelope(t *testing.T) {
+	t.Parallel()
+	plain := reporttest.Read(t, New(), version2)
+	for _, text := range []string{
+		`{"sbom":` + version2 + `}`, `{"SPDX":` + version2 + `}`,
+		`{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"https://spdx.dev/Document/v2.3","predicate":` + version2 + `}`,
+	} {
+		facts := reporttest.Read(t, New(), text)
+		if diff := cmp.Diff(plain.Components, facts.Components, cmpopts.IgnoreFields(fact.Component{}, "Position")); diff != "" {
+			t.Errorf("%.20s: components (-plain +got):\n%s", text, diff)
+		}
+	}
+	nested := `{"sbom":{"sbom":` + version2 + `}}`
+	if err := New().Read(t.Context(), strings.NewReader(nested), &reporttest.Facts{}); err == nil {
+		t.Error("an envelope in an envelope was read")
+	}
+}
+
 func TestTagsAreNotTakenFromProse(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"a line\nSPDXVersion: SPDX-2.2\n", "<p>\nSPDXVersion: SPDX-2.2", "SPDXVersion: none", "key: value\nlist:\n - SPDXVersion: SPDX-2.2\n"} {

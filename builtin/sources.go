@@ -7,6 +7,7 @@ import (
 	"github.com/backstitch/backstitch/connector/backstage"
 	"github.com/backstitch/backstitch/connector/gitlocal"
 	"github.com/backstitch/backstitch/connector/kubernetes"
+	"github.com/backstitch/backstitch/connector/opsgenie"
 	"github.com/backstitch/backstitch/connector/pagerduty"
 	"github.com/backstitch/backstitch/connector/people"
 	"github.com/backstitch/backstitch/connector/project"
@@ -18,5 +19,5 @@ import (
 
 // Sources lists the connectors that bring facts from outside systems.
 func Sources() []connector.Source {
-	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), gitlocal.New(), kubernetes.New(), pagerduty.New(nil), people.New(), project.New(), registry.New(nil), scim.New(nil), servicenow.New(nil), terraformstate.New()}
+	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), gitlocal.New(), kubernetes.New(), opsgenie.New(nil, nil), pagerduty.New(nil), people.New(), project.New(), registry.New(nil), scim.New(nil), servicenow.New(nil), terraformstate.New()}
 }

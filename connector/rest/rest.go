@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -217,7 +218,7 @@ func Shape(err error) error {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &wrong):
-		return fmt.Errorf("its schema is not the documented one: %q is a %s, expected %s", wrong.Field, wrong.Value, wrong.Type)
+		return fmt.Errorf("its schema is not the documented one: %q is %s, expected %s", wrong.Field, found(wrong.Value), expected(wrong.Type))
 	case errors.As(err, &syntax):
 		return fmt.Errorf("expected JSON, at offset %d: %s", syntax.Offset, syntax.Error())
 	case errors.Is(err, io.EOF):
@@ -226,6 +227,34 @@ func Shape(err error) error {
 		return fmt.Errorf("the answer was cut: %w", err)
 	}
 	return err
+}
+
+// found names a value of JSON.
+func found(value string) string {
+	switch value {
+	case "array":
+		return "a list"
+	case "object":
+		return "an object"
+	case "bool":
+		return "true or false"
+	}
+	return "a " + value
+}
+
+// expected names what a type is in JSON.
+func expected(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	}
+	return "a number"
 }
 
 // after reads Retry-After: seconds, or a date.

@@ -190,8 +190,8 @@ func TestTroubleIsAGapAndNothingIsCovered(t *testing.T) {
 		"an error":       {"s3cret", status(500), 0, "answered 500"},
 		"too busy":       {"s3cret", status(429), 0, "answered 429"},
 		"another schema": {"s3cret", text(`{"users": []}`), 0, "expected totalResults"},
-		"another type":   {"s3cret", text(`{"totalResults": "3"}`), 0, `"totalResults" is a string, expected int`},
-		"a bad resource": {"s3cret", text(`{"totalResults": 2, "Resources": [{"id": 7, "userName": "x"}, {"id": "u9", "userName": "ok@acme.test"}]}`), 1, `/Users: resource 1: its schema is not the documented one: "id" is a number, expected string`},
+		"another type":   {"s3cret", text(`{"totalResults": "3"}`), 0, `"totalResults" is a string, expected a number`},
+		"a bad resource": {"s3cret", text(`{"totalResults": 2, "Resources": [{"id": 7, "userName": "x"}, {"id": "u9", "userName": "ok@acme.test"}]}`), 1, `/Users: resource 1: its schema is not the documented one: "id" is a number, expected a text`},
 		"the same page":  {"s3cret", text(`{"totalResults": 20, "Resources": [{"id": "u9", "userName": "ok@acme.test"}]}`), 1, "another page than was asked for"},
 		"less than was announced": {"s3cret", func(call int, w http.ResponseWriter) bool {
 			fmt.Fprint(w, map[bool]string{true: `{"totalResults": 20, "Resources": [{"id": "u9", "userName": "ok@acme.test"}]}`, false: `{"totalResults": 20}`}[call == 1])

@@ -7,9 +7,11 @@ import (
 	"github.com/backstitch/backstitch/report"
 	"github.com/backstitch/backstitch/report/asff"
 	"github.com/backstitch/backstitch/report/bandit"
+	"github.com/backstitch/backstitch/report/cfnnag"
 	"github.com/backstitch/backstitch/report/checkov"
 	"github.com/backstitch/backstitch/report/cloudsploit"
 	"github.com/backstitch/backstitch/report/composeraudit"
+	"github.com/backstitch/backstitch/report/conftest"
 	"github.com/backstitch/backstitch/report/cyclonedx"
 	"github.com/backstitch/backstitch/report/defender"
 	"github.com/backstitch/backstitch/report/dependabot"
@@ -31,6 +33,7 @@ import (
 	"github.com/backstitch/backstitch/report/openvex"
 	"github.com/backstitch/backstitch/report/osvscanner"
 	"github.com/backstitch/backstitch/report/pipaudit"
+	"github.com/backstitch/backstitch/report/popeye"
 	"github.com/backstitch/backstitch/report/prowler"
 	"github.com/backstitch/backstitch/report/sarif"
 	"github.com/backstitch/backstitch/report/scoutsuite"
@@ -89,5 +92,8 @@ func Readers() []report.Reader {
 		defender.New(),
 		composeraudit.New(),
 		dependencycheck.New(),
+		conftest.New(),
+		popeye.New(),
+		cfnnag.New(),
 	}
 }

@@ -34,7 +34,7 @@ func (reader) Detect(head []byte) int {
 	case o.Has("findings[].findingArn"), o.Has("findingArn", "awsAccountId"):
 		return 95
 	case o.Keys["findings"] == report.KindArray && (len(o.Keys) == 1 || len(o.Keys) == 2 && o.Has("nextToken")):
-		return 40 // an answer without findings
+		return 10 // an answer without findings, of any tool
 	}
 	return 0
 }

@@ -49,7 +49,7 @@ var cases = []reporttest.Case{
 		Report: `{"findingArn":"arn:f5","awsAccountId":"111122223333","severity":"HIGH","type":"PACKAGE_VULNERABILITY","firstObservedAt":1700000000.5}`,
 		Want:   []string{"vulnerability PACKAGE_VULNERABILITY high"},
 	},
-	{Name: "nothing", Score: 40, Report: `{"findings":[]}`},
+	{Name: "nothing", Score: 10, Report: `{"findings":[]}`},
 }
 
 func TestAssetsJoinTheGraph(t *testing.T) {

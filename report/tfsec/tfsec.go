@@ -20,7 +20,7 @@ func (reader) Describe() report.Description {
 	return report.Description{
 		ID: "report/tfsec", Name: "tfsec", Formats: "JSON",
 		Docs: "Produce it with `tfsec DIR --format json`. One finding a failed rule at a place, with the address of the Terraform resource where the report names one. " +
-			"Results that were ignored by a comment (`--include-ignored`) are accepted risks; passed ones (`--include-passed`) are left out.",
+			"Results that were ignored by a comment (`--include-ignored`) are accepted risks; passed ones (`--include-passed`) are left out. An empty list of results names no tool, so it never proves that something is gone.",
 	}
 }
 
@@ -40,8 +40,16 @@ func (reader) Detect(head []byte) int {
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	return report.Findings(ctx, in, sink, fact.Run{Tool: "tfsec", Format: "tfsec", Complete: true}, func(d *report.Document) {
 		d.Object(func(key string) {
-			if key == "results" {
-				d.Array(func(int) { d.Item(func(f *fact.Finding) { result(d, f) }) })
+			if key != "results" {
+				return
+			}
+			some, list := false, d.Kind() == report.KindArray
+			d.Array(func(int) {
+				some = true
+				d.Item(func(f *fact.Finding) { result(d, f) })
+			})
+			if list && !some {
+				d.Run.Complete = false // null is tfsec's own word for nothing, an empty list that of others too
 			}
 		})
 	})

@@ -30,6 +30,7 @@ var cases = []reporttest.Case{
 		Want:   []string{"misconfiguration aws-vpc-open low r.tf:1-1 aka AVD-AWS-0102", "misconfiguration m low aka AVD-2 accepted_risk"},
 	},
 	{Name: "nothing", Score: 30, Complete: true, Report: `{"results": null}`},
+	{Name: "nothing, of some tool", Score: 30, Report: `{"results": []}`},
 }
 
 func TestTheAddressOfTheResourceIsTheAnchor(t *testing.T) {

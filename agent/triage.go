@@ -112,7 +112,14 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 		if d.Advisories == nil {
 			return nil, result, fmt.Errorf("%w: there are no reports, and no advisory index to scan with; make one with backstitch advisory import", ErrNothing)
 		}
-		if len(s.modules) == 0 {
+		looked, err := d.lifecycle(ctx, s, partial, &result)
+		if err == nil && !looked {
+			err = d.declared(ctx, s, &result)
+		}
+		if err != nil {
+			return nil, result, err
+		}
+		if len(s.modules) == 0 && !looked && len(s.findings) == 0 {
 			why := ""
 			if len(omitted) > 0 {
 				why = ": " + omitted[0]
@@ -150,6 +157,7 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 		}
 	}
 	s.assets = assets
+	s.findings = nil
 	if len(assets) > 0 {
 		if s.findings, err = intake.Load(ctx, d.DB, assets); err != nil {
 			return nil, result, err
@@ -237,6 +245,9 @@ func (d *Desk) investigate(ctx context.Context, s *scene, running cause.Running,
 		return nil, err
 	}
 	if err := d.link(ctx, tracer, result); err != nil {
+		return nil, err
+	}
+	if err := d.declared(ctx, s, result); err != nil {
 		return nil, err
 	}
 	around, err := issue.NewSurroundings(ctx, d.Graph)
@@ -404,6 +415,7 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 		}
 	}
 	planned := make([][]fix.Path, len(issues))
+	without := make([]string, len(issues)) // why an issue may have no path although nothing blocks one
 	advisories := judged{s.known, result.problem}
 	for n, t := range targets {
 		d.Progress("comparing fixes", n, len(targets))
@@ -411,20 +423,24 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 		for _, i := range t.issues {
 			request.Close = append(request.Close, issues[i].Advisories...)
 		}
+		present := t.module.Packages[t.index]
+		why := "fixes are not planned for " + t.module.Tool
 		for _, fixer := range d.Fixers {
 			if !fixer.Handles(t.module) {
 				continue
 			}
+			why = "no fixed version of " + present.Name + " is known"
 			paths, err := fixer.Plan(ctx, &request)
 			if err != nil {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				result.problem(fmt.Sprintf("no fix for %s in %s: %v", t.module.Packages[t.index].Name, cmp.Or(t.module.Dir, "."), err))
+				result.problem(fmt.Sprintf("no fix for %s in %s: %v", present.Name, cmp.Or(t.module.Dir, "."), err))
+				why = "no fix could be planned: " + err.Error()
 				continue
 			}
 			for _, block := range request.Blocked {
-				text := fmt.Sprintf("%s:%d: %s keeps %s from %s", block.Location.Path, block.Location.Line, block.Constraint, t.module.Packages[t.index].Name, block.Needs)
+				text := fmt.Sprintf("%s:%d: %s keeps %s from %s", block.Location.Path, block.Location.Line, block.Constraint, present.Name, block.Needs)
 				for _, i := range t.issues {
 					if !slices.Contains(issues[i].Blocked, text) {
 						issues[i].Blocked = append(issues[i].Blocked, text)
@@ -452,10 +468,16 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 				}
 			}
 		}
+		for _, i := range t.issues {
+			without[i] = fmt.Sprintf("%s:%d: %s", present.Path, present.Line, why)
+		}
 	}
 	for i := range issues {
-		if len(planned[i]) > 0 {
+		switch {
+		case len(planned[i]) > 0:
 			issues[i].FixPaths = fix.Compare(fix.Group(planned[i]))
+		case len(issues[i].Blocked) == 0 && without[i] != "":
+			issues[i].Blocked = append(issues[i].Blocked, without[i])
 		}
 	}
 	return nil

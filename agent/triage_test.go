@@ -372,3 +372,37 @@ func TestReportsThatContradictAreKeptBesideEachOther(t *testing.T) {
 		t.Errorf("the order of the reports decides which issues there are:\n%s", diff)
 	}
 }
+
+func TestAnIssueWithoutAFixPathSaysWhy(t *testing.T) {
+	t.Parallel()
+	later := 0
+	_, desk := build(t, &later)
+	dir := t.TempDir()
+	run(t, dir, "init", "-q", ".")
+	for name, text := range map[string]string{
+		"a/requirements.txt": "flask==1.0\n",
+		"b/package.json":     `{"name": "b", "dependencies": {"left": "^1.0.0"}}`,
+		"b/yarn.lock":        "# yarn lockfile v1\n\nleft@^1.0.0:\n  version \"1.0.0\"\n",
+		"trivy.json": `{"SchemaVersion": 2, "ArtifactName": ".", "ArtifactType": "filesystem", "Results": [
+{"Target": "a/requirements.txt", "Class": "lang-pkgs", "Type": "pip", "Vulnerabilities": [{"VulnerabilityID": "CVE-2024-1", "PkgName": "flask", "InstalledVersion": "1.0", "Severity": "HIGH"}]},
+{"Target": "b/yarn.lock", "Class": "lang-pkgs", "Type": "yarn", "Vulnerabilities": [{"VulnerabilityID": "CVE-2024-2", "PkgName": "left", "InstalledVersion": "1.0.0", "FixedVersion": "1.0.1", "Severity": "LOW"}]}]}`,
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, dir, "add", "-A")
+	run(t, dir, "commit", "-q", "-m", "start")
+	var got []string
+	for _, it := range triage(t, desk, agent.Request{Repo: dir, Reports: []string{filepath.Join(dir, "trivy.json")}}).Issues {
+		got = append(got, strings.Join(it.Blocked, "; "))
+	}
+	want := []string{"a/requirements.txt:1: no fixed version of flask is known", "b/yarn.lock:3: fixes are not planned for yarn"}
+	if !slices.Equal(got, want) {
+		t.Errorf("reasons = %q, want %q", got, want)
+	}
+}

@@ -121,7 +121,7 @@ func (s *streams) printPaths(paths []fix.Path) {
 			mark = "*"
 		}
 		fmt.Fprintf(s.out, "%s %s  %s\n", mark, path.ID, plain(path.Summary))
-		fmt.Fprintf(s.out, "    %s; effort %s, risk %s, closes %d findings of %d issues\n", plain(path.Reason), path.Effort, path.Risk, path.Findings, len(path.Closes))
+		fmt.Fprintf(s.out, "    %s; effort %s, risk %s, closes %s of %s\n", plain(path.Reason), path.Effort, path.Risk, several(path.Findings, "finding"), several(len(path.Closes), "issue"))
 		for _, step := range path.Steps {
 			fmt.Fprintf(s.out, "    - %s", plain(step.Text))
 			if step.Location != nil {

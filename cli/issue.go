@@ -118,7 +118,7 @@ func (s *streams) printIssue(it issue.Issue) {
 
 func (s *streams) printBlocked(it issue.Issue) {
 	for _, text := range it.Blocked {
-		fmt.Fprintf(s.out, "  blocked by %s\n", plain(text))
+		fmt.Fprintf(s.out, "  in the way: %s\n", plain(text))
 	}
 }
 

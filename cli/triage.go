@@ -56,7 +56,7 @@ func newTriage(s *streams) *cobra.Command {
 					}
 				}
 				if count > 0 {
-					return gate("%d issues at or above %s", count, threshold)
+					return gate("%s at or above %s", several(count, "issue"), threshold)
 				}
 			}
 			if !result.Complete {
@@ -142,17 +142,20 @@ func who(owners []fact.Owner) string {
 	return fmt.Sprintf("%s (%.2f)", owners[0].Name, owners[0].Confidence)
 }
 
+// several writes "1 issue", "2 issues".
+func several(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 func how(it issue.Issue) string {
 	for _, path := range it.FixPaths {
 		if !path.Recommended {
 			continue
 		}
-		text := fmt.Sprintf("%s, closes %d", path.Summary, path.Findings)
-		if path.Findings == 1 {
-			text += " finding"
-		} else {
-			text += " findings"
-		}
+		text := fmt.Sprintf("%s, closes %s", path.Summary, several(path.Findings, "finding"))
 		if path.Verification != nil {
 			text += " [" + path.Verification.Status + "]"
 		}
@@ -162,7 +165,7 @@ func how(it issue.Issue) string {
 		return "no path recommended: " + cut(it.FixPaths[0].Reason, 60)
 	}
 	if len(it.Blocked) > 0 {
-		return "blocked: " + cut(it.Blocked[0], 80)
+		return "none: " + cut(it.Blocked[0], 90)
 	}
 	return "no fix path known"
 }

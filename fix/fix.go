@@ -20,8 +20,8 @@ type Fixer interface {
 	// Handles says whether the fixer knows the tool of a module.
 	Handles(module *lockfile.Module) bool
 	// Plan lists candidate paths for the target, best guess first, without
-	// changing anything. No path and no error means that nothing resolves;
-	// Target.Blocked then says why.
+	// changing anything. No path and no error means that nothing resolves:
+	// Target.Blocked then says why, or is empty when no fixed version is known.
 	Plan(ctx context.Context, target *Target) ([]Path, error)
 	// Apply carries out path in dir, a working copy of the repository that it
 	// may write to. It edits manifests in place, bytes outside the changed

@@ -20,7 +20,6 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/backstitch/backstitch/code/lockfile"
-	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
 )
 
@@ -115,8 +114,7 @@ func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 	}
 	choice, err := fix.Pick(target, known)
 	if errors.Is(err, fix.ErrNoVersion) {
-		target.Block(fact.Location{Path: present.Path, Line: present.Line, EndLine: present.EndLine}, present.Name+" "+present.Version, "a version that no advisory names yet")
-		return nil, nil
+		return nil, nil // nothing stands in the way of a version that is not known
 	}
 	if err != nil {
 		return nil, err

@@ -12,9 +12,6 @@ import (
 	"github.com/backstitch/backstitch/fact"
 )
 
-// maxDump bounds a dump of live objects, in bytes.
-const maxDump = 512 << 20
-
 func newCauseKubernetes(s *streams) *cobra.Command {
 	var repo, commit, namespace, live string
 	cmd := &cobra.Command{
@@ -41,24 +38,21 @@ func newCauseKubernetes(s *streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			estate, err := kubernetes.Load(cmd.Context(), tree, kubernetes.Options{Renderer: kubernetes.ChildRenderer(self), Names: []string{path.Base(identity)}})
+			estate, err := kubernetes.Load(cmd.Context(), tree, kubernetes.Options{Renderer: kubernetes.ChildRenderer(self), Names: []string{path.Base(identity)}, Repository: identity})
 			if err != nil {
 				return err
 			}
 			request := kubernetes.Request{Kind: kind, Namespace: namespace, Repository: identity, Commit: at}
 			if live != "" {
-				info, err := os.Stat(live)
+				file, err := os.Open(live)
 				if err != nil {
 					return err
 				}
-				if info.Size() > maxDump {
-					return fmt.Errorf("%s: larger than 512 MiB", live)
-				}
-				text, err := os.ReadFile(live)
+				defer file.Close()
+				objects, problems, err := kubernetes.ReadLive(cmd.Context(), live, file, kind)
 				if err != nil {
-					return err
+					return fmt.Errorf("%s: %w", live, err)
 				}
-				objects, problems := kubernetes.Objects(live, text)
 				for _, p := range problems {
 					fmt.Fprintln(s.err, "backstitch:", plain(p.String()))
 				}

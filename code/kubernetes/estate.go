@@ -8,13 +8,17 @@ import (
 	"strings"
 
 	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/git"
 )
 
 // Options of Load.
 type Options struct {
-	// Renderer renders charts. Without one charts are gaps, and only images that
-	// stand in values are told.
+	// Renderer renders charts. Without one charts are gaps, as is each that does not
+	// render.
 	Renderer Renderer
+	// Repository is the canonical identity of the repository, by which what
+	// Applications and GitRepositories deploy from elsewhere is told apart; may be empty.
+	Repository string
 	// Names are what the repository is called, for images named after it: the last
 	// part of its canonical remote, for example.
 	Names []string
@@ -281,6 +285,9 @@ func (e *Estate) named(o *Object, charts []string) []*Release {
 			if source == nil {
 				continue
 			}
+			if (Origin{Repository: git.Canonical(source.String("repoURL"))}).elsewhere(e.options.Repository) {
+				continue
+			}
 			name := source.String("helm", "releaseName")
 			if name == "" {
 				name = o.Name
@@ -293,7 +300,7 @@ func (e *Estate) named(o *Object, charts []string) []*Release {
 			name = o.Name
 		}
 		spec := o.Root.Get("spec", "chart", "spec")
-		if spec.String("sourceRef", "kind") == "GitRepository" || spec.String("sourceRef", "kind") == "" {
+		if kind := spec.String("sourceRef", "kind"); (kind == "GitRepository" || kind == "") && !o.ofFlux(spec.Get("sourceRef"), e.Objects).elsewhere(e.options.Repository) {
 			add(spec.String("chart"), name, nil, nil, o.Root.Get("spec", "values"))
 		}
 	}

@@ -23,9 +23,13 @@ type Release struct {
 	From       *Place   // the Application or HelmRelease that names it, nil when none does
 	inline     []*Node  // values of From
 	values     *Node    // merged, with the place of every leaf
-	base       map[string]string
-	templates  map[string]string // rendered path -> path in the repository
-	job        RenderJob
+	overlay    *Node    // those of ValueFiles and From alone
+	switches   []leaf   // that were turned on to find what the values in the repository hide
+
+	chartName, chartVersion string
+	base                    map[string]string
+	templates               map[string]string // rendered path -> path in the repository
+	job                     RenderJob
 }
 
 // Label tells the release apart: chart, then what its values come from.
@@ -71,6 +75,7 @@ func mergeValues(under, with *Node) *Node {
 // load reads the chart's files and its merged values.
 func (r *Release) load(ctx context.Context, e *Estate) error {
 	r.job = RenderJob{Files: map[string][]byte{}, Release: r.Name, Namespace: r.Namespace}
+	r.overlay = &Node{Shape: Map}
 	r.templates = map[string]string{}
 	size := 0
 	prefix := r.Chart + "/"
@@ -109,13 +114,16 @@ func (r *Release) load(ctx context.Context, e *Estate) error {
 		docs, problems := documents(name, data, 0, "values")
 		e.problems = append(e.problems, problems...)
 		if len(docs) > 0 && docs[0].Shape == Map {
-			values = mergeValues(values, docs[0])
+			values, r.overlay = mergeValues(values, docs[0]), mergeValues(r.overlay, docs[0])
 		}
 	}
 	for _, n := range r.inline {
-		values = mergeValues(values, n)
+		values, r.overlay = mergeValues(values, n), mergeValues(r.overlay, n)
 	}
 	r.values = values
+	if docs, _ := documents(path.Join(r.Chart, "Chart.yaml"), r.job.Files["Chart.yaml"], 0, "chart"); len(docs) > 0 {
+		r.chartName, r.chartVersion = docs[0].String("name"), docs[0].String("version")
+	}
 	return nil
 }
 
@@ -442,6 +450,7 @@ type Decider struct {
 	Place   Place  `json:"place"`
 	Control bool   `json:"control,omitempty"` // a switch that decides whether, not what
 	node    *Node
+	path    []string
 }
 
 // Deciders finds the values that move a field of an object of a chart by changing
@@ -477,11 +486,11 @@ func (e *Estate) Deciders(ctx context.Context, o *Object, field []Segment) ([]De
 	controls := p.halve(switches)
 	var out []Decider
 	for _, l := range found {
-		out = append(out, Decider{l.Key(), l.node.Place, l.gone, l.node})
+		out = append(out, Decider{l.Key(), l.node.Place, l.gone, l.node, l.path})
 	}
 	for _, l := range controls {
 		control := l.gone || want == nil || want.Shape != Scalar || want.Tag != "!!bool" || len(found) > 0
-		out = append(out, Decider{l.Key(), l.node.Place, control, l.node})
+		out = append(out, Decider{l.Key(), l.node.Place, control, l.node, l.path})
 	}
 	if p.renders > maxRenders {
 		return out, fmt.Errorf("more than %d renders; some values were not tried", maxRenders)
@@ -497,6 +506,106 @@ func (e *Estate) Deciders(ctx context.Context, o *Object, field []Segment) ([]De
 		return share(b.node, want) - share(a.node, want)
 	})
 	return out, ctx.Err()
+}
+
+// maxSwitches bounds how many values that are off are turned on to find what they hide.
+const maxSwitches = 300
+
+// hidden finds an object that no chart renders with the values of the repository,
+// but one does with values that are off turned on: those alone that it needs.
+func (e *Estate) hidden(ctx context.Context, r Request) ([]*Object, error) {
+	if e.options.Renderer == nil {
+		return nil, nil
+	}
+	var all []*Object
+	seen := map[string]bool{}
+	for _, release := range e.Releases {
+		if seen[release.Chart] || ctx.Err() != nil {
+			continue
+		}
+		seen[release.Chart] = true
+		found, err := e.switchedOn(ctx, release, r)
+		if err != nil {
+			return all, fmt.Errorf("%s: looking for what its values hide: %w", release.Label(), err)
+		}
+		all = append(all, found...)
+	}
+	return all, ctx.Err()
+}
+
+func (e *Estate) switchedOn(ctx context.Context, release *Release, r Request) ([]*Object, error) {
+	var off []leaf
+	for _, l := range leaves(release.values, nil, nil) {
+		if l.node.Tag == "!!bool" && l.node.Value() == false && len(off) < maxSwitches {
+			off = append(off, l)
+		}
+	}
+	if len(off) == 0 {
+		return nil, nil
+	}
+	session, err := e.options.Renderer.Open(ctx, release.job)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	renders := 0
+	// with renders with switches on, and gives the object when it is there.
+	with := func(on []leaf) (*Release, []*Object) {
+		if renders++; renders > maxRenders || ctx.Err() != nil {
+			return nil, nil
+		}
+		values, _ := release.values.Value().(map[string]any)
+		for _, l := range on {
+			setValue(values, l.path, true)
+		}
+		files, err := session.Render(ctx, values)
+		if err != nil {
+			return nil, nil // not every pair of switches goes together
+		}
+		changed := *release
+		changed.base, changed.switches = files, on
+		changed.values = release.values.clone()
+		for _, l := range on {
+			if n := valueAt(changed.values, l.path); n != nil {
+				n.Text = "true"
+			}
+		}
+		var found []*Object
+		for _, o := range changed.objects(files) {
+			if strings.EqualFold(o.Kind, r.Kind) && o.Name == r.Name {
+				found = append(found, o)
+			}
+		}
+		return &changed, found
+	}
+	on := off
+	if _, found := with(on); len(found) == 0 {
+		// Together they may not go: each with those above it, such as a.enabled for a.b.enabled.
+		on = nil
+		for _, l := range off {
+			if _, found := with([]leaf{l}); len(found) > 0 {
+				on = []leaf{l}
+				break
+			}
+		}
+		if on == nil {
+			return nil, nil
+		}
+	}
+	// What is not needed is turned off again, in halves.
+	for size := (len(on) + 1) / 2; size > 0 && len(on) > 1; size /= 2 {
+		for at := 0; at < len(on) && len(on) > 1; {
+			fewer := slices.Concat(on[:at:at], on[min(at+size, len(on)):])
+			if _, found := with(fewer); len(fewer) > 0 && len(found) > 0 {
+				on = fewer
+			} else {
+				at += size
+			}
+		}
+	}
+	renders = 0
+	_, found := with(on)
+	return found, ctx.Err()
 }
 
 func share(n, of *Node) int {

@@ -367,12 +367,12 @@ func TestExposureAndIdentityFollowWhatLeadsToTheWorkload(t *testing.T) {
 func TestTrackingAnnotationsChooseBetweenEqualNamesAndDriftIsSaid(t *testing.T) {
 	t.Parallel()
 	e := loadText(t, clusterText)
-	r := Request{Kind: "deployment", Name: "web", Field: "spec.template.spec.containers[name=web].image"}
+	r := Request{Kind: "deployment", Name: "web", Field: "spec.template.spec.containers[name=web].image", Repository: "example.com/x"}
 	tie, err := e.Trace(t.Context(), r)
 	if err != nil || tie.Cause.Status != "ambiguous" || len(tie.Cause.Locations) != 2 {
 		t.Errorf("without a live object: %+v, %v", tie.Cause, err)
 	}
-	r.Live, _ = Objects("live", []byte("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop, annotations: {argocd.argoproj.io/tracking-id: \"front:apps/Deployment:shop/web\"}}\nspec: {template: {spec: {containers: [{name: web, image: hotfix}]}}}\n"))
+	r.Live.Objects, _ = Objects("live", []byte("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop, annotations: {argocd.argoproj.io/tracking-id: \"front:apps/Deployment:shop/web\"}}\nspec: {template: {spec: {containers: [{name: web, image: hotfix}]}}}\n"))
 	a, err := e.Trace(t.Context(), r)
 	if err != nil || a.Cause.Status != "found" || a.Verdict != Drift || a.Cause.Locations[0].Path != "app/web.yaml" || a.Cause.Locations[0].Line != 10 || a.Cause.Chain[0].Evidence.Strength != "attested" {
 		t.Errorf("with a live object: %+v, %v", a, err)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 
@@ -24,9 +23,39 @@ type Request struct {
 	Kind, Name string
 	Namespace  string // "" for any
 	Field      string // path, "" for the object itself
-	Live       []*Object
-	Repository string // canonical identity, for locations; may be empty
+	Live       Live
+	Repository string // canonical identity, for locations and to tell it from others; may be empty
 	Commit     string
+}
+
+// Live is what is known of a cluster.
+type Live struct {
+	Objects []*Object
+	// Releases are those of Helm, by "namespace/name".
+	Releases map[string]HelmRelease
+}
+
+// ReadLive reads an export of live objects and keeps what tracing objects of a kind
+// needs: those, the objects of tools that deploy, and Helm's releases.
+func ReadLive(ctx context.Context, name string, in io.Reader, kind string) (Live, []Problem, error) {
+	live := Live{Releases: map[string]HelmRelease{}}
+	var unread []Problem
+	problems, err := Stream(ctx, name, in, func(o *Object) error {
+		release, ok, err := ReadHelmRelease(o)
+		switch {
+		case err != nil:
+			unread = append(unread, Problem{Place{Path: name, Line: o.Place.Line}, err.Error()})
+		case ok:
+			if key := release.Namespace + "/" + release.Name; release.Newer(live.Releases[key]) {
+				live.Releases[key] = release
+			}
+		}
+		if strings.EqualFold(o.Kind, kind) || o.Kind == "Application" || o.Kind == "Kustomization" || o.Kind == "HelmRelease" || o.Kind == "GitRepository" {
+			live.Objects = append(live.Objects, o)
+		}
+		return nil
+	})
+	return live, append(problems, unread...), err
 }
 
 // Answer is where it is decided.
@@ -51,6 +80,7 @@ type traced struct {
 	links    []fact.Link
 	literal  bool
 	strength fact.Strength
+	deciders []Decider
 }
 
 // Trace leads an object, or one of its fields, to the line that decides it.
@@ -62,7 +92,7 @@ func (e *Estate) Trace(ctx context.Context, r Request) (Answer, error) {
 		return a, err
 	}
 	var live *Object
-	for _, o := range r.Live {
+	for _, o := range r.Live.Objects {
 		if strings.EqualFold(o.Kind, r.Kind) && o.Name == r.Name && (r.Namespace == "" || o.Namespace == r.Namespace) {
 			live = o
 			break
@@ -75,7 +105,7 @@ func (e *Estate) Trace(ctx context.Context, r Request) (Answer, error) {
 		if len(field) > 0 && !sensitive(live) {
 			a.Live = liveValue.Value()
 		}
-	} else if len(r.Live) > 0 {
+	} else if len(r.Live.Objects)+len(r.Live.Releases) > 0 {
 		a.Cause.Missing = append(a.Cause.Missing, fmt.Sprintf("the dump holds no %s/%s", r.Kind, r.Name))
 	}
 	candidates := e.candidates(r, live)
@@ -83,9 +113,29 @@ func (e *Estate) Trace(ctx context.Context, r Request) (Answer, error) {
 	if live == nil && len(candidates) > 0 {
 		by.Strength, by.Method = fact.Declared, "kubernetes_manifest"
 	}
+	if len(candidates) == 0 {
+		hidden, err := e.hidden(ctx, r)
+		if err != nil {
+			a.Problems = append(a.Problems, err.Error())
+		}
+		for _, o := range hidden {
+			for _, s := range o.release.switches {
+				a.Cause.Missing = append(a.Cause.Missing, fmt.Sprintf("%s is off at %s:%d, so that the chart leaves %s out; what turns it on is not in the repository", s.Key(), s.node.Place.Path, s.node.Place.Line, o.ID()))
+			}
+		}
+		candidates = hidden
+	}
+	var record *HelmRelease
 	if live != nil {
-		candidates, by = e.tracked(candidates, live, r.Live)
+		t := tracker{estate: e, request: r, live: live, candidates: candidates}
+		candidates, by = t.narrow()
+		a.Cause.Missing = append(a.Cause.Missing, t.missing...)
+		record = t.record
 		a.Cause.Chain = append(a.Cause.Chain, fact.Link{Kind: "kubernetes_object", Key: live.ID(), Location: fact.Location{}, Evidence: by})
+		if record != nil {
+			a.Cause.Chain = append(a.Cause.Chain, fact.Link{Kind: "helm_release", Key: record.Namespace + "/" + record.Name, Evidence: fact.Evidence{
+				Method: "helm_record", Source: "sh.helm.release.v1." + record.Name, Strength: fact.Attested, Detail: fmt.Sprintf("%s-%s, revision %d", record.Chart, record.Version, record.Revision)}})
+		}
 	}
 	var all []traced
 	for _, o := range candidates {
@@ -95,6 +145,9 @@ func (e *Estate) Trace(ctx context.Context, r Request) (Answer, error) {
 		}
 		if len(t.places) > 0 {
 			all = append(all, t)
+		}
+		if record != nil {
+			a.Cause.Missing = append(a.Cause.Missing, record.differs(t)...)
 		}
 	}
 	if liveValue != nil && len(field) > 0 {
@@ -221,82 +274,6 @@ func (e *Estate) candidates(r Request, live *Object) []*Object {
 	return earlier
 }
 
-// tracked narrows candidates by what the live object says of its origin, strongest
-// first. The evidence is that of what narrowed them.
-func (e *Estate) tracked(candidates []*Object, live *Object, dump []*Object) ([]*Object, fact.Evidence) {
-	notes := func(kind, key string) string { return live.Root.String("metadata", kind, key) }
-	narrow := func(keep func(*Object) bool) []*Object {
-		return slices.DeleteFunc(slices.Clone(candidates), func(o *Object) bool { return !keep(o) })
-	}
-	at := func(folder string) func(*Object) bool {
-		folder = path.Clean(strings.TrimPrefix(folder, "./"))
-		return func(o *Object) bool {
-			return o.Unit == folder || o.release != nil && o.release.Chart == folder || o.Unit == "" && (path.Dir(o.Place.Path) == folder || strings.HasPrefix(o.Place.Path, folder+"/"))
-		}
-	}
-	known := append(slices.Clone(dump), e.Objects...)
-	app, _, _ := strings.Cut(notes("annotations", "argocd.argoproj.io/tracking-id"), ":")
-	if app == "" {
-		app = notes("labels", "argocd.argoproj.io/instance")
-	}
-	for _, step := range []struct {
-		method, kind, name, source string
-		folders                    [][]string
-	}{
-		{"argocd_tracking", "Application", app, "argocd.argoproj.io tracking of " + app, [][]string{{"spec", "source", "path"}}},
-		{"flux_kustomize", "Kustomization", notes("labels", "kustomize.toolkit.fluxcd.io/name"), "kustomize.toolkit.fluxcd.io/name", [][]string{{"spec", "path"}}},
-		{"flux_helm", "HelmRelease", notes("labels", "helm.toolkit.fluxcd.io/name"), "helm.toolkit.fluxcd.io/name", [][]string{{"spec", "chart", "spec", "chart"}}},
-	} {
-		if step.name == "" {
-			continue
-		}
-		for _, o := range known {
-			if o.Kind != step.kind || o.Name != step.name {
-				continue
-			}
-			for _, folder := range step.folders {
-				if left := narrow(at(o.Root.String(folder...))); o.Root.String(folder...) != "" && len(left) > 0 {
-					if own := slices.DeleteFunc(slices.Clone(left), func(c *Object) bool { return c.release == nil || c.release.From == nil || c.release.Name != o.Name }); len(own) > 0 {
-						left = own
-					}
-					return left, fact.Evidence{Method: step.method, Source: step.source, Strength: fact.Attested, Detail: o.ID() + " takes " + o.Root.String(folder...)}
-				}
-			}
-		}
-	}
-	if origin := notes("annotations", "config.kubernetes.io/origin"); origin != "" {
-		if docs, _ := Documents("origin", []byte(origin)); len(docs) > 0 {
-			if left := narrow(func(o *Object) bool {
-				return docs[0].String("path") != "" && strings.HasSuffix("/"+o.Place.Path, "/"+strings.TrimPrefix(docs[0].String("path"), "../"))
-			}); len(left) > 0 {
-				return left, fact.Evidence{Method: "kustomize_origin", Source: "config.kubernetes.io/origin", Strength: fact.Attested, Detail: docs[0].String("path")}
-			}
-		}
-	}
-	release, chart := notes("annotations", "meta.helm.sh/release-name"), notes("labels", "helm.sh/chart")
-	if release != "" || notes("labels", "app.kubernetes.io/managed-by") == "Helm" {
-		left := narrow(func(o *Object) bool {
-			if o.release == nil {
-				return false
-			}
-			name := path.Base(o.release.Chart)
-			return o.release.Name == release || chart != "" && strings.HasPrefix(chart, name+"-")
-		})
-		if len(left) > 0 {
-			return left, fact.Evidence{Method: "helm_release", Source: "meta.helm.sh/release-name", Strength: fact.Attested, Detail: strings.TrimSpace(release + " " + chart)}
-		}
-	}
-	if applied := notes("annotations", "kubectl.kubernetes.io/last-applied-configuration"); applied != "" {
-		if docs, _ := Documents("last-applied-configuration", []byte(applied)); len(docs) > 0 {
-			if left := narrow(func(o *Object) bool { return o.Root.Get("spec").same(docs[0].Get("spec")) }); len(left) > 0 {
-				return left, fact.Evidence{Method: "last_applied", Source: "kubectl.kubernetes.io/last-applied-configuration", Strength: fact.Proven, Detail: "the applied specification equals the manifest"}
-			}
-			return candidates, fact.Evidence{Method: "last_applied", Source: "kubectl.kubernetes.io/last-applied-configuration", Strength: fact.Declared, Detail: "applied from a manifest, which has changed since"}
-		}
-	}
-	return candidates, fact.Evidence{Method: "kubernetes_name", Source: "kind, namespace and name", Strength: fact.Guess}
-}
-
 // trace leads a field of one declared object to its places, the deciding one first.
 func (e *Estate) trace(ctx context.Context, o *Object, field []Segment, strength fact.Strength) (traced, error) {
 	t := traced{object: o, strength: strength}
@@ -357,7 +334,11 @@ func (e *Estate) traceChart(ctx context.Context, o *Object, field []Segment, val
 		t.places = []Place{at}
 		return t, nil
 	}
+	for _, l := range o.release.switches {
+		add("switch", l.Key(), l.node.Place, "helm_perturbation", fact.Proven, "off here; on, the object is there")
+	}
 	deciders, err := e.Deciders(ctx, o, field)
+	t.deciders = deciders
 	for _, d := range deciders {
 		kind := "value"
 		if d.Control {
@@ -456,8 +437,8 @@ func (a Answer) WriteText(w io.Writer, plain func(string) string) error {
 
 // SplitName takes NAME.FIELDPATH apart. Names may hold dots: the longest name that
 // is known wins, else everything before the first dot.
-func (e *Estate) SplitName(kind, rest string, live []*Object) (name, field string) {
-	for _, objects := range [][]*Object{live, e.Objects} {
+func (e *Estate) SplitName(kind, rest string, live Live) (name, field string) {
+	for _, objects := range [][]*Object{live.Objects, e.Objects} {
 		for _, o := range objects {
 			for _, n := range append([]string{o.Name}, o.names...) {
 				if strings.EqualFold(o.Kind, kind) && len(n) > len(name) && (rest == n || strings.HasPrefix(rest, n+".") || strings.HasPrefix(rest, n+"[")) {

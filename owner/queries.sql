@@ -38,17 +38,11 @@ SELECT id, kind, key, name FROM asset ORDER BY id
 -- name: every_affected
 SELECT DISTINCT asset_id FROM scope
 
--- name: stated_ids
-SELECT asset_id FROM node WHERE gone_run = 0
-
 -- name: stated_often
 SELECT asset_id FROM node GROUP BY asset_id HAVING count(*) > 1
 
--- name: stated_count
-SELECT count(DISTINCT asset_id) FROM node WHERE gone_run = 0
-
--- name: every_tagged
-SELECT asset_id, doc FROM node WHERE gone_run = 0 AND (doc LIKE '%"tag:%' OR doc LIKE '%"label:%')
+-- name: every_stated
+SELECT asset_id, doc FROM node WHERE gone_run = 0
 
 -- name: every_claim
 SELECT subject, doc FROM claim WHERE gone_run = 0

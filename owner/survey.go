@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -154,21 +155,20 @@ func (s *Survey) known(id int64) bool { return id > 0 && id < int64(len(s.assets
 
 func (s *Survey) readStated(ctx context.Context, tx store.Tx, rules TagRules) error {
 	s.there = make([]bool, len(s.assets))
-	for _, query := range []*store.Query{everyAffected, statedIDs} {
-		if err := tx.Query(ctx, query, func(row store.Row) error {
-			if id := row.Int(0); s.known(id) {
-				s.there[id] = true
-			}
-			return nil
-		}); err != nil {
-			return err
+	if err := tx.Query(ctx, everyAffected, func(row store.Row) error {
+		if id := row.Int(0); s.known(id) {
+			s.there[id] = true
 		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	s.untaken = map[string]*untaken{}
-	return eachTagged(ctx, tx, func(id int64, tags []tag) error {
+	return eachStated(ctx, tx, func(id int64, tags []tag) error {
 		if !s.known(id) {
 			return nil
 		}
+		s.there[id] = true
 		var err error
 		took := false
 		rules.apply(&s.assets[id], tags, func(_ *TagRule, c fact.Claim) {
@@ -228,7 +228,8 @@ func (e *Estate) Try(ctx context.Context, rules TagRules) (DryRun, error) {
 			}
 			return unnamed
 		}
-		if err := eachTagged(ctx, tx, func(id int64, tags []tag) error {
+		if err := eachStated(ctx, tx, func(id int64, tags []tag) error {
+			try.out.Assets++
 			try.add(id, named(id), tags)
 			return nil
 		}); err != nil {
@@ -242,7 +243,7 @@ func (e *Estate) Try(ctx context.Context, rules TagRules) (DryRun, error) {
 				}
 			}
 		}
-		return tx.Query(ctx, statedCount, func(row store.Row) error { try.out.Assets = int(row.Int(0)); return nil })
+		return nil
 	})
 	if err != nil {
 		return DryRun{}, fmt.Errorf("dry run of tag rules: %w", err)
@@ -250,9 +251,9 @@ func (e *Estate) Try(ctx context.Context, rules TagRules) (DryRun, error) {
 	return try.Result(), nil
 }
 
-// eachTagged gives the tags of every asset that has some, those that several scopes
-// tell of together.
-func eachTagged(ctx context.Context, tx store.Tx, give func(id int64, tags []tag) error) error {
+// eachStated gives every asset that a source tells of with its tags, those that
+// several scopes tell of once.
+func eachStated(ctx context.Context, tx store.Tx, give func(id int64, tags []tag) error) error {
 	// Of most assets one scope tells. The others are put together at the end.
 	several := map[int64][]tag{}
 	if err := tx.Query(ctx, statedOften, func(row store.Row) error { several[row.Int(0)] = nil; return nil }); err != nil {
@@ -260,12 +261,15 @@ func eachTagged(ctx context.Context, tx store.Tx, give func(id int64, tags []tag
 	}
 	var buf []byte
 	var room [16]tag
-	err := tx.Query(ctx, everyTagged, func(row store.Row) error {
+	err := tx.Query(ctx, everyStated, func(row store.Row) error {
 		id := row.Int(0)
 		buf = row.Bytes(1, buf[:0])
-		tags, err := tagsOf(buf, room[:0])
-		if err != nil {
-			return fmt.Errorf("tags of asset %d: %w", id, err)
+		tags := room[:0]
+		if bytes.Contains(buf, tagMark) || bytes.Contains(buf, labelMark) {
+			var err error
+			if tags, err = tagsOf(buf, tags); err != nil {
+				return fmt.Errorf("tags of asset %d: %w", id, err)
+			}
 		}
 		list, more := several[id]
 		if !more {
@@ -276,6 +280,9 @@ func eachTagged(ctx context.Context, tx store.Tx, give func(id int64, tags []tag
 				list = addTag(list, t.name, t.value)
 			}
 		}
+		if list == nil {
+			list = []tag{} // it is there
+		}
 		several[id] = list
 		return nil
 	})
@@ -283,7 +290,7 @@ func eachTagged(ctx context.Context, tx store.Tx, give func(id int64, tags []tag
 		return err
 	}
 	for _, id := range slices.Sorted(maps.Keys(several)) {
-		if tags := several[id]; len(tags) > 0 {
+		if tags := several[id]; tags != nil {
 			if err := give(id, tags); err != nil {
 				return err
 			}
@@ -291,6 +298,9 @@ func eachTagged(ctx context.Context, tx store.Tx, give func(id int64, tags []tag
 	}
 	return nil
 }
+
+// Marks of tags and labels in what is stated.
+var tagMark, labelMark = []byte(`"tag:`), []byte(`"label:`)
 
 // tagsOf reads the tags and labels of what a scope says of an asset.
 func tagsOf(doc []byte, tags []tag) ([]tag, error) {

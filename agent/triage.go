@@ -112,14 +112,7 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 		if d.Advisories == nil {
 			return nil, result, fmt.Errorf("%w: there are no reports, and no advisory index to scan with; make one with backstitch advisory import", ErrNothing)
 		}
-		looked, err := d.lifecycle(ctx, s, partial, &result)
-		if err == nil && !looked {
-			err = d.declared(ctx, s, &result)
-		}
-		if err != nil {
-			return nil, result, err
-		}
-		if len(s.modules) == 0 && !looked && len(s.findings) == 0 {
+		if len(s.modules) == 0 {
 			why := ""
 			if len(omitted) > 0 {
 				why = ": " + omitted[0]
@@ -157,7 +150,6 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 		}
 	}
 	s.assets = assets
-	s.findings = nil
 	if len(assets) > 0 {
 		if s.findings, err = intake.Load(ctx, d.DB, assets); err != nil {
 			return nil, result, err
@@ -245,9 +237,6 @@ func (d *Desk) investigate(ctx context.Context, s *scene, running cause.Running,
 		return nil, err
 	}
 	if err := d.link(ctx, tracer, result); err != nil {
-		return nil, err
-	}
-	if err := d.declared(ctx, s, result); err != nil {
 		return nil, err
 	}
 	around, err := issue.NewSurroundings(ctx, d.Graph)

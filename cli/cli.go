@@ -127,7 +127,7 @@ func newRoot(s *streams) *cobra.Command {
 		}
 		return nil
 	}
-	root.AddCommand(newTriage(s), newImport(s), newReport(s), newAdvisory(s), newIssue(s), newOwner(s), newCause(s), newGraph(s), newFix(s), newSource(s), newService(s), newImage(s), newDemo(s))
+	root.AddCommand(newTriage(s), newImport(s), newReport(s), newAdvisory(s), newIssue(s), newOwner(s), newPerson(s), newCause(s), newGraph(s), newFix(s), newSource(s), newService(s), newImage(s), newDemo(s))
 	return root
 }
 

@@ -3,7 +3,9 @@ package owner
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"regexp"
 	"slices"
@@ -481,4 +483,31 @@ func (h *Humans) namesakes() {
 		h.Namesakes = append(h.Namesakes, n)
 	}
 	slices.SortFunc(h.Namesakes, func(a, b Namesake) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// RepositoryAccounts makes accounts of everybody in the known history of the repository
+// around a folder, with the .mailmap of a revision.
+func RepositoryAccounts(ctx context.Context, dir, at, cacheDir string) ([]Account, error) {
+	repo, err := git.Open(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer repo.Close()
+	commit, err := repo.Resolve(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	history, err := repo.History(ctx, commit, cacheDir)
+	if err != nil {
+		return nil, err
+	}
+	mailmap, err := repo.Tree(commit).Read(ctx, ".mailmap")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	idents := make([]git.Ident, history.Idents())
+	for i := range idents {
+		idents[i] = history.Ident(int32(i))
+	}
+	return GitAccounts(idents, mailmap), nil
 }

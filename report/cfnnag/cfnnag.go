@@ -54,6 +54,9 @@ func template(d *report.Document) {
 			})
 		}
 	})
+	if d.Err() != nil {
+		return // which file it is, is not known
+	}
 	d.Fail(held.Replay(func(f fact.Finding) error {
 		f.Path = name
 		return d.Emitter.Give(f)

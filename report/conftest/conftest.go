@@ -72,6 +72,9 @@ func file(d *report.Document) {
 			results("", fact.AnalysisAcceptedRisk)
 		}
 	})
+	if d.Err() != nil {
+		return // which file it is, is not known
+	}
 	d.Fail(held.Replay(func(f fact.Finding) error {
 		f.Path = name
 		if f.Rule == "" {

@@ -81,6 +81,9 @@ func query(d *report.Document) {
 			d.Array(func(int) { d.Fail(held.Add(place(d))) })
 		}
 	})
+	if d.Err() != nil {
+		return // what the places are about is not known
+	}
 	if strings.EqualFold(all.SeverityText, "TRACE") {
 		all.Severity = fact.SeverityInfo
 	}

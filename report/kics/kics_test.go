@@ -1,6 +1,7 @@
 package kics
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/backstitch/backstitch/report/reporttest"
@@ -38,5 +39,15 @@ func TestTheTerraformResourceAndItsFieldAreKept(t *testing.T) {
 	}
 	if f := findings[1]; f.Anchor != "aws_s3_bucket.b" || f.Attributes["field"] != "" || f.Attributes["resource_type"] != "" {
 		t.Errorf("the second place of a query has %+v", f)
+	}
+}
+
+func TestNothingIsGivenThatWasReadHalf(t *testing.T) {
+	t.Parallel()
+	cut := strings.Index(cases[0].Report, `"query_name":"Passwords"`)
+	var facts reporttest.Facts
+	err := New().Read(t.Context(), strings.NewReader(cases[0].Report[:cut]), &facts)
+	if err == nil || len(facts.Findings) != 2 || facts.Runs[0].Complete {
+		t.Errorf("error %v, findings %+v, want those of the first query", err, facts.Findings)
 	}
 }

@@ -118,6 +118,9 @@ func (g *group) test(d *report.Document) {
 }
 
 func (g *group) give(d *report.Document) {
+	if d.Err() != nil {
+		return // what the tests are part of is not known
+	}
 	d.Fail(g.held.Replay(func(f fact.Finding) error {
 		f.Anchor = g.node
 		report.Attribute(&f, "benchmark", g.version)

@@ -42,7 +42,9 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	defer s.held.Close()
 	return report.Findings(ctx, in, sink, fact.Run{Tool: "kubescape", Format: "kubescape", Complete: true}, func(d *report.Document) {
 		d.Object(func(key string) { s.field(d, key) })
-		// What a finding is in, and how severe it is, may stand after it.
+		if d.Err() != nil && (s.cluster == "" || len(s.resources) == 0 || len(s.controls) == 0) {
+			return // what the findings are in, and how severe they are, may stand where the report was cut off
+		}
 		for _, id := range s.looked {
 			d.Looked(s.asset(id))
 		}

@@ -1,6 +1,7 @@
 package kubescape
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -56,5 +57,16 @@ func TestAssetsJoinTheGraph(t *testing.T) {
 	file := reporttest.Read(t, New(), cases[1].Report).Findings[0]
 	if file.Asset.Kind != "repository" || file.Anchor != "-/Deployment.apps/web fs" || file.Title != "Immutable" {
 		t.Errorf("finding of a file: %+v", file)
+	}
+}
+
+func TestNothingIsGivenWhoseResourceIsNotKnown(t *testing.T) {
+	t.Parallel()
+	report := cases[0].Report
+	for text, want := range map[string]int{report[:strings.Index(report, `"resources":`)]: 0, report[:len(report)-1]: 3} {
+		var facts reporttest.Facts
+		if err := New().Read(t.Context(), strings.NewReader(text), &facts); err == nil || len(facts.Findings) != want || facts.Runs[0].Complete {
+			t.Errorf("cut off at %d: error %v, %d findings, want %d and an incomplete run", len(text), err, len(facts.Findings), want)
+		}
 	}
 }

@@ -49,7 +49,9 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 				})
 			}
 		})
-		// The cluster's name may stand after the issues.
+		if d.Err() != nil && cluster == "" {
+			return // which cluster it is may stand where the report was cut off
+		}
 		for _, o := range looked {
 			d.Looked(o.asset(cluster))
 		}

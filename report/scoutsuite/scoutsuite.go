@@ -185,6 +185,9 @@ func (s *scan) rule(d *report.Document, service, rule string) {
 }
 
 func (s *scan) give(d *report.Document) {
+	if d.Err() != nil {
+		return // which resources the items are may stand where the report was cut off
+	}
 	for _, place := range s.order {
 		r := s.known[place]
 		d.Looked(report.CloudAsset(r.id, r.name))

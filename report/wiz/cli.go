@@ -70,6 +70,9 @@ func (s *scan) pack(d *report.Document, list string) {
 			d.Array(func(int) { found = append(found, flaw(d)) })
 		}
 	})
+	if d.Err() != nil {
+		return
+	}
 	for _, f := range found {
 		f.Package = report.Named(ecosystem(path), name, version)
 		f.Title = f.Rule + " in " + name
@@ -124,7 +127,9 @@ func (s *scan) secret(d *report.Document) {
 		}
 	})
 	f.Position = place()
-	d.Fail(s.held.Add(f))
+	if d.Err() == nil {
+		d.Fail(s.held.Add(f))
+	}
 }
 
 // rule reads a rule with the places where it fails, which may stand before it.
@@ -148,6 +153,9 @@ func (s *scan) rule(d *report.Document) {
 			d.Array(func(int) { matches = append(matches, match(d)) })
 		}
 	})
+	if d.Err() != nil {
+		return
+	}
 	for _, f := range matches {
 		f.Kind, f.Rule, f.Title, f.Severity, f.SeverityText = all.Kind, all.Rule, all.Title, all.Severity, all.SeverityText
 		d.Fail(s.held.Add(f))
@@ -181,6 +189,9 @@ func match(d *report.Document) fact.Finding {
 }
 
 func (s *scan) give(d *report.Document) {
+	if d.Err() != nil && s.origin == "" {
+		return // what was scanned is not known
+	}
 	asset := fact.Asset{Kind: fact.AssetRepository}
 	if strings.Contains(s.origin, "Image") {
 		asset = report.ImageAsset(s.name, s.digest)

@@ -88,6 +88,7 @@ func amazonDistribution(platform string) string {
 type AmazonResource struct {
 	Kind, ID, Region, Partition, Platform, Digest string
 	Tags                                          map[string]string
+	imageTags                                     []string
 }
 
 // Read reads a member of the resource.
@@ -119,6 +120,8 @@ func (r *AmazonResource) Read(s *Scanner, key string) {
 					r.Platform = s.Text()
 				case "imagehash", "imagedigest":
 					r.Digest = s.Text()
+				case "imagetags":
+					r.imageTags = s.Texts()
 				}
 			})
 		})
@@ -131,7 +134,9 @@ func (r *AmazonResource) Asset(account string) fact.Asset {
 	kind := strings.ToLower(strings.ReplaceAll(r.Kind, "_", ""))
 	switch {
 	case strings.Contains(kind, "containerimage"):
-		return ImageAsset(r.ID, r.Digest)
+		asset := ImageAsset(r.ID, r.Digest)
+		asset.Name = r.reference()
+		return asset
 	case kind == "awsec2instance" && strings.HasPrefix(r.ID, "i-") && account != "" && r.Region != "":
 		partition := r.Partition
 		if partition == "" {
@@ -142,6 +147,27 @@ func (r *AmazonResource) Asset(account string) fact.Asset {
 		return CloudAsset(strings.TrimSuffix(r.ID, ":$LATEST"), r.Tags["Name"])
 	}
 	return CloudAsset(r.ID, r.Tags["Name"])
+}
+
+// reference is how an image of Elastic Container Registry is pulled, from its ARN
+// "arn:aws:ecr:REGION:ACCOUNT:repository/NAME/sha256:...".
+func (r *AmazonResource) reference() string {
+	parts := strings.SplitN(r.ID, ":", 6)
+	if len(parts) < 6 || parts[2] != "ecr" {
+		return r.ID
+	}
+	name, digest, _ := strings.Cut(strings.TrimPrefix(parts[5], "repository/"), "/sha256:")
+	host := parts[4] + ".dkr.ecr." + parts[3] + ".amazonaws.com"
+	if parts[1] == "aws-cn" {
+		host += ".cn"
+	}
+	switch {
+	case len(r.imageTags) > 0:
+		return host + "/" + name + ":" + r.imageTags[0]
+	case digest != "":
+		return host + "/" + name + "@sha256:" + digest
+	}
+	return host + "/" + name
 }
 
 // Attributes are the type, region and tags of the resource, for a finding in it.

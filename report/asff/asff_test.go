@@ -80,7 +80,7 @@ func TestAssetsJoinTheGraph(t *testing.T) {
 		t.Errorf("tag team = %q", got)
 	}
 	facts = reporttest.Read(t, New(), cases[1].Report)
-	if got := facts.Findings[2].Asset; got.Kind != fact.AssetImage || got.Key != digest {
+	if got := facts.Findings[2].Asset; got.Kind != fact.AssetImage || got.Key != digest || got.Name != "111122223333.dkr.ecr.eu-west-1.amazonaws.com/shop@"+digest {
 		t.Errorf("image asset = %+v, want its digest as the key", got)
 	}
 	if f := facts.Findings[0]; f.Asset.Key != "arn:aws:ec2:eu-west-1:111122223333:instance/i-1" || f.Score != 9.8 || f.Vector != "high" || f.Attributes["fix_available"] != "true" {

@@ -28,7 +28,7 @@ var cases = []reporttest.Case{
 "packageVulnerabilityDetails":{"relatedVulnerabilities":["GHSA-1","CVE-2024-1"],"cvss":[{"baseScore":9.1,"scoringVector":"v"}],"vulnerablePackages":[
 {"name":"libssl","version":"1.1","release":"2","epoch":1,"packageManager":"OS","fixedInVersion":"1:1.2-1","sourceLayerHash":"sha256:aa"},
 {"name":"left-pad","version":"1.0.0","epoch":0,"packageManager":"NODEPKG","fixedInVersion":"1.0.1","filePath":"app/package-lock.json"}],"vulnerabilityId":"CVE-2024-1"},
-"resources":[{"type":"AWS_ECR_CONTAINER_IMAGE","id":"arn:aws:ecr:eu-west-1:111122223333:repository/shop/` + image + `","region":"eu-west-1","details":{"awsEcrContainerImage":{"platform":"DEBIAN_10","imageHash":"` + image + `"}}}]},
+"resources":[{"type":"AWS_ECR_CONTAINER_IMAGE","id":"arn:aws:ecr:eu-west-1:111122223333:repository/shop/` + image + `","region":"eu-west-1","details":{"awsEcrContainerImage":{"platform":"DEBIAN_10","imageTags":["1.2","latest"],"imageHash":"` + image + `"}}}]},
 {"findingArn":"arn:f2","awsAccountId":"111122223333","title":"CVE-2024-2 - kernel","severity":"UNTRIAGED","status":"SUPPRESSED","type":"PACKAGE_VULNERABILITY",
 "packageVulnerabilityDetails":{"vulnerabilityId":"CVE-2024-2","vulnerablePackages":[{"name":"kernel","version":"5","packageManager":"OS","fixedInVersion":"NotAvailable"}]},
 "resources":[{"type":"AWS_EC2_INSTANCE","id":"i-1","partition":"aws","region":"eu-west-1","tags":{"Name":"web"},"details":{"awsEc2Instance":{"platform":"AMAZON_LINUX_2"}}}]}],"nextToken":"n"}`,
@@ -56,11 +56,12 @@ func TestAssetsJoinTheGraph(t *testing.T) {
 	t.Parallel()
 	findings := reporttest.Read(t, New(), cases[0].Report).Findings
 	for i, want := range []fact.Asset{
-		{Kind: fact.AssetImage, Key: image}, {Kind: fact.AssetImage, Key: image},
-		{Kind: fact.AssetResource, Key: "arn:aws:ec2:eu-west-1:111122223333:instance/i-1"},
+		{Kind: fact.AssetImage, Key: image, Name: "111122223333.dkr.ecr.eu-west-1.amazonaws.com/shop:1.2"},
+		{Kind: fact.AssetImage, Key: image, Name: "111122223333.dkr.ecr.eu-west-1.amazonaws.com/shop:1.2"},
+		{Kind: fact.AssetResource, Key: "arn:aws:ec2:eu-west-1:111122223333:instance/i-1", Name: "web"},
 	} {
-		if got := findings[i].Asset; got.Kind != want.Kind || got.Key != want.Key {
-			t.Errorf("finding %d is in %+v, want %s %s", i, got, want.Kind, want.Key)
+		if got := findings[i].Asset; got != want {
+			t.Errorf("finding %d is in %+v, want %+v", i, got, want)
 		}
 	}
 	if f := findings[0]; f.Score != 7.1 || f.EPSS != 0.25 || f.Attributes["layer"] != "sha256:aa" || findings[1].Attributes["layer"] != "" {

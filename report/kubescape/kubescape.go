@@ -251,7 +251,12 @@ func readRule(d *report.Document) (f fact.Finding, failed bool) {
 	f.Kind = fact.Misconfiguration
 	f.Position = place()
 	f.Mitigation = strings.Join(fixes, "\n")
-	report.Attribute(&f, "field", strings.Join(fields, ", "))
+	if len(fields) > 0 {
+		report.Attribute(&f, "field", fields[0])
+	}
+	if len(fields) > 1 {
+		report.Attribute(&f, "fields", strings.Join(fields, ", "))
+	}
 	if exception != "" {
 		f.Analysis = fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: exception, Source: "kubescape"}
 	}

@@ -51,7 +51,7 @@ func TestAssetsJoinTheGraph(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("assets that were looked at (-want +got):\n%s", diff)
 	}
-	if f := facts.Findings[0]; f.Attributes["field"] != "spec.a, spec.b" || f.Mitigation != "spec.a = true" || f.Anchor != "immutable-fs" || f.Title != "Immutable container filesystem" {
+	if f := facts.Findings[0]; f.Attributes["field"] != "spec.a" || f.Attributes["fields"] != "spec.a, spec.b" || f.Mitigation != "spec.a = true" || f.Anchor != "immutable-fs" || f.Title != "Immutable container filesystem" {
 		t.Errorf("finding %+v", f)
 	}
 	file := reporttest.Read(t, New(), cases[1].Report).Findings[0]

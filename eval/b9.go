@@ -150,11 +150,11 @@ func backtest(ctx context.Context, folder string) (ownerScore, string, error) {
 		score.slowest = max(score.slowest, took)
 	}
 	for i, line := range lines {
-		var truth struct{ Truth string }
-		if err := json.Unmarshal(line, &truth); err != nil {
+		truth, err := truthOf(line)
+		if err != nil {
 			return score, "", err
 		}
-		score.count(answers[i], truth.Truth)
+		score.count(answers[i], truth)
 	}
 	n := float64(score.cases)
 	note := fmt.Sprintf("%s: %d cases, first %.3f, first three %.3f; %d commits indexed in %v, %.1f ms a case",
@@ -184,6 +184,13 @@ func readOwnerCases(name string) ([]ownerQuestion, [][]byte, error) {
 		lines = append(lines, append([]byte(nil), scanner.Bytes()...))
 	}
 	return questions, lines, scanner.Err()
+}
+
+// truthOf reads who made the fix.
+func truthOf(line []byte) (string, error) {
+	var truth struct{ Truth string }
+	err := json.Unmarshal(line, &truth)
+	return truth.Truth, err
 }
 
 // indexAll reads the history of the newest branch once, and what the questions'

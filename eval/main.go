@@ -68,12 +68,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	only := flags.String("only", "", "comma-separated ids of benchmarks to run")
 	output := flags.String("o", "table", "table or json")
 	verbose := flags.Bool("v", false, "print each difference with its reason")
+	fit := flags.Bool("fit", false, "fit the weights of the owner's signals anew, instead of running benchmarks")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
 	if *data == "" || (*output != "table" && *output != "json") {
-		fmt.Fprintln(stderr, "usage: eval -data DIR [-only B1,B9] [-o table|json] [-v]")
+		fmt.Fprintln(stderr, "usage: eval -data DIR [-only B1,B9] [-o table|json] [-v] | eval -data DIR -fit")
 		return 2
+	}
+	if *fit {
+		if err := fitOwners(ctx, *data, stdout); err != nil {
+			fmt.Fprintln(stderr, err)
+			return 2
+		}
+		return 0
 	}
 	wanted := map[string]bool{}
 	for _, id := range strings.Split(*only, ",") {

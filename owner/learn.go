@@ -168,6 +168,11 @@ func (x *Index) example(ctx context.Context, i int32) (*example, error) {
 // fit finds the weights that explain the examples best, none below 0, near those
 // that it starts from.
 func fit(examples []*example, from model) model {
+	return descend(examples, from, descents, func(int) bool { return true })
+}
+
+// descend searches in a number of steps; free says which weights may move.
+func descend(examples []*example, from model, steps int, free func(k int) bool) model {
 	loss := func(m *model, gradient *model) float64 {
 		sum := 0.0
 		*gradient = model{}
@@ -202,7 +207,9 @@ func fit(examples []*example, from model) model {
 		sum /= n
 		for k := range gradient {
 			d := m[k] - from[k]
-			gradient[k] = gradient[k]/n + 2*pull*d
+			if gradient[k] = gradient[k]/n + 2*pull*d; !free(k) {
+				gradient[k] = 0
+			}
 			sum += pull * d * d
 		}
 		return sum
@@ -211,7 +218,7 @@ func fit(examples []*example, from model) model {
 	var gradient, next, nextGradient model
 	value := loss(&current, &gradient)
 	step := 1.0
-	for range descents {
+	for range steps {
 		improved := false
 		for range 20 {
 			moved := 0.0

@@ -93,6 +93,7 @@ type draft struct {
 	record, status     string
 	compliance, reason string
 	label              string
+	rated              bool // there is a number up to 100
 	normalized, native float64
 	resources          []report.AmazonResource
 	flaws              []flaw
@@ -180,7 +181,7 @@ func (one *draft) severity(d *report.Document) {
 		case "Label":
 			one.label = d.Text()
 		case "Normalized":
-			one.normalized = d.Float()
+			one.rated, one.normalized = d.Kind() == report.KindNumber, d.Float()
 		case "Product":
 			one.native = d.Float()
 		}
@@ -193,7 +194,9 @@ func (one *draft) rate() {
 	report.Rate(&one.f, one.label)
 	number := cmp.Or(one.normalized, 10*one.native)
 	switch {
-	case one.f.Severity != fact.SeverityUnknown || number <= 0:
+	case one.f.Severity != fact.SeverityUnknown, number <= 0 && !one.rated:
+	case number <= 0:
+		one.f.Severity = fact.SeverityInfo
 	case number >= 90:
 		one.f.Severity = fact.SeverityCritical
 	case number >= 70:
@@ -322,15 +325,16 @@ func (one *draft) judge(f *fact.Finding) {
 			f.Kind = fact.Vulnerability
 		}
 	}
-	f.Rule = one.control
-	if f.Rule == "" && !strings.HasPrefix(one.generator, "arn:") && strings.Contains(one.generator, "/") {
-		f.Rule = one.generator
-	}
-	if f.Rule == "" && len(one.types) > 0 {
-		// The generator is then a detector or a whole product, not a rule.
+	f.Rule = cmp.Or(one.control, one.generator)
+	product := strings.HasPrefix(one.generator, "arn:") || strings.HasPrefix(one.generator, "AWS") || strings.HasPrefix(one.generator, "aws/")
+	switch {
+	case one.control != "":
+	case strings.Contains(one.generator, ":config-rule/"):
+		f.Rule = cmp.Or(one.f.Title, one.generator) // which names the rule; its ARN is that of one account
+	case product && len(one.types) > 0:
+		// A detector or a whole product generated it, no rule.
 		f.Rule, f.Anchor = one.types[0], one.f.Title
 	}
-	f.Rule = cmp.Or(f.Rule, one.generator)
 	switch strings.ToUpper(one.status) {
 	case "SUPPRESSED":
 		f.Analysis = fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: cmp.Or(one.reason, "suppressed in Security Hub"), Source: tool}

@@ -58,6 +58,12 @@ var cases = []reporttest.Case{
 		Want:   []string{"exposure TTPs/Discovery/Recon high"},
 	},
 	{
+		Name: "rules by the name of their generator", Score: 90, Complete: true,
+		Report: `[{"Id":"1",` + account + `,"Title":"t","GeneratorId":"rds-finding","Types":["Software and Configuration Checks/x"],"Severity":{"Normalized":0,"Product":0},` + bucket + `},
+{"Id":"2",` + account + `,"Title":"required-tags","GeneratorId":"arn:aws:config:eu-west-1:111122223333:config-rule/config-rule-1","Types":["Software and Configuration Checks/x"],"Severity":{"Label":"LOW"},` + bucket + `}]`,
+		Want: []string{"misconfiguration rds-finding info", "misconfiguration required-tags low"},
+	},
+	{
 		Name: "an event", Score: 90,
 		Report: `{"version":"0","detail-type":"Security Hub Findings - Imported","detail":{"findings":[{"Id":"1",` + account + `,"Title":"t","Compliance":{"Status":"FAILED"},"GeneratorId":"security-control/EC2.2"}]}}`,
 		Want:   []string{"misconfiguration security-control/EC2.2 unknown"},
@@ -86,7 +92,7 @@ func TestAssetsJoinTheGraph(t *testing.T) {
 	if f := facts.Findings[0]; f.Asset.Key != "arn:aws:ec2:eu-west-1:111122223333:instance/i-1" || f.Score != 9.8 || f.Vector != "high" || f.Attributes["fix_available"] != "true" {
 		t.Errorf("finding = %+v", f)
 	}
-	facts = reporttest.Read(t, New(), cases[3].Report)
+	facts = reporttest.Read(t, New(), cases[4].Report)
 	if got := facts.Findings[0].Asset; got.Kind != fact.AssetAccount || got.Key != "aws/111122223333" {
 		t.Errorf("asset of a finding without resources = %+v, want the account", got)
 	}

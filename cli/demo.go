@@ -12,6 +12,7 @@ import (
 	"github.com/backstitch/backstitch/app"
 	"github.com/backstitch/backstitch/demo"
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/graph"
 )
 
 func newDemo(s *streams) *cobra.Command {
@@ -19,9 +20,9 @@ func newDemo(s *streams) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "demo",
 		Short: "The whole product on a demonstration estate",
-		Long: "Makes three small git repositories, advisories and reports in a temporary folder (or\n" +
-			"in --dir, which is kept), triages them with proofs, and pushes the proven changes to\n" +
-			"local bare remotes.",
+		Long: "Makes three small git repositories, advisories, reports and exports of where they run\n" +
+			"in a temporary folder (or in --dir, which is kept), triages them with proofs, and\n" +
+			"pushes the proven changes to local bare remotes.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dir == "" {
@@ -57,6 +58,17 @@ func (s *streams) runDemo(cmd *cobra.Command, dir string) error {
 	defer desk.Close()
 	if _, err := desk.ImportAdvisories(ctx, []string{estate.Advisories}); err != nil {
 		return err
+	}
+	fmt.Fprint(s.out, "# what runs: the state of Terraform, the objects of the cluster, the projects\n\n")
+	for _, source := range estate.Sources {
+		synced, err := desk.SyncSource(ctx, app.Source{Name: source.Name, Type: source.Type, Settings: source.Settings})
+		if err != nil {
+			return err
+		}
+		for _, gap := range synced.Graph.Gaps {
+			s.warn([]string{fmt.Sprintf("%s: %v", source.Name, gap)})
+		}
+		fmt.Fprintf(s.out, "%-10s %d assets, %d relations\n", source.Name, synced.Graph.Nodes.New, synced.Graph.Edges.New)
 	}
 	proven, failed := 0, 0
 	for _, repository := range estate.Repositories {
@@ -94,6 +106,14 @@ func (s *streams) runDemo(cmd *cobra.Command, dir string) error {
 			}
 		}
 	}
+	fmt.Fprint(s.out, "\n# how the internet reaches the code of the platform\n\n")
+	outside := fact.Asset{Kind: fact.AssetInternet, Key: fact.AssetInternet}
+	ways, err := desk.Graph().Nearest(ctx, outside, []string{fact.AssetRepository}, graph.PathOptions{Follow: []graph.Follow{
+		{Kind: fact.Exposes, Way: graph.Forward}, {Kind: fact.Controls, Way: graph.Both}, {Kind: fact.InstanceOf, Way: graph.Forward}, {Kind: fact.PackagedFrom, Way: graph.Forward}}})
+	if err != nil {
+		return err
+	}
+	s.printWays(ways)
 	fmt.Fprintf(s.out, "\n%d proven changes pushed, %d not proven\n", proven, failed)
 	if proven == 0 {
 		return incomplete("no change could be proven here")

@@ -1,7 +1,7 @@
 // Package demo makes a demonstration estate: three small git repositories with
 // real history by several authors, really vulnerable versions of real packages,
-// advisories about them written as facts, and reports in the scanners' own
-// formats. Everything comes from readable text archives in the folder estate;
+// advisories about them written as facts, reports in the scanners' own formats,
+// and what was exported from the cloud and the cluster where they run. Everything comes from readable text archives in the folder estate;
 // the same archives give the same commit ids on any machine.
 package demo
 
@@ -33,12 +33,22 @@ type Repository struct {
 	Reports []string // files of scanners' reports about it
 }
 
+// Source is a source of facts that reads an exported file.
+type Source struct {
+	Name, Type string
+	Settings   map[string]string
+}
+
 // Estate is the whole of what Build wrote.
 type Estate struct {
 	Repositories []Repository
+	Sources      []Source  // what was exported from where it runs
 	Advisories   string    // folder of advisories in OSV form
 	Now          time.Time // the day on which the estate is looked at
 }
+
+// host is where the repositories of the estate live.
+const host = "git.ledgerworks.example/ledgerworks"
 
 // Build writes the estate into dir, which must be empty or absent.
 func Build(ctx context.Context, dir string) (Estate, error) {
@@ -59,6 +69,15 @@ func Build(ctx context.Context, dir string) (Estate, error) {
 	}
 	if _, err := extract("advisories.txtar", built.Advisories); err != nil {
 		return built, err
+	}
+	exports := filepath.Join(dir, "exports")
+	if _, err := extract("exports.txtar", exports); err != nil {
+		return built, err
+	}
+	built.Sources = []Source{
+		{"state", "terraformstate", map[string]string{"path": filepath.Join(exports, "terraform.tfstate"), "repository": host + "/platform", "root": "storage"}},
+		{"cluster", "kubernetes", map[string]string{"path": filepath.Join(exports, "cluster.json"), "cluster": "north"}},
+		{"projects", "project", map[string]string{"path": filepath.Join(exports, "projects.yaml")}},
 	}
 	reports, err := extract("reports.txtar", filepath.Join(dir, "reports"))
 	if err != nil {
@@ -115,7 +134,7 @@ func build(ctx context.Context, repository Repository) error {
 		{nil, []string{"init", "--quiet", "--bare", "--initial-branch=main", repository.Remote}},
 		{stream, []string{"--git-dir=" + repository.Remote, "fast-import", "--quiet"}},
 		{nil, []string{"clone", "--quiet", repository.Remote, repository.Dir}},
-		{nil, []string{"--git-dir=" + filepath.Join(repository.Dir, ".git"), "config", "remote.origin.url", "https://git.ledgerworks.example/ledgerworks/" + repository.Name + ".git"}},
+		{nil, []string{"--git-dir=" + filepath.Join(repository.Dir, ".git"), "config", "remote.origin.url", "https://" + host + "/" + repository.Name + ".git"}},
 	} {
 		command := exec.CommandContext(ctx, "git", step.args...)
 		command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull}

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 // maxState bounds a state or plan, in bytes.
@@ -43,6 +45,10 @@ var ErrStateVersion = errors.New("version of the state is not read")
 // of a state or a plan.
 func ReadState(in io.Reader) (*State, error) {
 	data, err := io.ReadAll(io.LimitReader(in, maxState+1))
+	if err == nil {
+		// PowerShell writes UTF-16 where others write UTF-8; the mark in front tells.
+		data, _, err = transform.Bytes(unicode.BOMOverride(transform.Nop), data)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +74,7 @@ func ReadState(in io.Reader) (*State, error) {
 	}
 	state := &State{Version: head.Terraform}
 	switch {
-	case head.Format != "" && (head.Planned != nil || head.Changes != nil):
+	case head.Planned != nil || head.Changes != nil:
 		state.Kind = "plan"
 		if head.Planned != nil {
 			head.Planned.Root.collect(state)

@@ -1,9 +1,11 @@
 package terraform_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/backstitch/backstitch/code/terraform"
 )
@@ -77,6 +79,28 @@ func TestStatesAndPlansOfEveryForm(t *testing.T) {
 	}
 	if _, known, _ := at("module.m.a_b.c.id"); known {
 		t.Error("what the plan cannot know is known")
+	}
+}
+
+func TestStatesAreReadInTheEncodingsThatShellsWrite(t *testing.T) {
+	t.Parallel()
+	want := len(readState(t, stateFile).Instances)
+	wide := func(order binary.AppendByteOrder, mark uint16) string {
+		data := order.AppendUint16(nil, mark)
+		for _, unit := range utf16.Encode([]rune(stateFile)) {
+			data = order.AppendUint16(data, unit)
+		}
+		return string(data)
+	}
+	for name, text := range map[string]string{
+		"UTF-8 with a mark": "\ufeff" + stateFile, "UTF-16, little end first": wide(binary.LittleEndian, 0xfeff), "UTF-16, big end first": wide(binary.BigEndian, 0xfeff),
+	} {
+		if got := readState(t, text); len(got.Instances) != want {
+			t.Errorf("%s: %d instances, want %d", name, len(got.Instances), want)
+		}
+	}
+	if plan := readState(t, `{"planned_values": {"root_module": {"resources": [{"address": "a_b.c", "type": "a_b", "name": "c", "values": {}}]}}}`); plan.Kind != "plan" || len(plan.Instances) != 1 {
+		t.Errorf("a plan cut down to its values: %s of %d", plan.Kind, len(plan.Instances))
 	}
 }
 

@@ -525,3 +525,22 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
+
+func TestTheCatalogueOfExploitedFlawsIsReadAsCSVToo(t *testing.T) {
+	t.Parallel()
+	text := "\xef\xbb\xbf\"cveID\",\"vendorProject\",\"product\",\"dateAdded\",\"shortDescription\"\r\n" +
+		"\"CVE-2024-0001\",\"x\",\"y\",\"2024-01-02\",\"two\r\nlines, and \"\"quotes\"\"\"\r\n\"none\",\"\",\"\",\"\",\"\"\r\nCVE-1999-0001,a,b,2023-05-06,c\r\n"
+	x, summary := mustImport(t, write(t, map[string]string{"osv.jsonl": lodash + "\n" + golang + "\n" + rated, "kev.csv": text}))
+	if summary.Bad != 1 || len(summary.Problems) != 1 || summary.Problems[0].Line != 4 {
+		t.Errorf("problems = %v, want one on line 4", summary.Problems)
+	}
+	same, _ := mustImport(t, write(t, map[string]string{"osv.jsonl": lodash + "\n" + golang + "\n" + rated, "kev.json": kev}))
+	if x.Status().Exploited != same.Status().Exploited || x.Status().Exploited == 0 {
+		t.Errorf("%d exploited by CSV, %d by JSON", x.Status().Exploited, same.Status().Exploited)
+	}
+	for _, source := range x.Status().Sources {
+		if source.Name == "kev.csv" && (source.Kind != "kev" || source.Count != 2 || source.Newest != 1704153600000000) {
+			t.Errorf("source = %+v", source)
+		}
+	}
+}

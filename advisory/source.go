@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"encoding/csv"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -272,8 +274,10 @@ func (r *reader) stream(ctx context.Context, in io.Reader, budget *budget, depth
 		return r.lines(ctx, buf)
 	case bytes.HasPrefix(start, []byte("#model_version")) || bytes.HasPrefix(start, []byte("cve,epss")):
 		return r.scores(ctx, buf)
+	case bytes.HasPrefix(start, []byte(`"cveID"`)) || bytes.HasPrefix(start, []byte("cveID,")):
+		return r.catalogue(ctx, buf)
 	}
-	return errors.New("not recognised; expected OSV JSON, JSONL or zip, CISA KEV JSON, EPSS CSV or endoflife.date JSON")
+	return errors.New("not recognised; expected OSV JSON, JSONL or zip, CISA KEV JSON or CSV, EPSS CSV or endoflife.date JSON")
 }
 
 // array reads the elements of one JSON array.
@@ -531,6 +535,47 @@ func (r *reader) exploited(doc *document) error {
 		r.build.signals[id] = signal
 	}
 	return nil
+}
+
+// catalogue reads the CISA KEV catalogue as CSV. Its release is not told; the
+// newest entry stands for it.
+func (r *reader) catalogue(ctx context.Context, in io.Reader) error {
+	source := &r.build.sources[r.source]
+	source.Kind = kindKEV
+	rows := csv.NewReader(io.LimitReader(in, maxDocument))
+	rows.FieldsPerRecord, rows.LazyQuotes, rows.ReuseRecord = -1, true, true
+	header, err := rows.Read()
+	if err != nil {
+		return fmt.Errorf("header: %w", err)
+	}
+	added := slices.Index(header, "dateAdded")
+	for {
+		row, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		line, _ := rows.FieldPos(0)
+		id := canonicalID(row[0])
+		if !strings.HasPrefix(id, "CVE-") || len(id) > maxID {
+			r.build.bad(r.label, line, fmt.Errorf("expected a CVE, found %q", clip(row[0], 40)))
+			continue
+		}
+		if added > 0 && added < len(row) {
+			if day, err := micros(row[added] + "T00:00:00Z"); err == nil {
+				source.Newest = max(source.Newest, day)
+			}
+		}
+		source.Count++
+		signal := r.build.signals[id]
+		signal.exploited = true
+		r.build.signals[id] = signal
+	}
 }
 
 // scores reads the EPSS CSV: a comment with the date, a header, rows of CVE,

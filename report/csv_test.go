@@ -163,3 +163,20 @@ func TestAssetsOfClouds(t *testing.T) {
 		}
 	}
 }
+
+func TestFindingsThatShareALongTextAreBounded(t *testing.T) {
+	t.Parallel()
+	e, long := &Emitter{}, strings.Repeat("x", 1<<20)
+	for i := range 5000 {
+		err := e.Give(fact.Finding{Kind: fact.Misconfiguration, Title: "t", Position: fact.Position{Item: "here"}, Attributes: map[string]string{"a": long, "b": long}, Description: long, Mitigation: long})
+		var fault *Error
+		switch {
+		case err == nil:
+		case errors.As(err, &fault) && strings.Contains(err.Error(), "here: expected findings with at most") && i > 1000:
+			return
+		default:
+			t.Fatalf("finding %d: %v", i, err)
+		}
+	}
+	t.Error("20 GB of findings were taken")
+}

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -15,6 +16,10 @@ import (
 // nothing is confirmed, which is the safe side.
 const maxLooked = 200_000
 
+// maxHeld bounds the text of all findings of a run: one long text may belong to many
+// findings, so that they may be much more than the report.
+const maxHeld = 4 << 30
+
 // Emitter collects what a report says and gives it to the sink at the end: the run
 // first, with the assets that were looked at, then the findings in their order.
 type Emitter struct {
@@ -23,6 +28,7 @@ type Emitter struct {
 	held   Spool
 	looked map[[2]string]bool
 	given  int
+	weight int64
 }
 
 // Give gives a finding whose Position is set. Its asset counts as looked at.
@@ -36,7 +42,24 @@ func (e *Emitter) Give(f fact.Finding) error {
 	}
 	e.Looked(f.Asset)
 	e.given++
+	if e.weight += weight(&f); e.weight > maxHeld {
+		return &Error{Offset: f.Position.Offset, Item: f.Position.Item, Expected: fmt.Sprintf("findings with at most %d bytes of text in all", maxHeld)}
+	}
 	return e.held.Add(f)
+}
+
+// weight is about how many bytes a finding takes.
+func weight(f *fact.Finding) int64 {
+	n := 200 + len(f.Title) + len(f.Description) + len(f.Mitigation) + len(f.Anchor) + len(f.Path) + len(f.Rule) + len(f.Position.Item) + 2*len(f.Asset.Key)
+	for _, list := range [][]string{f.References, f.Aliases, f.FixedVersions} {
+		for _, text := range list {
+			n += 16 + len(text)
+		}
+	}
+	for name, value := range f.Attributes {
+		n += 32 + len(name) + len(value)
+	}
+	return int64(n)
 }
 
 // Looked says that the run looked at an asset, whether or not it found something.

@@ -4,6 +4,7 @@ package kubescape
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -52,6 +53,9 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	})
 }
 
+// maxResources bounds the resources and controls of a report, which are remembered.
+const maxResources = 500_000
+
 // scan is what a report says beside its findings.
 type scan struct {
 	cluster   string
@@ -78,6 +82,9 @@ func (s *scan) field(d *report.Document, key string) {
 		d.Array(func(int) {
 			id, r := readResource(d)
 			s.resources[id] = r
+			if len(s.resources) > maxResources {
+				d.Expect(fmt.Sprintf("at most %d resources", maxResources))
+			}
 		})
 	case "results":
 		d.Array(func(int) { s.result(d) })
@@ -97,6 +104,9 @@ func (s *scan) field(d *report.Document, key string) {
 					}
 				})
 				s.controls[id] = c
+				if len(s.controls) > maxResources {
+					d.Expect(fmt.Sprintf("at most %d controls", maxResources))
+				}
 			})
 		})
 	}
@@ -176,7 +186,9 @@ func (s *scan) result(d *report.Document) {
 		d.Expect("a result with a resourceID")
 		return
 	}
-	s.looked = append(s.looked, resource)
+	if len(s.looked) < maxResources { // of those beyond it nothing is confirmed
+		s.looked = append(s.looked, resource)
+	}
 	for _, f := range list {
 		f.Anchor = resource
 		d.Fail(s.held.Add(f))

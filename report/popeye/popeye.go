@@ -44,7 +44,11 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 			case "popeye":
 				d.Object(func(key string) {
 					if key == "sections" || key == "sanitizers" {
-						d.Array(func(int) { looked = append(looked, section(d, &held)...) })
+						d.Array(func(int) {
+							if objects := section(d, &held); len(looked) < maxLooked { // of those beyond it nothing is confirmed
+								looked = append(looked, objects...)
+							}
+						})
 					}
 				})
 			}
@@ -61,6 +65,9 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 		}))
 	})
 }
+
+// maxLooked bounds the objects that are remembered as looked at.
+const maxLooked = 500_000
 
 // object is one object of a cluster, as "group/version/plural" and "namespace/name".
 type object struct{ resource, name string }
@@ -105,7 +112,9 @@ func section(d *report.Document, held *report.Spool) []object {
 				return
 			}
 			d.Object(func(name string) {
-				names = append(names, name)
+				if len(names) < maxLooked {
+					names = append(names, name)
+				}
 				d.Array(func(int) {
 					if f, ok := issue(d); ok {
 						f.Asset.Key = name

@@ -5,6 +5,7 @@ package trivyoperator
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"strings"
 
@@ -94,6 +95,16 @@ type draft struct {
 	tag, digest                 string
 	family, release             string
 	findings                    []found
+}
+
+// maxFindings bounds the findings of one report, which a cluster keeps in 1.5 MB.
+const maxFindings = 100_000
+
+// add keeps a finding until it is known what it is about.
+func (one *draft) add(d *report.Document, v found) {
+	if one.findings = append(one.findings, v); len(one.findings) > maxFindings {
+		d.Expect(fmt.Sprintf("at most %d findings in one report", maxFindings))
+	}
 }
 
 // found is a finding with what its package is called.
@@ -253,7 +264,7 @@ func (one *draft) check(d *report.Document, control string) {
 	f.Anchor = target
 	report.Attribute(&f, "control", control)
 	f.Position = place()
-	one.findings = append(one.findings, found{Finding: f})
+	one.add(d, found{Finding: f})
 }
 
 func (one *draft) secret(d *report.Document) {
@@ -274,7 +285,7 @@ func (one *draft) secret(d *report.Document) {
 		}
 	})
 	f.Position = place()
-	one.findings = append(one.findings, found{Finding: f})
+	one.add(d, found{Finding: f})
 }
 
 func (one *draft) vulnerability(d *report.Document) {
@@ -321,7 +332,7 @@ func (one *draft) vulnerability(d *report.Document) {
 	})
 	f.Path = cmp.Or(packagePath, target)
 	f.Position = place()
-	one.findings = append(one.findings, v)
+	one.add(d, v)
 }
 
 // object is what the report is about in the cluster.

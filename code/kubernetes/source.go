@@ -11,7 +11,9 @@ import (
 	"github.com/backstitch/backstitch/fact"
 )
 
-// Build says that a folder's Dockerfile makes an image, as the repository tells.
+// Build says that a folder's Dockerfile makes an image, as the repository tells. In
+// the answer for an image, Strength is that of the join: declared when the names are
+// equal in full, derived when but for the registry, a guess when a part of them is.
 type Build struct {
 	Image      string // repository part of the name, perhaps without a registry
 	Folder     string // build context, or the folder of the Dockerfile when that is the root
@@ -597,7 +599,14 @@ func (e *Estate) Source(image string) Source {
 	var best []Build
 	score := 0
 	for _, b := range e.builds {
-		if n := nameScore(full, short, ref.Registry, b.Image); n > score {
+		n := nameScore(full, short, ref.Registry, b.Image)
+		switch {
+		case n < sameName:
+			b.Strength = fact.Guess // alike by a part of the name only
+		case n < fullName:
+			b.Strength = fact.Derived
+		}
+		if n > score {
 			best, score = []Build{b}, n
 		} else if n == score && n > 0 {
 			best = append(best, b)
@@ -617,14 +626,20 @@ func (e *Estate) Source(image string) Source {
 	return e.guess(s, ref)
 }
 
+// Scores of names that are equal in full, and equal but for the registry.
+const (
+	fullName = 1000
+	sameName = 900
+)
+
 // nameScore tells how well the name of a build fits an image: equal names, then a
 // build without a registry that ends the image's name at a slash, and the other way.
 func nameScore(full, short, registry, build string) int {
 	if b, ok := ParseReference(build); ok && b.Registry+"/"+b.Repository == full && (registry != "docker.io" || strings.Contains(build, "/")) {
-		return 1000
+		return fullName
 	}
 	if build == short {
-		return 900
+		return sameName
 	}
 	official := registry == "docker.io" && !strings.Contains(short, "/")
 	if strings.HasSuffix(full, "/"+build) && !vendors.MatchString(full) {

@@ -21,12 +21,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/backstitch/backstitch/connector"
+	"github.com/backstitch/backstitch/connector/rest"
 	"github.com/backstitch/backstitch/fact"
 )
 
@@ -35,43 +35,15 @@ const ID = "connector/backstage"
 
 // Bounds of the API.
 const (
-	pageSize    = 500
-	maxPage     = 64 << 20
-	maxPages    = 10000
-	maxAttempts = 5
-	maxWait     = 30 * time.Second
+	pageSize = 500
+	maxPages = 10000
 )
 
-type source struct {
-	client *http.Client
-	wait   func(ctx context.Context, d time.Duration) error
-}
+type source struct{ client *rest.Client }
 
 // New makes the source. wait sleeps between attempts; nil waits for real.
 func New(wait func(ctx context.Context, d time.Duration) error) connector.Source {
-	if wait == nil {
-		wait = pause
-	}
-	return source{client: &http.Client{Timeout: time.Minute, CheckRedirect: sameHost}, wait: wait}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
-// sameHost follows no redirect that would carry the token to another host.
-func sameHost(next *http.Request, before []*http.Request) error {
-	if len(before) > 5 || next.URL.Host != before[0].URL.Host || next.URL.Scheme != before[0].URL.Scheme {
-		return fmt.Errorf("redirect to %s is not followed", next.URL.Host)
-	}
-	return nil
+	return source{rest.New(wait)}
 }
 
 func (source) Describe() connector.Description {
@@ -93,49 +65,146 @@ func (source) Settings() []connector.Setting {
 // Sync implements connector.Source. The catalog is one scope: owners may be
 // anywhere in it.
 func (s source) Sync(ctx context.Context, values connector.Values, sink connector.Sink) error {
-	catalog := &Catalog{}
-	scope := "files"
-	switch {
-	case values["address"] != "":
-		scope = "catalog"
-		if err := s.download(ctx, values["address"], values["token"], catalog, sink); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			sink.Gap(scope, err)
-		}
-	case values["path"] != "":
-		if err := catalog.read(ctx, values["path"]); err != nil {
-			return err
-		}
-	default:
+	c := &catalog{sink: sink, scope: "files", address: strings.TrimSuffix(values["address"], "/"), known: map[string]*entry{}}
+	if c.address != "" {
+		c.scope = "catalog"
+	}
+	if c.address == "" && values["path"] == "" {
 		return errors.New("expected the setting address or path")
 	}
-	return catalog.tell(scope, values["address"], sink)
-}
-
-// Catalog is what was read.
-type Catalog struct {
-	Entities []Entity
-	Problems []string // what could not be read; the scope is incomplete
-	// Dangling are references to what the catalog does not hold.
-	Dangling []string
-	partial  bool
-}
-
-// ReadFiles reads descriptor files from a file or folder.
-func ReadFiles(ctx context.Context, root string) (*Catalog, error) {
-	catalog := &Catalog{}
-	if err := catalog.read(ctx, root); err != nil {
-		return nil, err
+	if sink.Done(c.scope) {
+		return nil
 	}
-	_, _ = catalog.edges()
-	return catalog, nil
+	var err error
+	if c.address != "" {
+		if err = s.download(ctx, values["token"], c); err != nil && ctx.Err() == nil && !refusedBySink(err) {
+			c.gap(err)
+			err = nil
+		}
+	} else {
+		err = c.read(ctx, values["path"])
+	}
+	if err == nil {
+		err = c.relations(ctx)
+	}
+	var refused *sinkError
+	switch {
+	case errors.As(err, &refused):
+		return refused.err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil || c.partial:
+		return err
+	}
+	return sink.Covered(c.scope)
+}
+
+// sinkError is an error of the sink, which ends the run.
+type sinkError struct{ err error }
+
+func (e *sinkError) Error() string { return e.err.Error() }
+
+func refusedBySink(err error) bool {
+	var refused *sinkError
+	return errors.As(err, &refused)
+}
+
+func refuse(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &sinkError{err}
+}
+
+// catalog tells of entities as they are read. Of each it keeps what the relations
+// need that name it, which may come before or after it.
+type catalog struct {
+	sink           connector.Sink
+	scope, address string
+	known          map[string]*entry // by reference
+	edges          []edge
+	partial        bool // something could not be read
+}
+
+// entry is what is kept of an entity.
+type entry struct {
+	ref, title, email string
+	file              string
+	line              int
+}
+
+// place says where an entity was read.
+func (e *entry) place() string {
+	if e.file == "" {
+		return e.ref
+	}
+	return fmt.Sprintf("%s:%d", e.file, e.line)
+}
+
+// source says where an entity stands, for evidence.
+func (c *catalog) source(e *entry) string {
+	if e.file == "" {
+		return c.address + " " + e.ref
+	}
+	return e.place()
+}
+
+func (c *catalog) gap(err error) {
+	c.partial = true
+	c.sink.Gap(c.scope, err)
+}
+
+// take tells of an entity and keeps its relations. Of two with one reference the
+// first counts.
+func (c *catalog) take(e *Entity) error {
+	known := &entry{ref: e.Ref(), title: e.Title(), file: e.File, line: e.Line}
+	if first := c.known[known.ref]; first != nil {
+		c.sink.Note(c.scope, fmt.Sprintf("%s: %s is there twice, also in %s; the first counts", known.place(), known.ref, first.place()))
+		return nil
+	}
+	if strings.HasPrefix(known.ref, "user:") {
+		known.email = e.email()
+	}
+	c.known[known.ref] = known
+	edges, bad := e.edges()
+	for _, text := range bad {
+		c.sink.Note(c.scope, known.place()+": "+text)
+	}
+	for _, one := range edges {
+		one.by = known
+		c.edges = append(c.edges, c.short(one))
+	}
+	if strings.EqualFold(e.Kind, "Location") {
+		return nil
+	}
+	asset := assetOf(known.ref, known.title)
+	if err := c.sink.Node(c.scope, fact.Node{Asset: asset, Properties: e.properties()}); err != nil {
+		return refuse(err)
+	}
+	home := e.repository()
+	if home == "" {
+		return nil
+	}
+	return refuse(c.sink.Relation(c.scope, fact.Relation{
+		From: fact.Asset{Kind: fact.AssetRepository, Key: home, Name: path.Base(home)}, Kind: fact.PartOf, To: asset,
+		Evidence: fact.Evidence{Method: "annotation of the source", Source: c.source(known), Strength: fact.Declared},
+	}))
+}
+
+// short makes the texts of a relation those of the entities it names, so that many
+// relations to one entity share them.
+func (c *catalog) short(one edge) edge {
+	for _, end := range []*string{&one.from, &one.to} {
+		if e := c.known[*end]; e != nil {
+			*end = e.ref
+		}
+	}
+	return one
 }
 
 // read reads a descriptor file and what its locations point at, or every YAML
 // file of a folder that holds entities. It never leaves the folder.
-func (c *Catalog) read(ctx context.Context, at string) error {
+func (c *catalog) read(ctx context.Context, at string) error {
 	info, err := os.Stat(at)
 	if err != nil {
 		return fmt.Errorf("setting path: %w", err)
@@ -179,29 +248,33 @@ func (c *Catalog) read(ctx context.Context, at string) error {
 		}
 		data, err := readFile(root, name)
 		if err != nil {
-			c.Problems = append(c.Problems, fmt.Sprintf("%s: %v", name, err))
+			c.gap(fmt.Errorf("%s: %w", name, err))
 			continue
 		}
 		entities, problems := Parse(name, data)
-		c.Problems = append(c.Problems, problems...)
+		for _, text := range problems {
+			c.gap(errors.New(text))
+		}
 		for i := range entities {
+			if err := c.take(&entities[i]); err != nil {
+				return err
+			}
 			files, outside := entities[i].targets()
 			for _, target := range outside {
-				c.Problems = append(c.Problems, fmt.Sprintf("%s:%d: %s is outside and was not read", name, entities[i].Line, target))
+				c.gap(fmt.Errorf("%s:%d: %s is outside and was not read", name, entities[i].Line, target))
 			}
 			for _, file := range files {
 				matches, err := fs.Glob(root.FS(), strings.ReplaceAll(file, "**", "*"))
 				switch {
 				case err != nil || !fs.ValidPath(file):
-					c.Problems = append(c.Problems, fmt.Sprintf("%s:%d: target %s is no path below the folder", name, entities[i].Line, file))
+					c.gap(fmt.Errorf("%s:%d: target %s is no path below the folder", name, entities[i].Line, file))
 				case len(matches) == 0 && !info.IsDir():
-					c.Problems = append(c.Problems, fmt.Sprintf("%s:%d: target %s is not there", name, entities[i].Line, file))
+					c.gap(fmt.Errorf("%s:%d: target %s is not there", name, entities[i].Line, file))
 				case !info.IsDir():
 					queue = append(queue, matches...)
 				}
 			}
 		}
-		c.Entities = append(c.Entities, entities...)
 	}
 	return nil
 }
@@ -213,48 +286,6 @@ func readFile(root *os.Root, name string) ([]byte, error) {
 	}
 	defer file.Close()
 	return io.ReadAll(io.LimitReader(file, maxFile+1))
-}
-
-// edges lists the relations of all entities, sorted, and fills Dangling.
-func (c *Catalog) edges() (list []edge, known map[string]*Entity) {
-	slices.SortStableFunc(c.Entities, func(a, b Entity) int { return strings.Compare(a.Ref(), b.Ref()) })
-	known = map[string]*Entity{}
-	c.Dangling = nil
-	for i := range c.Entities {
-		e := &c.Entities[i]
-		if first := known[e.Ref()]; first != nil {
-			c.Dangling = append(c.Dangling, fmt.Sprintf("%s: %s is there twice, also in %s; the first counts", e.place(), e.Ref(), first.place()))
-			continue
-		}
-		known[e.Ref()] = e
-	}
-	for i := range c.Entities {
-		e := &c.Entities[i]
-		if known[e.Ref()] != e {
-			continue
-		}
-		edges, bad := e.edges()
-		for _, text := range bad {
-			c.Dangling = append(c.Dangling, e.place()+": "+text)
-		}
-		for _, one := range edges {
-			for _, end := range []string{one.from, one.to} {
-				if known[end] == nil {
-					c.Dangling = append(c.Dangling, fmt.Sprintf("%s: %s: %s %s %s, which the catalog does not hold", e.place(), one.stated, e.Ref(), one.kind, end))
-				}
-			}
-			list = append(list, one)
-		}
-	}
-	return list, known
-}
-
-// place says where an entity was read.
-func (e *Entity) place() string {
-	if e.File == "" {
-		return e.Ref()
-	}
-	return fmt.Sprintf("%s:%d", e.File, e.Line)
 }
 
 // assetOf gives the asset of a reference: groups are teams, users are people,
@@ -273,38 +304,27 @@ func assetOf(ref, name string) fact.Asset {
 	return fact.Asset{Kind: kind, Key: "backstage:" + ref, Name: name}
 }
 
-// tell gives the catalog to a sink.
-func (c *Catalog) tell(scope, address string, sink connector.Sink) error {
-	edges, known := c.edges()
+// relations tells of the relations between entities, once all are known, and of
+// those that lead to what the catalog does not hold.
+func (c *catalog) relations(ctx context.Context) error {
 	asset := func(ref string) fact.Asset {
-		if e := known[ref]; e != nil {
-			return assetOf(ref, e.Title())
+		if e := c.known[ref]; e != nil {
+			return assetOf(ref, e.title)
 		}
 		return assetOf(ref, "")
 	}
-	for i := range c.Entities {
-		e := &c.Entities[i]
-		if known[e.Ref()] != e || strings.EqualFold(e.Kind, "Location") {
-			continue
-		}
-		if err := sink.Node(scope, fact.Node{Asset: asset(e.Ref()), Properties: e.properties()}); err != nil {
+	for i := range c.edges {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if home := e.repository(); home != "" {
-			relation := fact.Relation{
-				From: fact.Asset{Kind: fact.AssetRepository, Key: home, Name: path.Base(home)}, Kind: fact.PartOf, To: asset(e.Ref()),
-				Evidence: fact.Evidence{Method: "annotation of the source", Source: e.source(address), Strength: fact.Declared},
-			}
-			if err := sink.Relation(scope, relation); err != nil {
-				return err
-			}
-		}
-	}
-	for _, one := range edges {
-		evidence := fact.Evidence{Method: one.stated, Source: one.by.source(address), Strength: fact.Declared, Detail: one.from + " " + one.kind + " " + one.to}
+		one := &c.edges[i]
+		evidence := fact.Evidence{Method: one.stated, Source: c.source(one.by), Strength: fact.Declared, Detail: one.from + " " + one.kind + " " + one.to}
 		properties := map[string]string{"relation": one.kind}
-		if known[one.to] == nil || known[one.from] == nil {
-			properties["dangling"] = "true"
+		for _, end := range []string{one.from, one.to} {
+			if c.known[end] == nil {
+				properties["dangling"] = "true"
+				c.sink.Note(c.scope, fmt.Sprintf("%s: %s: %s %s %s, which the catalog does not hold", one.by.place(), one.stated, one.by.ref, one.kind, end))
+			}
 		}
 		from, to := asset(one.from), asset(one.to)
 		kind := map[string]fact.RelationKind{
@@ -314,8 +334,8 @@ func (c *Catalog) tell(scope, address string, sink connector.Sink) error {
 		if one.kind == providesAPI {
 			from, to = to, from // an API depends on what provides it
 		}
-		if err := sink.Relation(scope, fact.Relation{From: from, Kind: kind, To: to, Evidence: evidence, Properties: properties}); err != nil {
-			return err
+		if err := c.sink.Relation(c.scope, fact.Relation{From: from, Kind: kind, To: to, Evidence: evidence, Properties: properties}); err != nil {
+			return refuse(err)
 		}
 		if one.kind != ownedBy {
 			continue
@@ -323,29 +343,20 @@ func (c *Catalog) tell(scope, address string, sink connector.Sink) error {
 		party := fact.Party{Kind: "team", ID: one.to, Name: to.Name}
 		if to.Kind == fact.AssetPerson {
 			party.Kind = "person"
-			if owner := known[one.to]; owner != nil && owner.email() != "" {
-				party.ID = owner.email()
+			if owner := c.known[one.to]; owner != nil && owner.email != "" {
+				party.ID = owner.email
 			}
 		}
 		confidence := 0.9
-		if known[one.to] == nil {
+		if c.known[one.to] == nil {
 			confidence = 0.4 // somebody meant it, and nobody answers to it
 		}
 		claim := fact.Claim{Subject: from, Owner: party, Role: "owner", Source: "backstage", Evidence: evidence, Confidence: confidence}
-		if err := sink.Claim(scope, claim); err != nil {
-			return err
+		if err := c.sink.Claim(c.scope, claim); err != nil {
+			return refuse(err)
 		}
 	}
-	for _, text := range c.Dangling {
-		sink.Note(scope, text)
-	}
-	if len(c.Problems) > 0 || c.partial {
-		for _, text := range c.Problems {
-			sink.Gap(scope, errors.New(text))
-		}
-		return nil
-	}
-	return sink.Covered(scope)
+	return nil
 }
 
 // properties are what the graph keeps of an entity.
@@ -358,6 +369,12 @@ func (e *Entity) properties() map[string]string {
 	}
 	if email := e.email(); email != "" {
 		properties["email"] = email
+		if address := connector.Address(email); address != "" && strings.EqualFold(e.Kind, "User") {
+			properties["emails"] = address
+		}
+	}
+	if login := e.Metadata.Annotations["github.com/user-login"]; login != "" {
+		properties["logins"] = "github.com/" + login
 	}
 	for name, value := range e.Metadata.Annotations {
 		properties["annotation:"+name] = value
@@ -372,14 +389,6 @@ func (e *Entity) email() string {
 	profile, _ := e.Spec["profile"].(map[string]any)
 	email, _ := profile["email"].(string)
 	return email
-}
-
-// source says where an entity stands, for evidence.
-func (e *Entity) source(address string) string {
-	if e.File == "" {
-		return strings.TrimSuffix(address, "/") + " " + e.Ref()
-	}
-	return fmt.Sprintf("%s:%d", e.File, e.Line)
 }
 
 // repository gives the canonical identity of the repository that an entity's
@@ -413,112 +422,62 @@ func (e *Entity) repository() string {
 
 // page is one answer of entities/by-query.
 type page struct {
-	Items    []Entity `json:"items"`
-	Total    int      `json:"totalItems"`
+	Items    *[]json.RawMessage `json:"items"`
+	Total    int                `json:"totalItems"`
 	PageInfo struct {
 		Next string `json:"nextCursor"`
 	} `json:"pageInfo"`
 }
 
 // download reads the catalog page by page. What was read before a failure stays.
-func (s source) download(ctx context.Context, address, token string, catalog *Catalog, sink connector.Sink) error {
-	base, err := url.Parse(strings.TrimSuffix(address, "/") + "/api/catalog/entities/by-query")
+func (s source) download(ctx context.Context, token string, c *catalog) error {
+	base, err := rest.Base(c.address)
 	if err != nil {
-		return fmt.Errorf("setting address: %w", err)
+		return err
 	}
-	catalog.partial = true
-	cursor := ""
+	header := http.Header{}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	cursor, given := "", 0
 	for range maxPages {
 		query := url.Values{"limit": {strconv.Itoa(pageSize)}}
 		if cursor != "" {
 			query.Set("cursor", cursor)
 		}
-		at := *base
-		at.RawQuery = query.Encode()
+		at := rest.Below(base, "/api/catalog/entities/by-query", query)
 		var answer page
-		if err := s.get(ctx, &at, token, &answer); err != nil {
+		if err := rest.Get(ctx, s.client, at, header, &answer); err != nil {
 			return err
 		}
-		for _, e := range answer.Items {
-			if e.Kind == "" || e.Metadata.Name == "" {
-				catalog.Problems = append(catalog.Problems, fmt.Sprintf("%s: an entity without kind or name", address))
+		if answer.Items == nil {
+			return fmt.Errorf("%s: its schema is not the documented one: expected items", c.address)
+		}
+		for i, raw := range *answer.Items {
+			var e Entity
+			err := json.Unmarshal(raw, &e)
+			if err == nil && (e.Kind == "" || e.Metadata.Name == "") {
+				err = errors.New("expected a kind and metadata.name")
+			}
+			if err != nil {
+				c.gap(fmt.Errorf("%s: entity %d: %w", c.address, given+i+1, rest.Shape(err)))
 				continue
 			}
-			catalog.Entities = append(catalog.Entities, e)
-		}
-		sink.Progress("reading the catalog", len(catalog.Entities), answer.Total)
-		if answer.PageInfo.Next == "" {
-			if answer.Total > len(catalog.Entities)+len(catalog.Problems) {
-				return fmt.Errorf("%s: %d entities were announced and %d given", address, answer.Total, len(catalog.Entities))
-			}
-			catalog.partial = false
-			return nil
-		}
-		if answer.PageInfo.Next == cursor {
-			return fmt.Errorf("%s: the next page is the same page", address)
-		}
-		cursor = answer.PageInfo.Next
-	}
-	return fmt.Errorf("%s: more than %d pages", address, maxPages)
-}
-
-// get asks for one answer; 429 and 5xx are tried again after what Retry-After
-// says.
-func (s source) get(ctx context.Context, at *url.URL, token string, into any) error {
-	var last error
-	for attempt := range maxAttempts {
-		if attempt > 0 {
-			var busy *busyError
-			wait := time.Second << attempt
-			if errors.As(last, &busy) && busy.after > 0 {
-				wait = busy.after
-			}
-			if err := s.wait(ctx, min(wait, maxWait)); err != nil {
+			if err := c.take(&e); err != nil {
 				return err
 			}
 		}
-		last = s.once(ctx, at, token, into)
-		var busy *busyError
-		if last == nil || !errors.As(last, &busy) {
-			return last
+		given += len(*answer.Items)
+		c.sink.Progress("reading the catalog", given, answer.Total)
+		switch {
+		case answer.PageInfo.Next == "" && answer.Total > given:
+			return fmt.Errorf("%s: %d entities were announced and %d given", c.address, answer.Total, given)
+		case answer.PageInfo.Next == "":
+			return nil
+		case answer.PageInfo.Next == cursor:
+			return fmt.Errorf("%s: the next page is the same page", c.address)
 		}
+		cursor = answer.PageInfo.Next
 	}
-	return last
-}
-
-// busyError is an answer that may be another one later.
-type busyError struct {
-	status string
-	after  time.Duration
-}
-
-func (e *busyError) Error() string { return "answered " + e.status }
-
-func (s source) once(ctx context.Context, at *url.URL, token string, into any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Accept", "application/json")
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	response, err := s.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	where := at.Scheme + "://" + at.Host + at.Path
-	switch {
-	case response.StatusCode == http.StatusTooManyRequests || response.StatusCode >= 500:
-		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
-		return fmt.Errorf("%s: %w", where, &busyError{response.Status, time.Duration(seconds) * time.Second})
-	case response.StatusCode != http.StatusOK:
-		return fmt.Errorf("%s: answered %s", where, response.Status)
-	}
-	decoder := json.NewDecoder(io.LimitReader(response.Body, maxPage))
-	if err := decoder.Decode(into); err != nil {
-		return fmt.Errorf("%s: expected a page of entities: %w", where, err)
-	}
-	return nil
+	return fmt.Errorf("%s: more than %d pages", c.address, maxPages)
 }

@@ -105,10 +105,10 @@ func TestOwnersAndRelationsOfDescriptorFiles(t *testing.T) {
 	if err := backstage.New(nil).Sync(t.Context(), connector.Values{"path": write(t, map[string]string{"shop/catalog-info.yaml": shop})}, s); err != nil {
 		t.Fatal(err)
 	}
-	for _, list := range []*[]string{&s.relations, &s.notes} {
+	for _, list := range []*[]string{&s.nodes, &s.relations, &s.notes} {
 		slices.Sort(*list)
 	}
-	if diff := cmp.Diff([]string{"service backstage:component:default/shop", "team backstage:group:default/web", "service backstage:system:eu/sales", "person backstage:user:default/ada"}, s.nodes); diff != "" {
+	if diff := cmp.Diff([]string{"person backstage:user:default/ada", "service backstage:component:default/shop", "service backstage:system:eu/sales", "team backstage:group:default/web"}, s.nodes); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{

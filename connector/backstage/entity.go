@@ -119,7 +119,7 @@ var stated = []struct {
 type edge struct {
 	from, kind, to string
 	stated         string // "spec.owner", or "relations" of the API
-	by             *Entity
+	by             *entry
 }
 
 // edges lists an entity's relations: those that the API computed, else those
@@ -127,7 +127,7 @@ type edge struct {
 func (e *Entity) edges() (list []edge, bad []string) {
 	add := func(from, kind, to, stated string) {
 		if !slices.ContainsFunc(list, func(other edge) bool { return other.from == from && other.kind == kind && other.to == to }) {
-			list = append(list, edge{from, kind, to, stated, e})
+			list = append(list, edge{from: from, kind: kind, to: to, stated: stated})
 		}
 	}
 	known := []string{ownedBy, partOf, memberOf, childOf, dependsOn, providesAPI, consumesAPI}

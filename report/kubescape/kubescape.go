@@ -76,6 +76,8 @@ func (s *scan) field(d *report.Document, key string) {
 	switch key {
 	case "clusterName":
 		s.cluster = cmp.Or(d.Text(), s.cluster)
+	case "generationTime":
+		d.Run.Started = max(0, report.Micros(d.Text())) // of year 1 when it is not told
 	case "metadata":
 		s.context(d, 0)
 	case "resources":

@@ -51,6 +51,9 @@ func TestAssetsJoinTheGraph(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("assets that were looked at (-want +got):\n%s", diff)
 	}
+	if started := facts.Runs[0].Started; started != 1767225600000000 {
+		t.Errorf("started %d", started)
+	}
 	if f := facts.Findings[0]; f.Attributes["field"] != "spec.a" || f.Attributes["fields"] != "spec.a, spec.b" || f.Mitigation != "spec.a = true" || f.Anchor != "immutable-fs" || f.Title != "Immutable container filesystem" {
 		t.Errorf("finding %+v", f)
 	}

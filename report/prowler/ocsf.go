@@ -31,6 +31,10 @@ func (c *check) event(d *report.Document, key string) {
 				c.f.Title = d.Text()
 			case "uid":
 				report.Attribute(&c.f, "id", d.Text())
+			case "created_time": // of the whole run, a number since version 4.5
+				if seconds := d.Int(); seconds > 0 && seconds < 1<<40 {
+					d.Run.Started = int64(seconds) * 1_000_000
+				}
 			}
 		})
 	case "cloud":

@@ -24,7 +24,7 @@ func FuzzRead(f *testing.F) { reporttest.FuzzTable(f, New(), append(cases, table
 var cases = []reporttest.Case{
 	{
 		Name: "OCSF", Score: 95, Complete: true,
-		Report: `[{"metadata":{"event_code":"s3_public","product":{"name":"Prowler","version":"5.4.0"}},"severity":"High","status":"New","status_code":"FAIL","status_detail":"Bucket logs is public.","finding_info":{"product_uid":"prowler","title":"No public buckets","uid":"p-1"},"resources":[{"uid":"arn:aws:s3:::logs","name":"logs","type":"AwsS3Bucket","region":"eu-west-1","labels":["team:data"]}],"cloud":{"provider":"aws","account":{"uid":"111122223333"}},"remediation":{"desc":"Close it.","references":["aws s3api x","https://x.test/1"]}},
+		Report: `[{"metadata":{"event_code":"s3_public","product":{"name":"Prowler","version":"5.4.0"}},"severity":"High","status":"New","status_code":"FAIL","status_detail":"Bucket logs is public.","finding_info":{"product_uid":"prowler","title":"No public buckets","uid":"p-1","created_time":1739539623},"resources":[{"uid":"arn:aws:s3:::logs","name":"logs","type":"AwsS3Bucket","region":"eu-west-1","labels":["team:data"]}],"cloud":{"provider":"aws","account":{"uid":"111122223333"}},"remediation":{"desc":"Close it.","references":["aws s3api x","https://x.test/1"]}},
 {"metadata":{"event_code":"s3_public"},"status_code":"PASS","severity":"High","finding_info":{"title":"t"},"resources":[{"uid":"arn:aws:s3:::quiet","name":"quiet"}]},
 {"metadata":{"event_code":"mfa"},"status_code":"MANUAL","severity":"Low","finding_info":{"title":"t"},"resources":[{"uid":"arn:aws:iam::111122223333:root"}]},
 {"metadata":{"event_code":"apiserver"},"status":"Suppressed","status_code":"FAIL","severity":"Medium","finding_info":{"title":"t"},"resources":[{"uid":"u-1","name":"kube-apiserver-n1","namespace":"kube-system","type":"KubernetesAPIServer"}]}]`,
@@ -94,7 +94,7 @@ func TestWhatProwlerSaysIsKept(t *testing.T) {
 	}
 	got := facts.Findings[0]
 	got.Position = fact.Position{}
-	if diff := cmp.Diff(want, got); diff != "" || facts.Runs[0].ToolVersion != "5.4.0" {
+	if diff := cmp.Diff(want, got); diff != "" || facts.Runs[0].ToolVersion != "5.4.0" || facts.Runs[0].Started != 1739539623000000 {
 		t.Errorf("version %q, finding (-want +got):\n%s", facts.Runs[0].ToolVersion, diff)
 	}
 	row := reporttest.Read(t, New(), tables[0].Report).Findings[0]

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/report"
@@ -103,6 +104,10 @@ func (s *scan) field(d *report.Document, key string) {
 			switch key {
 			case "version":
 				d.Run.ToolVersion = d.Text()
+			case "time": // "2021-01-08 17:16:19+0100"
+				if when, err := time.Parse("2006-01-02 15:04:05-0700", d.Text()); err == nil {
+					d.Run.Started = when.UnixMicro()
+				}
 			case "ruleset_name":
 				d.Run.Rules = d.Text()
 			}

@@ -21,7 +21,7 @@ func TestConformance(t *testing.T) {
 
 func FuzzRead(f *testing.F) { reporttest.FuzzTable(f, New(), cases) }
 
-const document = `{"account_id":"111122223333","provider_code":"aws","result_format":"json","last_run":{"version":"5.14.0","ruleset_name":"default"},"services":{"s3":{
+const document = `{"account_id":"111122223333","provider_code":"aws","result_format":"json","last_run":{"version":"5.14.0","time":"2021-01-08 17:16:19+0100","ruleset_name":"default"},"services":{"s3":{
 "findings":{"s3-public":{"items":["s3.buckets.b1.acl","s3.buckets.b2","s3.buckets.b9.acl"],"description":"Bucket is public","rationale":"r","level":"danger","path":"s3.buckets.id.acl","references":["https://x.test"]},"s3-none":{"items":[],"level":"warning"},
 "s3-log":{"items":["s3.buckets.b1.logging"],"level":"warning","description":"No log"}},
 "buckets":{"b1":{"arn":"arn:aws:s3:::logs","name":"logs","acl":{"x":1}},"b2":{"id":"b2","arn":"arn:aws:s3:::quiet"},"b3":{"name":"unnamed"}},"buckets_count":3}}}`
@@ -46,7 +46,7 @@ func TestAssetsJoinTheGraph(t *testing.T) {
 		t.Errorf("assets (-want +got):\n%s", diff)
 	}
 	run := facts.Runs[0]
-	if run.ToolVersion != "5.14.0" || run.Rules != "default" || len(run.Assets) != 3 {
+	if run.ToolVersion != "5.14.0" || run.Rules != "default" || run.Started != 1610122579000000 || len(run.Assets) != 3 {
 		t.Errorf("run %+v", run)
 	}
 }

@@ -28,6 +28,8 @@ func (s *scan) field(d *report.Document, key string) {
 				s.digest = d.Text()
 			}
 		})
+	case "createdAt":
+		d.Run.Started = report.Micros(d.Text())
 	case "status":
 		d.Object(func(key string) {
 			if key == "state" && !strings.EqualFold(d.Text(), "SUCCESS") {

@@ -213,8 +213,12 @@ func vulnerability(s *report.Scanner) fact.Finding {
 		}
 	})
 	name(&f, names)
+	called := "" // what the primary identifier is called, for reports without names
+	if len(names) > 0 {
+		called = names[0].name
+	}
 	first, _, _ := strings.Cut(f.Description, "\n")
-	f.Title = cmp.Or(f.Title, message, f.Rule, first, id)
+	f.Title = cmp.Or(f.Title, message, called, f.Rule, first, id)
 	f.Description = cmp.Or(f.Description, message)
 	f.Rule = cmp.Or(f.Rule, f.Title)
 	// An extract of the source is only there when it is a secret.
@@ -253,7 +257,11 @@ func name(f *fact.Finding, names []identifier) {
 	var ids []string
 	for _, kind := range advisories {
 		for _, one := range names {
-			if one.kind == kind {
+			switch {
+			case one.kind != kind:
+			case kind == "gemnasium": // the value is a bare UUID
+				ids = append(ids, cmp.Or(one.name, one.value))
+			default:
 				ids = append(ids, cmp.Or(one.value, one.name))
 			}
 		}
@@ -411,6 +419,9 @@ func settle(f *fact.Finding, kind string, packages map[string]string) {
 				name = strings.Replace(name, "/", ":", 1)
 			}
 			f.Package = report.Named(ecosystem, name, f.Package.Version)
+			if f.Title == f.Rule {
+				f.Title += " in " + name + ":" + f.Package.Version
+			}
 		}
 		f.FixedVersions = fixed(f.Mitigation)
 	}

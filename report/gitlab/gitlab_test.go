@@ -36,11 +36,11 @@ var cases = []reporttest.Case{
 	},
 	{
 		Name: "dependencies", Score: 95, Complete: true,
-		Report: `{"vulnerabilities":[{"id":"1","name":"DoS","severity":"Critical","solution":"Upgrade to versions 1.2.3, 2.0.1 or above.","location":{"file":"x/go.sum","dependency":{"package":{"name":"example.org/m"},"version":"v1.2.0"}},"identifiers":[{"type":"gemnasium","value":"uuid"},{"type":"cve","value":"CVE-2024-1"},{"type":"cve","value":"CVE-2024-2"}]},
+		Report: `{"vulnerabilities":[{"id":"1","name":"DoS","severity":"Critical","solution":"Upgrade to versions 1.2.3, 2.0.1 or above.","location":{"file":"x/go.sum","dependency":{"package":{"name":"example.org/m"},"version":"v1.2.0"}},"identifiers":[{"type":"gemnasium","name":"Gemnasium-uuid","value":"uuid"},{"type":"cve","value":"CVE-2024-1"},{"type":"cve","value":"CVE-2024-2"}]},
 			{"id":"2","name":"RCE","severity":"Unknown","solution":"There is no solution for now.","location":{"file":"deps.xml","dependency":{"package":{"name":"org.test/a"},"version":"1"}},"identifiers":[{"type":"ghsa","value":"GHSA-aaaa-bbbb-cccc"}]}],
 			"dependency_files":[{"path":"deps.xml","package_manager":"maven"}],"scan":{"type":"dependency_scanning","analyzer":{"id":"gemnasium"},"status":"success"}}`,
 		Want: []string{
-			"vulnerability CVE-2024-1 critical pkg:golang/example.org/m@v1.2.0@v1.2.0 x/go.sum:0-0 aka CVE-2024-2,uuid fixed 1.2.3,2.0.1",
+			"vulnerability CVE-2024-1 critical pkg:golang/example.org/m@v1.2.0@v1.2.0 x/go.sum:0-0 aka CVE-2024-2,Gemnasium-uuid fixed 1.2.3,2.0.1",
 			"vulnerability GHSA-aaaa-bbbb-cccc unknown pkg:maven/org.test/a@1@1 deps.xml:0-0",
 		},
 	},
@@ -86,6 +86,17 @@ func TestWhatIsAffectedIsTheImageOrTheHost(t *testing.T) {
 	}
 	if f := found[1]; f.Anchor != "f\ng" || !cmp.Equal(f.CWE, []int{129}) {
 		t.Errorf("fuzzing finding %+v", f)
+	}
+}
+
+func TestAFindingWithoutANameIsCalledByItsIdentifier(t *testing.T) {
+	t.Parallel()
+	if got := reporttest.Read(t, New(), cases[2].Report).Findings[0].Title; got != "CVE-2019-1 in apt:1.4.8" {
+		t.Errorf("title %q of a vulnerability", got)
+	}
+	text := strings.Replace(cases[3].Report, `"name":"PII","severity"`, `"severity"`, 1)
+	if got := reporttest.Read(t, New(), text).Findings[0].Title; got != "PII" {
+		t.Errorf("title %q of a flaw, want the name of its primary identifier", got)
 	}
 }
 

@@ -47,7 +47,7 @@ func (d *document) members(s *report.Scanner, g **graph, outermost bool) {
 			s.Object(func(key string) {
 				switch key {
 				case "created":
-					d.Run.Started = report.Micros(s.Text())
+					d.Run.Started = max(0, report.Micros(s.Text()))
 				case "creators":
 					s.Array(func(int) {
 						if s.Kind() == report.KindString {
@@ -211,7 +211,7 @@ func (g *graph) element(s *report.Scanner) {
 		case "specVersion":
 			version = s.Text()
 		case "created":
-			started = report.Micros(s.Text())
+			started = max(0, report.Micros(s.Text()))
 		case "createdUsing":
 			tools = s.Texts()
 		case "rootElement":

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/backstitch/backstitch/fact"
@@ -25,8 +26,8 @@ func New() report.Reader { return reader{} }
 func (reader) Describe() report.Description {
 	return report.Description{
 		ID: "report/spdx", Name: "SPDX", Formats: "2.2 and 2.3 as JSON or tag-value, 3.0 as JSON-LD",
-		Docs: "Produce it with `syft IMAGE -o spdx-json` or any other maker of SPDX. Packages become the inventory, relationships of dependency and of linking their " +
-			"dependencies; files and snippets are not read. It may also stand in the answer of GitHub's dependency graph (`gh api repos/OWNER/REPO/dependency-graph/sbom`), " +
+		Docs: "Produce it with `syft IMAGE -o spdx-json` or any other maker of SPDX. Packages become the inventory, relationships of dependency their " +
+			"dependencies; links, files and snippets are not read. It may also stand in the answer of GitHub's dependency graph (`gh api repos/OWNER/REPO/dependency-graph/sbom`), " +
 			"in what `docker buildx imagetools inspect` gives, or in an in-toto statement, whose signature is not looked at. An external reference of the type advisory becomes a finding of its package. " +
 			"A document without an SPDX identifier, or of a version that is not known, is refused.",
 	}
@@ -133,18 +134,18 @@ func (d *document) creator(text string) {
 	}
 }
 
+// tool splits the version off a name: "syft-1.50.0", "apko (v0.14)", "Plugin 0.7".
 func (d *document) tool(name string) {
 	if d.Run.Tool != "spdx" {
 		return
 	}
 	d.Run.Tool = name
-	if at := strings.LastIndexByte(name, '-'); at > 0 && at+1 < len(name) {
-		version := strings.TrimPrefix(name[at+1:], "v")
-		if version != "" && '0' <= version[0] && version[0] <= '9' {
-			d.Run.Tool, d.Run.ToolVersion = name[:at], name[at+1:]
-		}
+	if match := versioned.FindStringSubmatch(name); match != nil {
+		d.Run.Tool, d.Run.ToolVersion = match[1], cmp.Or(match[2], match[3])
 	}
 }
+
+var versioned = regexp.MustCompile(`^(.*[^\s-])(?:\s+\((\S+)\)|[\s-]+(v?\d\S*))$`)
 
 func (d *document) about(ref string) {
 	if ref != "" && len(d.described) < maxDescribed {
@@ -164,8 +165,8 @@ func (d *document) relate(from, kind, to string) {
 		if d.id == "" || to == d.id {
 			d.about(from)
 		}
-	case "DEPENDSON", "STATICLINK", "DYNAMICLINK", "HASPREREQUISITE",
-		"HASSTATICLINK", "HASDYNAMICLINK", "HASOPTIONALDEPENDENCY", "HASPROVIDEDDEPENDENCY":
+	// Links are no part of these: documents write them in both directions.
+	case "DEPENDSON", "HASPREREQUISITE", "HASOPTIONALDEPENDENCY", "HASPROVIDEDDEPENDENCY":
 		d.Requires(from, to)
 	case "DEPENDENCYOF", "RUNTIMEDEPENDENCYOF", "BUILDDEPENDENCYOF", "DEVDEPENDENCYOF", "OPTIONALDEPENDENCYOF", "PROVIDEDDEPENDENCYOF",
 		"TESTDEPENDENCYOF", "PREREQUISITEFOR":

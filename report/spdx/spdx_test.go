@@ -179,6 +179,19 @@ func TestTagsAreNotTakenFromProse(t *testing.T) {
 	}
 }
 
+func TestAToolIsNamedWithoutItsVersion(t *testing.T) {
+	t.Parallel()
+	for creator, want := range map[string][2]string{
+		"Tool: apko (devel)": {"apko", "devel"}, "Tool: Plugin 0.7": {"Plugin", "0.7"}, "Tool: Acme.SBOM-v2.2.3-rc1": {"Acme.SBOM", "v2.2.3-rc1"},
+		"Tool: github.com/spdx/tools-golang/builder": {"github.com/spdx/tools-golang/builder", ""}, "Organization: Acme-1.0": {"spdx", ""},
+	} {
+		run := reporttest.Read(t, New(), strings.Replace(version2, "Tool: syft-1.50.0", creator, 1)).Runs[0]
+		if run.Tool != want[0] || run.ToolVersion != want[1] {
+			t.Errorf("%s is %q of version %q, want %q", creator, run.Tool, run.ToolVersion, want)
+		}
+	}
+}
+
 func TestASubjectThatIsNoImageIsARepository(t *testing.T) {
 	t.Parallel()
 	facts := reporttest.Read(t, New(), strings.Replace(version2, `"CONTAINER"`, `"APPLICATION"`, 1))

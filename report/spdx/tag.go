@@ -179,7 +179,7 @@ func (d *document) tag(tag, value string) {
 	case "Creator":
 		d.creator(value)
 	case "Created":
-		d.Run.Started = report.Micros(value)
+		d.Run.Started = max(0, report.Micros(value))
 	}
 }
 

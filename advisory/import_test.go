@@ -544,3 +544,14 @@ func TestTheCatalogueOfExploitedFlawsIsReadAsCSVToo(t *testing.T) {
 		}
 	}
 }
+
+func TestAPackageThatIsTheAttackIsCritical(t *testing.T) {
+	t.Parallel()
+	x, summary := mustImport(t, write(t, map[string]string{"osv.jsonl": `{"id":"MAL-2024-1","modified":"1-01-01T00:00:00Z","affected":[{"package":{"ecosystem":"npm","name":"evil"},"versions":["1.0.0"]}]}`}))
+	if len(summary.Problems) != 0 {
+		t.Errorf("problems = %v; a time before 1970 stands for none", summary.Problems)
+	}
+	if got, ok, err := x.Lookup("MAL-2024-1"); err != nil || !ok || got.Severity != fact.SeverityCritical || got.Modified != 0 {
+		t.Errorf("Lookup = %+v, %v, %v", got, ok, err)
+	}
+}

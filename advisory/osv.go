@@ -3,6 +3,7 @@ package advisory
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -272,6 +273,9 @@ func (r *record) rate(d *decoded) {
 			d.Severity = fact.ParseSeverity(entry.Score)
 		}
 	}
+	if malicious := func(id string) bool { return strings.HasPrefix(id, "MAL-") }; d.Severity == fact.SeverityUnknown && (malicious(d.ID) || slices.ContainsFunc(d.Aliases, malicious)) {
+		d.Severity = fact.SeverityCritical // the package itself is the attack; nobody scores that
+	}
 	if d.Severity == fact.SeverityUnknown && d.Vector != "" && !strings.HasPrefix(d.Vector, "CVSS:4") {
 		d.Severity = fact.SeverityOfScore(d.Score)
 	}
@@ -321,6 +325,9 @@ func cleanIDs(ids []string, own string) []string {
 func micros(text string) (int64, error) {
 	if text == "" {
 		return 0, nil
+	}
+	if year, _, ok := strings.Cut(text, "-"); ok && len(year) < 4 && strings.Trim(year, "0123456789") == "" {
+		return 0, nil // the year 1, without its zeros
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {

@@ -235,6 +235,9 @@ func vulnerability(s *report.Scanner) fact.Finding {
 		}
 	})
 	f.Aliases = report.Aliases(f.Rule, aliases...)
+	if f.SeverityText == "" && strings.HasPrefix(f.Rule, "MAL-") {
+		f.Severity = fact.SeverityCritical // the package itself is the attack; nobody scores that
+	}
 	if f.Title == "" {
 		f.Title = f.Rule
 	}

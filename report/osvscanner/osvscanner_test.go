@@ -54,3 +54,11 @@ func TestNoResults(t *testing.T) {
 		}
 	}
 }
+
+func TestAPackageThatIsTheAttackIsCritical(t *testing.T) {
+	facts := reporttest.Read(t, New(), `{"results":[{"source":{"path":"yarn.lock","type":"lockfile"},"packages":[{"package":{"name":"evil","version":"1.0.0","ecosystem":"npm"},
+	 "vulnerabilities":[{"id":"MAL-2023-1","summary":"Malicious code in evil"}],"groups":[{"ids":["MAL-2023-1"]}]}]}]}`)
+	if len(facts.Findings) != 1 || facts.Findings[0].Severity != fact.SeverityCritical {
+		t.Errorf("findings = %+v", facts.Findings)
+	}
+}

@@ -42,7 +42,9 @@ type Desk struct {
 	Readers    []report.Reader
 	// Scanner makes the dependency scanner over what is known of flaws.
 	Scanner func(scan.Advisories) scan.Scanner
-	Fixers  []fix.Fixer
+	// Lifecycle makes the scanner for what its maker no longer supports.
+	Lifecycle func(lives scan.Lives, now func() time.Time) scan.Scanner
+	Fixers    []fix.Fixer
 	// Registry prepares what an ecosystem's registry is asked with, for requests
 	// that allow it; close releases it.
 	Registry func(ctx context.Context, ecosystem string) (registry fix.Registry, close func() error, err error)

@@ -112,7 +112,15 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 		if d.Advisories == nil {
 			return nil, result, fmt.Errorf("%w: there are no reports, and no advisory index to scan with; make one with backstitch advisory import", ErrNothing)
 		}
-		if len(s.modules) == 0 {
+		looked, err := d.lifecycle(ctx, s, partial, &result)
+		if err != nil {
+			return nil, result, err
+		}
+		running, err := d.declared(ctx, s, &result)
+		if err != nil {
+			return nil, result, err
+		}
+		if len(s.modules) == 0 && !looked && len(running) == 0 {
 			why := ""
 			if len(omitted) > 0 {
 				why = ": " + omitted[0]
@@ -237,6 +245,9 @@ func (d *Desk) investigate(ctx context.Context, s *scene, running cause.Running,
 		return nil, err
 	}
 	if err := d.link(ctx, tracer, result); err != nil {
+		return nil, err
+	}
+	if err := d.loadDeclared(ctx, s, result); err != nil {
 		return nil, err
 	}
 	around, err := issue.NewSurroundings(ctx, d.Graph)

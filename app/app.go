@@ -83,6 +83,7 @@ func Open(ctx context.Context, config Config) (*App, error) {
 		Advisories: app.index,
 		Readers:    builtin.Readers(),
 		Scanner:    builtin.Dependencies,
+		Lifecycle:  builtin.Lifecycle,
 		Fixers:     builtin.Fixers(),
 		Registry:   builtin.Registry,
 		Renderer:   kubernetes.ChildRenderer(self),

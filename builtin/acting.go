@@ -3,6 +3,7 @@ package builtin
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/connector/gitremote"
@@ -12,6 +13,7 @@ import (
 	"github.com/backstitch/backstitch/fix/python"
 	"github.com/backstitch/backstitch/scan"
 	"github.com/backstitch/backstitch/scan/dependencies"
+	"github.com/backstitch/backstitch/scan/lifecycle"
 )
 
 // Fixers lists the fixers.
@@ -19,6 +21,9 @@ func Fixers() []fix.Fixer { return []fix.Fixer{gomod.New(), npm.New(), python.Ne
 
 // Dependencies makes the dependency scanner over what is known of flaws.
 func Dependencies(advisories scan.Advisories) scan.Scanner { return dependencies.New(advisories) }
+
+// Lifecycle makes the scanner for what its maker no longer supports.
+func Lifecycle(lives scan.Lives, now func() time.Time) scan.Scanner { return lifecycle.New(lives, now) }
 
 // Remote makes the connector that changes go out through; the token, which may
 // be empty, goes to https remotes only.

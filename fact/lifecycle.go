@@ -5,7 +5,7 @@ type Product struct {
 	Name   string // short and stable, for example "nodejs"
 	Title  string // for people, for example "Node.js"
 	PURLs  []string
-	Cycles []Cycle
+	Cycles []Cycle // by the numbers in their names, the highest first
 }
 
 // Cycle is a line of releases that is supported together, such as Python 3.7.

@@ -46,3 +46,11 @@ type Advisories interface {
 	// Digest identifies the index's content, "sha256:...".
 	Digest() string
 }
+
+// Lives is what a scanner of products' support asks of an advisory index.
+type Lives interface {
+	// Lives lists the products whose cycles are known; nobody changes them.
+	Lives() ([]fact.Product, error)
+	// Digest identifies the index's content, "sha256:...".
+	Digest() string
+}

@@ -1,0 +1,100 @@
+package agent_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/app"
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/intake"
+	"github.com/backstitch/backstitch/issue"
+)
+
+const supportOfPython = `{"title":"Python","product":"python","identifiers":[{"purl":"pkg:docker/library/python"}],"releases":[{"releaseCycle":"3.12","releaseDate":"2023-10-02","eol":false,"latest":"3.12.3"},{"releaseCycle":"3.7","releaseDate":"2018-06-27","eol":"2023-06-27","latest":"3.7.17"}]}`
+
+// supported gives a desk that knows of the support of Python and of no flaw.
+func supported(t *testing.T) *app.App {
+	t.Helper()
+	later := 0
+	_, desk := build(t, &later)
+	if _, err := desk.ImportAdvisories(t.Context(), []string{written(t, "lives.jsonl", supportOfPython)}); err != nil {
+		t.Fatal(err)
+	}
+	return desk
+}
+
+func ofKind(result agent.Triage, kind fact.Kind) (found []issue.Issue) {
+	for _, one := range result.Issues {
+		if one.Kind == kind {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
+func TestWhatIsOutOfSupportIsAnIssueWithWhereAndWhoUntilItIsGone(t *testing.T) {
+	t.Parallel()
+	desk := supported(t)
+	repo := held(t, map[string]string{"build/Dockerfile": "ARG VERSION=3.7.1\nFROM python:${VERSION}\n"})
+	first := triage(t, desk, agent.Request{Repo: repo})
+	found := ofKind(first, fact.EndOfLife)
+	if len(found) != 1 || len(first.Issues) != 1 || !first.Complete {
+		t.Fatalf("issues = %+v, complete %t: %s", first.Issues, first.Complete, first.Why)
+	}
+	one := found[0]
+	where := fmt.Sprint(one.Title, " ", one.Severity, " ", one.State, " ", one.Cause.Status, " ", one.Cause.Locations[0].Path, ":", one.Cause.Locations[0].Line)
+	if want := "Python 3.7 is out of support since 2023-06-27 high open found build/Dockerfile:1"; where != want {
+		t.Errorf("issue\n got %s\nwant %s", where, want)
+	}
+	if len(one.Owners) == 0 || one.Owners[0].Name != "Ada" {
+		t.Errorf("owners = %+v", one.Owners)
+	}
+
+	// Nothing that did not change is written again, within a cycle neither.
+	stored := func() string {
+		findings, err := intake.Load(t.Context(), desk.DB, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := []string{}
+		for _, f := range findings {
+			lines = append(lines, fmt.Sprint(f.ID, f.Rule, f.State, f.FirstSeen))
+		}
+		return strings.Join(lines, "\n")
+	}
+	before := stored()
+	if err := os.WriteFile(filepath.Join(repo, "build/Dockerfile"), []byte("# moved\nARG VERSION=3.7.9\nFROM python:${VERSION}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run(t, repo, "commit", "-q", "-am", "second")
+	second := triage(t, desk, agent.Request{Repo: repo})
+	if again := ofKind(second, fact.EndOfLife); len(again) != 1 || again[0].ID != one.ID || again[0].Cause.Locations[0].Line != 2 || stored() != before {
+		t.Errorf("second issues = %+v\nfindings before\n%s\nafter\n%s", again, before, stored())
+	}
+
+	// What is gone becomes unconfirmed.
+	if err := os.WriteFile(filepath.Join(repo, "build/Dockerfile"), []byte("FROM python:3.12\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run(t, repo, "commit", "-q", "-am", "third")
+	third := triage(t, desk, agent.Request{Repo: repo})
+	if gone := ofKind(third, fact.EndOfLife); len(gone) > 0 && gone[0].State != issue.Unconfirmed {
+		t.Errorf("third issues = %+v", gone)
+	}
+	if after := stored(); !strings.Contains(after, string(issue.FindingUnconfirmed)) {
+		t.Errorf("findings = %s", after)
+	}
+}
+
+func TestARepositoryWithNothingToLookAtIsNotClean(t *testing.T) {
+	t.Parallel()
+	repo := held(t, map[string]string{"README": "nothing\n"})
+	if _, err := supported(t).Triage(t.Context(), agent.Request{Repo: repo}); !errors.Is(err, agent.ErrNothing) {
+		t.Errorf("err = %v", err)
+	}
+}

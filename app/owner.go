@@ -369,3 +369,27 @@ func (a *App) OwnerCoverage(ctx context.Context) (OwnerCoverage, error) {
 	}
 	return c, nil
 }
+
+// ExportOwners gives the change of a repository's CODEOWNERS ("codeowners") or
+// catalog-info.yaml ("backstage") that its owners ask for.
+func (a *App) ExportOwners(ctx context.Context, format, dir, commit string) (owner.Export, error) {
+	estate, err := a.Ownership()
+	if err != nil {
+		return owner.Export{}, err
+	}
+	repo, err := git.Open(ctx, dir)
+	if err != nil {
+		return owner.Export{}, err
+	}
+	defer repo.Close()
+	if commit, err = repo.Resolve(ctx, commit); err != nil {
+		return owner.Export{}, err
+	}
+	switch format {
+	case "codeowners":
+		return estate.ExportCodeowners(ctx, repo, commit, a.Cache)
+	case "backstage":
+		return estate.ExportBackstage(ctx, repo, commit, a.Cache)
+	}
+	return owner.Export{}, fmt.Errorf("export %q: expected codeowners or backstage", format)
+}

@@ -26,7 +26,7 @@ func newOwner(s *streams) *cobra.Command {
 		newOwnerAnswer(s, owner.Reject, "Say that somebody does not own an asset, with the reason"),
 		newOwnerAnswer(s, owner.Pin, "Say who owns an asset, and hold it against everything later"),
 		newOwnerAnswer(s, owner.Unpin, "Let a pinned owner be changed again"),
-		newOwnerHistory(s), newOwnerRules(s), newOwnerCoverage(s), newOwnerCode(s))
+		newOwnerHistory(s), newOwnerRules(s), newOwnerCoverage(s), newOwnerCode(s), newOwnerExport(s))
 	return parent
 }
 

@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,6 +31,7 @@ type identity struct {
 	left    bool   // a person who is not active
 	since   string // when a person left, as it is written
 	manager string
+	login   string  // at a forge
 	teams   []int32 // of a person
 	parents []int32 // of a team
 }
@@ -205,9 +207,8 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 		}
 		who.known = who.known || m.known
 		who.gone = who.gone && !m.alive
-		if who.manager == "" {
-			who.manager = m.properties["manager"]
-		}
+		who.manager = cmp.Or(who.manager, m.properties["manager"])
+		who.login = cmp.Or(who.login, m.properties["login"], m.properties["github"], m.properties["gitlab"])
 		if left, since := leftBy(m.properties, now); left {
 			who.left, who.since = true, since
 		}

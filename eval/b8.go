@@ -14,8 +14,9 @@ import (
 )
 
 // b8Joins are facts read from the trees by a person: tree, kind/name of the
-// workload, container, and the folder whose Dockerfile makes its image, "-" for an
-// image that the tree does not build.
+// workload, with @ and the path of the manifest or template where several declare
+// one, container, and the folder whose Dockerfile makes its image, "-" for an image
+// that the tree does not build.
 //
 //go:embed testdata/b8_joins.tsv
 var b8Joins string
@@ -67,7 +68,10 @@ func b8(ctx context.Context, data string) (Result, error) {
 			return result, fmt.Errorf("join %q: expected four columns", line)
 		}
 		result.Cases++
-		folders := got[strings.Join(parts[:3], "\t")]
+		folders, seen := got[strings.Join(parts[:3], "\t")]
+		if !seen {
+			result.Notes = append(result.Notes, strings.Join(parts[:3], " ")+": no such container was found")
+		}
 		answer := ""
 		if len(folders) == 1 {
 			answer = folders[0]
@@ -81,7 +85,7 @@ func b8(ctx context.Context, data string) (Result, error) {
 				right++
 			}
 		}
-		if answer != strings.TrimPrefix(parts[3], "-") {
+		if seen && answer != strings.TrimPrefix(parts[3], "-") {
 			result.Notes = append(result.Notes, fmt.Sprintf("%s: %q, expected %s", strings.Join(parts[:3], " "), folders, parts[3]))
 		}
 	}
@@ -90,7 +94,8 @@ func b8(ctx context.Context, data string) (Result, error) {
 	return result, nil
 }
 
-// b8Tree gives the folders of each "Kind/name<tab>container" of a tree.
+// b8Tree gives the folders of each "Kind/name<tab>container" and of each
+// "Kind/name@path<tab>container" of a tree.
 func b8Tree(ctx context.Context, dir string, renderer kubernetes.Renderer) (map[string][]string, error) {
 	tree, err := code.OpenDir(dir)
 	if err != nil {
@@ -104,12 +109,15 @@ func b8Tree(ctx context.Context, dir string, renderer kubernetes.Renderer) (map[
 	out := map[string][]string{}
 	for _, workload := range estate.Workloads() {
 		for _, container := range workload.Containers() {
-			key := workload.Kind + "/" + workload.Name + "\t" + container.Name
-			if _, seen := out[key]; !seen {
-				out[key] = nil
-			}
-			if folder := estate.Source(container.Image).Folder(); folder != "" && !slices.Contains(out[key], folder) {
-				out[key] = append(out[key], folder)
+			name := workload.Kind + "/" + workload.Name
+			folder := estate.Source(container.Image).Folder()
+			for _, key := range []string{name + "\t" + container.Name, name + "@" + workload.Place.Path + "\t" + container.Name} {
+				if _, seen := out[key]; !seen {
+					out[key] = nil
+				}
+				if folder != "" && !slices.Contains(out[key], folder) {
+					out[key] = append(out[key], folder)
+				}
 			}
 		}
 	}

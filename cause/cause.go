@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/dockerfile"
 	"github.com/backstitch/backstitch/code/kubernetes"
 	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/code/terraform"
@@ -453,8 +454,17 @@ func (t *Tracer) file(ctx context.Context, f *fact.Finding) (fact.Cause, error) 
 		if f.Line <= 0 {
 			location.Line, location.EndLine = 0, 0
 		}
+		links := []fact.Link{{Kind: "file", Key: name, Location: location, Evidence: fact.Evidence{Method: method, Source: name, Strength: strength}}}
+		if stage, ok, err := t.lacking(ctx, f, name); err != nil {
+			return fact.Cause{}, err
+		} else if ok {
+			location = stage.Location
+			links = append(links, stage)
+		}
 		t.locate(&cause, location)
-		t.link(&cause, fact.Link{Kind: "file", Key: name, Location: location, Evidence: fact.Evidence{Method: method, Source: name, Strength: strength}})
+		for _, link := range links {
+			t.link(&cause, link)
+		}
 	}
 	if len(cause.Locations) == 0 {
 		return unknown(chain, cause.Missing...), nil
@@ -467,6 +477,28 @@ func (t *Tracer) file(ctx context.Context, f *fact.Finding) (fact.Cause, error) 
 		cause.Missing = append(cause.Missing, fmt.Sprintf("%d files end like %s: the folder that was scanned would tell which", len(cause.Locations), told))
 	}
 	return cause, nil
+}
+
+// lacking leads a misconfiguration of a Dockerfile that has no line, since the
+// instruction is missing, to where the last stage begins, into which it belongs.
+func (t *Tracer) lacking(ctx context.Context, f *fact.Finding, name string) (fact.Link, bool, error) {
+	if f.Kind != fact.Misconfiguration || f.Line > 0 || !dockerfile.Named(name) {
+		return fact.Link{}, false, nil
+	}
+	data, err := t.Tree.Read(ctx, name)
+	if errors.Is(err, code.ErrTooLarge) || errors.Is(err, fs.ErrNotExist) {
+		return fact.Link{}, false, nil
+	}
+	if err != nil {
+		return fact.Link{}, false, fmt.Errorf("read %s: %w", name, err)
+	}
+	file, err := dockerfile.Parse(name, data)
+	if err != nil || len(file.Stages) == 0 {
+		return fact.Link{}, false, nil
+	}
+	last := file.Stages[len(file.Stages)-1]
+	return fact.Link{Kind: "stage", Key: cmp.Or(last.Name, fmt.Sprintf("stage %d", last.Index)), Location: t.at(name, last.Line, last.Line),
+		Evidence: fact.Evidence{Method: "what a Dockerfile lacks belongs into its last stage", Source: name, Strength: fact.Derived}}, true, nil
 }
 
 // count gives the lines of a file.

@@ -72,6 +72,8 @@ func estate() code.Files {
 		"limits/constraints.txt": []byte("# pins\njinja2==3.0.1\n"),
 		"deploy/main.tf":         []byte("a\nb\nc"),
 		"other/main.tf":          []byte("a\nb\nc\nd\n"),
+		"image/Dockerfile":       []byte("FROM golang AS build\nRUN make\n\nFROM debian\nCOPY --from=build /x /x\n"),
+		"odd/Dockerfile":         []byte("no dockerfile\n"),
 	}
 }
 
@@ -218,6 +220,8 @@ func TestCausesOfFiles(t *testing.T) {
 	}{
 		{"a file and line that exist are the cause", at("deploy/main.tf", 3), "found deploy/main.tf:3", ""},
 		{"so is a whole file", at("/deploy/main.tf", 0), "found deploy/main.tf:0", ""},
+		{"an instruction that is missing belongs into the last stage", at("image/Dockerfile", 0), "found image/Dockerfile:4", ""},
+		{"what is no Dockerfile keeps the whole file", at("odd/Dockerfile", 0), "found odd/Dockerfile:0", ""},
 		{"a path of a checkout is matched by its end", at("/w/other/main.tf", 4), "found other/main.tf:4", ""},
 		{"a line past the end is unknown", at("deploy/main.tf", 4), "unknown ", "has 3 lines"},
 		{"equal files are a tie", at("main.tf", 2), "ambiguous deploy/main.tf:2 other/main.tf:2", "2 files"},

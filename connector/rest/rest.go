@@ -218,7 +218,11 @@ func Shape(err error) error {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &wrong):
-		return fmt.Errorf("its schema is not the documented one: %q is %s, expected %s", wrong.Field, found(wrong.Value), expected(wrong.Type))
+		member := "it"
+		if wrong.Field != "" {
+			member = strconv.Quote(wrong.Field)
+		}
+		return fmt.Errorf("its schema is not the documented one: %s is %s, expected %s", member, found(wrong.Value), expected(wrong.Type))
 	case errors.As(err, &syntax):
 		return fmt.Errorf("expected JSON, at offset %d: %s", syntax.Offset, syntax.Error())
 	case errors.Is(err, io.EOF):

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/backstitch/backstitch/connector"
+	"github.com/backstitch/backstitch/connector/rest"
 	"github.com/backstitch/backstitch/fact"
 )
 
@@ -34,12 +35,9 @@ const ID = "connector/servicenow"
 
 // Bounds of the API.
 const (
-	pageSize    = 1000
-	maxPage     = 128 << 20
-	maxPages    = 10000
-	maxAttempts = 5
-	maxWait     = time.Minute
-	clock       = "2006-01-02 15:04:05" // of sys_updated_on, UTC
+	pageSize = 1000
+	maxPages = 10000
+	clock    = "2006-01-02 15:04:05" // of sys_updated_on, UTC
 )
 
 // table is one table that is read.
@@ -51,7 +49,7 @@ type table struct {
 // tables are read in this order, so that relations come after what they join.
 var tables = []table{
 	{"sys_user_group", "team", []string{"sys_id", "name", "email", "manager", "active", "sys_updated_on"}},
-	{"cmdb_ci_business_app", "application", append([]string{"business_criticality", "it_application_owner", "business_unit"}, common...)},
+	{"cmdb_ci_business_app", "application", append([]string{"business_criticality", "it_application_owner", "it_application_owner.email", "business_unit"}, common...)},
 	{"cmdb_ci_service", "service", append([]string{"busines_criticality", "environment"}, common...)},
 	{"cmdb_ci_service_discovered", "service", append([]string{"busines_criticality", "environment"}, common...)},
 	{"cmdb_rel_ci", "", []string{"sys_id", "parent", "child", "type", "sys_updated_on"}},
@@ -59,7 +57,7 @@ var tables = []table{
 
 var common = []string{
 	"sys_id", "name", "number", "sys_class_name", "owned_by", "managed_by", "support_group", "assignment_group", "assigned_to",
-	"operational_status", "install_status", "correlation_id", "sys_updated_on",
+	"owned_by.email", "managed_by.email", "assigned_to.email", "operational_status", "install_status", "correlation_id", "sys_updated_on",
 }
 
 // ownerFields are the members of a record that name who answers for it.
@@ -75,31 +73,11 @@ var ownerFields = []struct {
 	{"assigned_to", "person", "reviewer", .5},
 }
 
-type source struct {
-	client *http.Client
-	wait   func(ctx context.Context, d time.Duration) error
-}
+type source struct{ client *rest.Client }
 
 // New makes the source. wait sleeps between attempts; nil waits for real.
 func New(wait func(ctx context.Context, d time.Duration) error) connector.Source {
-	if wait == nil {
-		wait = pause
-	}
-	refuse := func(next *http.Request, before []*http.Request) error {
-		return fmt.Errorf("redirect to %s is not followed", next.URL.Host)
-	}
-	return source{client: &http.Client{Timeout: 2 * time.Minute, CheckRedirect: refuse}, wait: wait}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return source{rest.New(wait)}
 }
 
 func (source) Describe() connector.Description {
@@ -139,6 +117,10 @@ func (s source) Sync(ctx context.Context, values connector.Values, sink connecto
 	b := &book{known: map[string]fact.Asset{}}
 	api := &api{source: s, values: values}
 	for i, t := range tables {
+		// A table that is done is read again only for the relations that name its records.
+		if b.silent = sink.Done(t.name); b.silent && sink.Done(relations) {
+			continue
+		}
 		sink.Progress("reading "+t.name, i, len(tables))
 		whole := values["since"] == ""
 		nameless := 0
@@ -156,6 +138,7 @@ func (s source) Sync(ctx context.Context, values connector.Values, sink connecto
 			err = fromFile(ctx, values["path"], t, give)
 			if errors.Is(err, fs.ErrNotExist) {
 				sink.Note(t.name, t.name+".json was not exported")
+				b.missing = true
 				continue
 			}
 		}
@@ -166,18 +149,23 @@ func (s source) Sync(ctx context.Context, values connector.Values, sink connecto
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			sink.Gap(t.name, err)
+			if b.partial = true; !b.silent {
+				sink.Gap(t.name, err)
+			}
+		case nameless > 0 && !b.silent:
 			b.partial = true
-		case nameless > 0:
 			sink.Gap(t.name, fmt.Errorf("%d records have no sys_id, which sysparm_fields must name", nameless))
-		case whole:
+		case t.name == relations && b.partial:
+			sink.Gap(t.name, errors.New("a table before it was not read whole, so that relations of its records are missing"))
+		case whole && !b.silent && !(t.name == relations && b.missing):
 			if err := sink.Covered(t.name); err != nil {
 				return err
 			}
 		}
 	}
 	sink.Progress("reading tables", len(tables), len(tables))
-	return b.finish(sink)
+	b.finish(sink)
+	return nil
 }
 
 // sinkError is an error of the sink, which ends the run.
@@ -219,17 +207,17 @@ func (f *field) UnmarshalJSON(data []byte) error {
 // book joins what the tables say.
 type book struct {
 	known     map[string]fact.Asset // by sys_id
-	pending   []record              // relations
 	unmatched []string
-	partial   bool
+	silent    bool // what is read was told of before
+	partial   bool // a table was not read whole
+	missing   bool // a table was not exported
 }
 
 // take tells of one record.
 func (b *book) take(t table, r record, sink connector.Sink) error {
 	id := r["sys_id"].Value
-	if t.name == "cmdb_rel_ci" {
-		b.pending = append(b.pending, r)
-		return nil
+	if t.name == relations {
+		return b.relate(r, sink)
 	}
 	name := r["name"].Display
 	if name == "" {
@@ -242,10 +230,12 @@ func (b *book) take(t table, r record, sink connector.Sink) error {
 	if t.kind == "application" {
 		asset.Kind = fact.AssetProject
 	}
-	b.known[id] = asset
+	if b.known[id] = asset; b.silent {
+		return nil
+	}
 	properties := map[string]string{"table": t.name}
 	for field, value := range r {
-		if value.Display != "" && field != "sys_id" && field != "name" {
+		if value.Display != "" && field != "sys_id" && field != "name" && !strings.Contains(field, ".") {
 			properties[field] = value.Display
 		}
 	}
@@ -267,8 +257,12 @@ func (b *book) take(t table, r record, sink connector.Sink) error {
 			continue
 		}
 		owners++
+		party := fact.Party{Kind: o.kind, ID: "servicenow:" + value.Value, Name: value.Display}
+		if email := connector.Address(r[o.field+".email"].Value); email != "" && o.kind == "person" {
+			party.ID = email
+		}
 		claim := fact.Claim{
-			Subject: asset, Owner: fact.Party{Kind: o.kind, ID: "servicenow:" + value.Value, Name: value.Display}, Role: o.role, Source: "servicenow", Confidence: o.confidence,
+			Subject: asset, Owner: party, Role: o.role, Source: "servicenow", Confidence: o.confidence,
 			Evidence: fact.Evidence{Method: o.field, Source: t.name + " " + id, Strength: fact.Declared, Detail: value.Display},
 		}
 		if err := sink.Claim(t.name, claim); err != nil {
@@ -276,7 +270,7 @@ func (b *book) take(t table, r record, sink connector.Sink) error {
 		}
 	}
 	if owners == 0 {
-		b.unmatched = append(b.unmatched, fmt.Sprintf("%s %s (%s) names nobody who answers for it", t.name, name, id))
+		b.miss(fmt.Sprintf("%s %s (%s) names nobody who answers for it", t.name, name, id))
 	}
 	return nil
 }
@@ -294,38 +288,51 @@ func impactOf(text string) string {
 	return ""
 }
 
-// finish tells of the relations, and of what found no match.
-func (b *book) finish(sink connector.Sink) error {
-	const scope = "cmdb_rel_ci"
-	for _, r := range b.pending {
-		parent, known := b.known[r["parent"].Value]
-		child, both := b.known[r["child"].Value]
-		if !known && !both {
-			continue // between records of classes that are not read
-		}
-		if !known || !both {
-			if !b.partial {
-				b.unmatched = append(b.unmatched, fmt.Sprintf("relation %s: %s %s %s: one end is of a class that is not read", r["sys_id"].Value, r["parent"].Display, r["type"].Display, r["child"].Display))
-			}
-			continue
-		}
-		kind, from, to := fact.DependsOn, parent, child
-		if name := strings.ToLower(r["type"].Display); strings.HasPrefix(name, "contains") || strings.HasPrefix(name, "consumes") {
-			kind, from, to = fact.PartOf, child, parent
-		}
-		relation := fact.Relation{
-			From: from, Kind: kind, To: to, Properties: map[string]string{"type": r["type"].Display},
-			Evidence: fact.Evidence{Method: "relation of the CMDB", Source: scope + " " + r["sys_id"].Value, Strength: fact.Declared, Detail: r["type"].Display},
-		}
-		if err := sink.Relation(scope, relation); err != nil {
-			return err
-		}
+// relations is the table that joins the others, which are read before it.
+const relations = "cmdb_rel_ci"
+
+// relate tells of one relation between records that were read.
+func (b *book) relate(r record, sink connector.Sink) error {
+	parent, known := b.known[r["parent"].Value]
+	child, both := b.known[r["child"].Value]
+	if !known && !both {
+		return nil // between records of classes that are not read
 	}
-	slices.Sort(b.unmatched)
-	for _, text := range b.unmatched {
-		sink.Note(scope, text)
+	if !known || !both {
+		if !b.partial {
+			b.miss(fmt.Sprintf("relation %s: %s %s %s: one end is of a class that is not read", r["sys_id"].Value, r["parent"].Display, r["type"].Display, r["child"].Display))
+		}
+		return nil
+	}
+	kind, from, to := fact.DependsOn, parent, child
+	if name := strings.ToLower(r["type"].Display); strings.HasPrefix(name, "contains") || strings.HasPrefix(name, "consumes") {
+		kind, from, to = fact.PartOf, child, parent
+	}
+	relation := fact.Relation{
+		From: from, Kind: kind, To: to, Properties: map[string]string{"type": r["type"].Display},
+		Evidence: fact.Evidence{Method: "relation of the CMDB", Source: relations + " " + r["sys_id"].Value, Strength: fact.Declared, Detail: r["type"].Display},
+	}
+	if err := sink.Relation(relations, relation); err != nil {
+		return &sinkError{err}
 	}
 	return nil
+}
+
+// maxUnmatched bounds what is told of records that found no match.
+const maxUnmatched = 10_000
+
+func (b *book) miss(text string) {
+	if len(b.unmatched) < maxUnmatched {
+		b.unmatched = append(b.unmatched, text)
+	}
+}
+
+// finish tells of what found no match.
+func (b *book) finish(sink connector.Sink) {
+	slices.Sort(b.unmatched)
+	for _, text := range b.unmatched {
+		sink.Note(relations, text)
+	}
 }
 
 // fromFile reads an exported answer: {"result": [...]}.
@@ -381,7 +388,7 @@ func decode(ctx context.Context, in io.Reader, give func(record) error) (int, er
 			}
 			var r record
 			if err := decoder.Decode(&r); err != nil {
-				return n, fmt.Errorf("record %d: %w", n+1, whole(err))
+				return n, fmt.Errorf("record %d: %w", n+1, rest.Shape(whole(err)))
 			}
 			n++
 			if err := give(r); err != nil {
@@ -451,86 +458,37 @@ func (a *api) read(ctx context.Context, t table, give func(record) error) error 
 	return fmt.Errorf("%s: more than %d records", t.name, maxPages*pageSize)
 }
 
-// page asks for one page; 429 and 5xx are tried again after what Retry-After
-// says. Records are given only once the page is whole.
+// page asks for one page. Records are given only once the page is whole.
 func (a *api) page(ctx context.Context, way string, give func(record) error) (int, error) {
-	var last error
-	for attempt := range maxAttempts {
-		if attempt > 0 {
-			wait := time.Second << attempt
-			var busy *busyError
-			if errors.As(last, &busy) && busy.after > 0 {
-				wait = busy.after
+	var records []record
+	read := func() error {
+		return a.client.Do(ctx, func(ctx context.Context) (*http.Request, error) {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(a.values["address"], "/")+way, nil)
+			if err != nil {
+				return nil, err
 			}
-			if err := a.wait(ctx, min(wait, maxWait)); err != nil {
-				return 0, err
-			}
-		}
-		var records []record
-		_, last = a.once(ctx, way, func(r record) error { records = append(records, r); return nil })
-		if last == nil {
-			for _, r := range records {
-				if err := give(r); err != nil {
-					return 0, err
-				}
-			}
-			return len(records), nil
-		}
-		var busy *busyError
-		if !errors.As(last, &busy) {
-			return 0, last
-		}
+			return request, a.authorize(ctx, request)
+		}, func(body io.Reader) error {
+			records = records[:0]
+			_, err := decode(ctx, body, func(r record) error { records = append(records, r); return nil })
+			return err
+		})
 	}
-	return 0, last
-}
-
-// busyError is an answer that may be another one later.
-type busyError struct {
-	status string
-	after  time.Duration
-}
-
-func (e *busyError) Error() string { return "answered " + e.status }
-
-func (a *api) once(ctx context.Context, way string, give func(record) error) (int, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(a.values["address"], "/")+way, nil)
+	err := read()
+	var status *rest.StatusError
+	if errors.As(err, &status) && status.Code == http.StatusUnauthorized && a.token != "" {
+		a.token = "" // it expired
+		err = read()
+	}
 	if err != nil {
 		return 0, err
 	}
-	if err := a.authorize(ctx, request); err != nil {
-		return 0, err
+	for _, r := range records {
+		if err := give(r); err != nil {
+			return 0, err
+		}
 	}
-	request.Header.Set("Accept", "application/json")
-	response, err := a.client.Do(request)
-	if err != nil {
-		return 0, withoutQuery(err)
-	}
-	defer response.Body.Close()
-	if err := judge(response); err != nil {
-		return 0, err
-	}
-	return decode(ctx, io.LimitReader(response.Body, maxPage), give)
-}
-
-// judge reads the status of an answer.
-func judge(response *http.Response) error {
-	switch {
-	case response.StatusCode == http.StatusTooManyRequests || response.StatusCode >= 500:
-		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
-		return &busyError{response.Status, time.Duration(seconds) * time.Second}
-	case response.StatusCode != http.StatusOK:
-		return fmt.Errorf("answered %s", response.Status)
-	}
-	return nil
-}
-
-// withoutQuery takes the address out of a client's error.
-func withoutQuery(err error) error {
-	var fault *url.Error
-	if errors.As(err, &fault) {
-		return fault.Err
-	}
-	return err
+	return len(records), nil
 }
 
 // authorize adds basic authentication, or an OAuth token that is asked for once.
@@ -550,26 +508,28 @@ func (a *api) authorize(ctx context.Context, request *http.Request) error {
 		} else {
 			form.Set("grant_type", "client_credentials")
 		}
-		ask, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(a.values["address"], "/")+"/oauth_token.do", strings.NewReader(form.Encode()))
+		err := a.client.Do(ctx, func(ctx context.Context) (*http.Request, error) {
+			ask, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(a.values["address"], "/")+"/oauth_token.do", strings.NewReader(form.Encode()))
+			if err == nil {
+				ask.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			}
+			return ask, err
+		}, func(body io.Reader) error {
+			var answer struct {
+				Token string `json:"access_token"`
+			}
+			if err := json.NewDecoder(body).Decode(&answer); err != nil {
+				return err
+			}
+			if answer.Token == "" {
+				return errors.New("expected an access_token")
+			}
+			a.token = answer.Token
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		ask.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		response, err := a.client.Do(ask)
-		if err != nil {
-			return fmt.Errorf("oauth_token.do: %w", withoutQuery(err))
-		}
-		defer response.Body.Close()
-		if err := judge(response); err != nil {
-			return fmt.Errorf("oauth_token.do: %w", err)
-		}
-		var answer struct {
-			Token string `json:"access_token"`
-		}
-		if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&answer); err != nil || answer.Token == "" {
-			return errors.New("oauth_token.do: expected an access_token")
-		}
-		a.token = answer.Token
 	}
 	request.Header.Set("Authorization", "Bearer "+a.token)
 	return nil

@@ -3,117 +3,56 @@ package advisory
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strings"
+
+	gocvss20 "github.com/pandatix/go-cvss/20"
+	gocvss30 "github.com/pandatix/go-cvss/30"
+	gocvss31 "github.com/pandatix/go-cvss/31"
+	gocvss40 "github.com/pandatix/go-cvss/40"
 )
 
 var errVector = errors.New("not a CVSS vector")
 
-// baseScore computes the base score of a CVSS 2.0, 3.0 or 3.1 vector
-// (first.org: v2 guide section 3.2.1, v3.1 specification section 7.1). For
-// version 4 it gives 0 and no error: its score needs the lookup table of the
-// specification, and databases give a severity word beside it.
-func baseScore(vector string) (float64, error) {
-	switch {
-	case strings.HasPrefix(vector, "CVSS:4."):
-		return 0, nil
-	case strings.HasPrefix(vector, "CVSS:3."):
-		return scoreV3(vector)
-	}
-	return scoreV2(strings.Trim(vector, "()"))
-}
-
-func metrics(vector string) (map[string]string, error) {
-	found := map[string]string{}
-	for part := range strings.SplitSeq(vector, "/") {
-		name, value, ok := strings.Cut(part, ":")
-		if !ok || len(found) > 64 {
-			return nil, fmt.Errorf("%q: %w", clip(vector, 120), errVector)
+// baseScore computes the base score of a CVSS vector of version 2.0, 3.0, 3.1 or
+// 4.0. What a vector says of time, threat or environment does not count.
+func baseScore(vector string) (score float64, err error) {
+	switch version, _, _ := strings.Cut(vector, "/"); version {
+	case "CVSS:4.0":
+		var v *gocvss40.CVSS40
+		if v, err = gocvss40.ParseVector(base4(vector)); err == nil {
+			score = v.Score()
 		}
-		if _, twice := found[name]; twice {
-			return nil, fmt.Errorf("%q: %w: %s is given twice", clip(vector, 120), errVector, name)
+	case "CVSS:3.1":
+		var v *gocvss31.CVSS31
+		if v, err = gocvss31.ParseVector(vector); err == nil {
+			score = v.BaseScore()
 		}
-		found[name] = value
-	}
-	return found, nil
-}
-
-// weights picks the weight of each metric, in order.
-func weights(vector string, names []string, tables []map[string]float64) ([]float64, map[string]string, error) {
-	found, err := metrics(vector)
-	if err != nil {
-		return nil, nil, err
-	}
-	picked := make([]float64, len(names))
-	for i, name := range names {
-		weight, ok := tables[i][found[name]]
-		if !ok {
-			return nil, nil, fmt.Errorf("%q: %w: %s is %q", clip(vector, 120), errVector, name, clip(found[name], 20))
+	case "CVSS:3.0":
+		var v *gocvss30.CVSS30
+		if v, err = gocvss30.ParseVector(vector); err == nil {
+			score = v.BaseScore()
 		}
-		picked[i] = weight
+	default:
+		var v *gocvss20.CVSS20
+		if v, err = gocvss20.ParseVector(strings.Trim(vector, "()")); err == nil {
+			score = v.BaseScore()
+		}
 	}
-	return picked, found, nil
-}
-
-var (
-	namesV3  = []string{"AV", "AC", "PR", "UI", "S", "C", "I", "A"}
-	impactV3 = map[string]float64{"H": 0.56, "L": 0.22, "N": 0}
-	tablesV3 = []map[string]float64{
-		{"N": 0.85, "A": 0.62, "L": 0.55, "P": 0.2}, {"L": 0.77, "H": 0.44}, {"N": 0.85, "L": 0.62, "H": 0.27},
-		{"N": 0.85, "R": 0.62}, {"U": 0, "C": 1}, impactV3, impactV3, impactV3,
-	}
-	changedPR = map[string]float64{"N": 0.85, "L": 0.68, "H": 0.5}
-
-	namesV2  = []string{"AV", "AC", "Au", "C", "I", "A"}
-	impactV2 = map[string]float64{"N": 0, "P": 0.275, "C": 0.66}
-	tablesV2 = []map[string]float64{
-		{"L": 0.395, "A": 0.646, "N": 1}, {"H": 0.35, "M": 0.61, "L": 0.71}, {"M": 0.45, "S": 0.56, "N": 0.704}, impactV2, impactV2, impactV2,
-	}
-)
-
-func scoreV3(vector string) (float64, error) {
-	w, found, err := weights(vector, namesV3, tablesV3)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%q: %w: %w", clip(vector, 120), errVector, err)
 	}
-	changed := w[4] == 1
-	if changed {
-		w[2] = changedPR[found["PR"]]
-	}
-	base := 1 - (1-w[5])*(1-w[6])*(1-w[7])
-	impact := 6.42 * base
-	if changed {
-		impact = 7.52*(base-0.029) - 3.25*math.Pow(base-0.02, 15)
-	}
-	if impact <= 0 {
-		return 0, nil
-	}
-	total := impact + 8.22*w[0]*w[1]*w[2]*w[3]
-	if changed {
-		total *= 1.08
-	}
-	return roundUp(math.Min(total, 10)), nil
+	return score, nil
 }
 
-// roundUp is the Roundup of CVSS 3.1, appendix A: to one decimal, upwards,
-// free of floating point noise.
-func roundUp(score float64) float64 {
-	hundredThousandths := int64(math.Round(score * 100000))
-	if hundredThousandths%10000 == 0 {
-		return float64(hundredThousandths) / 100000
+// base4 keeps of a vector of version 4 the metrics of its base group.
+func base4(vector string) string {
+	parts := strings.Split(vector, "/")
+	kept := parts[:1]
+	for _, part := range parts[1:] {
+		switch name, _, _ := strings.Cut(part, ":"); name {
+		case "AV", "AC", "AT", "PR", "UI", "VC", "VI", "VA", "SC", "SI", "SA":
+			kept = append(kept, part)
+		}
 	}
-	return float64(hundredThousandths/10000+1) / 10
-}
-
-func scoreV2(vector string) (float64, error) {
-	w, _, err := weights(vector, namesV2, tablesV2)
-	if err != nil {
-		return 0, err
-	}
-	impact := 10.41 * (1 - (1-w[3])*(1-w[4])*(1-w[5]))
-	if impact == 0 {
-		return 0, nil
-	}
-	score := (0.6*impact + 0.4*20*w[0]*w[1]*w[2] - 1.5) * 1.176
-	return math.Round(score*10) / 10, nil
+	return strings.Join(kept, "/")
 }

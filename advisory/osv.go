@@ -276,7 +276,7 @@ func (r *record) rate(d *decoded) {
 	if malicious := func(id string) bool { return strings.HasPrefix(id, "MAL-") }; d.Severity == fact.SeverityUnknown && (malicious(d.ID) || slices.ContainsFunc(d.Aliases, malicious)) {
 		d.Severity = fact.SeverityCritical // the package itself is the attack; nobody scores that
 	}
-	if d.Severity == fact.SeverityUnknown && d.Vector != "" && !strings.HasPrefix(d.Vector, "CVSS:4") {
+	if d.Severity == fact.SeverityUnknown && d.Vector != "" {
 		d.Severity = fact.SeverityOfScore(d.Score)
 	}
 }

@@ -43,17 +43,23 @@ func ClearSecret(f *fact.Finding, secret string) {
 	if len(secret) < 3 || Redacted(secret) {
 		return
 	}
-	for _, text := range []*string{&f.Rule, &f.Title, &f.Description, &f.Mitigation, &f.Path, &f.Commit, &f.Analysis.Detail} {
+	for _, text := range []*string{
+		&f.Rule, &f.Title, &f.Description, &f.SeverityText, &f.Vector, &f.Mitigation, &f.Path, &f.Anchor, &f.Commit,
+		&f.Asset.Kind, &f.Asset.Key, &f.Asset.Name, &f.Package.Ecosystem, &f.Package.Name, &f.Package.Version, &f.Package.PURL,
+		&f.Analysis.State, &f.Analysis.Justification, &f.Analysis.Detail, &f.Analysis.Source, &f.Position.Item,
+	} {
 		*text = strings.ReplaceAll(*text, secret, removed)
 	}
-	for _, list := range [][]string{f.References, f.Aliases} {
+	for _, list := range [][]string{f.Aliases, f.References, f.FixedVersions, f.Introduced} {
 		for i := range list {
 			list[i] = strings.ReplaceAll(list[i], secret, removed)
 		}
 	}
-	for name, value := range f.Attributes {
-		f.Attributes[name] = strings.ReplaceAll(value, secret, removed)
+	if f.Attributes != nil {
+		kept := make(map[string]string, len(f.Attributes))
+		for name, value := range f.Attributes {
+			kept[strings.ReplaceAll(name, secret, removed)] = strings.ReplaceAll(value, secret, removed)
+		}
+		f.Attributes = kept
 	}
-	f.Asset.Key = strings.ReplaceAll(f.Asset.Key, secret, removed)
-	f.Asset.Name = strings.ReplaceAll(f.Asset.Name, secret, removed)
 }

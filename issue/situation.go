@@ -176,6 +176,10 @@ func (s *Surroundings) place(ctx context.Context, a fact.Asset) (Situation, erro
 		return found, err
 	}
 	ways, err := s.nearest(ctx, a, []graph.Follow{{Kind: fact.Exposes, Way: graph.Backward}, {Kind: fact.Controls, Way: graph.Both}}, fact.AssetInternet)
+	if err == nil && len(ways) == 0 && addressed(view.Properties) {
+		// A group that is open to the world is a way in where there is an address.
+		ways, err = s.nearest(ctx, a, []graph.Follow{{Kind: fact.Exposes, Way: graph.Backward}, {Kind: fact.Guards, Way: graph.Backward}}, fact.AssetInternet)
+	}
 	if err != nil {
 		return found, err
 	}
@@ -206,6 +210,13 @@ func (s *Surroundings) place(ctx context.Context, a fact.Asset) (Situation, erro
 		found.Environment, found.Why.Environment = tagged(view)
 	}
 	return found, s.identities(ctx, view, &found)
+}
+
+// addressed says whether a cloud resource has an address on the internet, by the
+// words of connectors.
+func addressed(properties map[string]string) bool {
+	ip := properties["public_ip"]
+	return ip != "" && ip != "DISABLED" || properties["publicly_accessible"] == "true"
 }
 
 // identities looks at what an asset runs as, and at what that may become.

@@ -59,6 +59,12 @@ func town(t *testing.T) *graph.Graph {
 	edge(fact.AssetWorkload, "east/prod/Deployment.apps/web", fact.PartOf, fact.AssetService, "shop")
 	edge(fact.AssetService, "shop", fact.PartOf, fact.AssetProject, "retail/shop")
 	node(fact.AssetProject, "retail/shop", map[string]string{"impact": "critical"})
+	node(fact.AssetResource, "i-open", map[string]string{"public_ip": "203.0.113.9"})
+	node(fact.AssetResource, "i-inside", nil)
+	edge(fact.AssetInternet, "internet", fact.Exposes, fact.AssetResource, "sg-open")
+	for _, key := range []string{"i-open", "i-inside"} {
+		edge(fact.AssetResource, "sg-open", fact.Guards, fact.AssetResource, key)
+	}
 	node(fact.AssetResource, "arn:bucket", map[string]string{"tag:Env": "staging"})
 	if err := run.Covered("all"); err != nil {
 		t.Fatal(err)
@@ -83,6 +89,8 @@ func TestSurroundingsAreThoseOfTheWorstWorkload(t *testing.T) {
 		{fact.AssetImage, "sha256:1", issue.Situation{Exposure: issue.ExposureInternet, Privileges: issue.PrivilegesAdmin, Environment: issue.EnvironmentProduction, Impact: issue.ImpactHigh}},
 		{fact.AssetKubernetes, "east/lab/Deployment.apps/web", issue.Situation{Exposure: issue.ExposureNone, Environment: issue.EnvironmentDevelopment}},
 		{fact.AssetResource, "arn:bucket", issue.Situation{Environment: issue.EnvironmentStaging}},
+		{fact.AssetResource, "i-open", issue.Situation{Exposure: issue.ExposureInternet}},
+		{fact.AssetResource, "i-inside", issue.Situation{}},
 		{fact.AssetRepository, "github.com/acme/unknown", issue.Situation{}},
 	} {
 		got, err := around.Of(t.Context(), []fact.Asset{{Kind: c.kind, Key: c.key}})
@@ -94,7 +102,7 @@ func TestSurroundingsAreThoseOfTheWorstWorkload(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s %s: %+v, want %+v", c.kind, c.key, got, c.want)
 		}
-		if c.want.Exposure == issue.ExposureInternet && !strings.Contains(why.Exposure, "internet > east/prod/Ingress/web > east/prod/Deployment.apps/web") {
+		if c.want.Privileges == issue.PrivilegesAdmin && !strings.Contains(why.Exposure, "internet > east/prod/Ingress/web > east/prod/Deployment.apps/web") {
 			t.Errorf("%s: the way from outside is %q", c.key, why.Exposure)
 		}
 		if c.want.Privileges == issue.PrivilegesAdmin && why.Privileges != "runs_as sa/web, can_assume arn:role/web" {

@@ -92,6 +92,9 @@ func query(d *report.Document) {
 	secret := strings.EqualFold(category, "Secret Management")
 	d.Fail(held.Replay(func(f fact.Finding) error {
 		own := all
+		if secret && f.Attributes["address"] == "" {
+			f.Anchor = report.SecretAnchor("", f.Anchor) // a line of code may stand there
+		}
 		if secret && f.Attributes["resource_type"] == "" && !strings.EqualFold(platform, "Terraform") {
 			own.Kind = fact.Secret
 		}
@@ -129,6 +132,7 @@ func place(d *report.Document) fact.Finding {
 	f.EndLine = f.Line
 	if m := terraformKey.FindStringSubmatch(search); m != nil {
 		f.Anchor = m[1] + "." + m[2]
+		report.Attribute(&f, "address", f.Anchor)
 		report.Attribute(&f, "field", m[3])
 	} else {
 		f.Anchor = search

@@ -282,6 +282,8 @@ func (one *draft) secret(d *report.Document) {
 			f.Path = d.Text()
 		case "category":
 			report.Attribute(&f, "category", d.Text())
+		case "match":
+			f.Anchor = report.SecretAnchor("", d.Text()) // in which Trivy has blackened it
 		}
 	})
 	f.Position = place()

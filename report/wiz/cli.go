@@ -128,6 +128,7 @@ func (s *scan) secret(d *report.Document) {
 			f.Line = d.Int()
 		}
 	})
+	f.Anchor = report.SecretAnchor("", f.Title) // in which Wiz has blackened it
 	f.Position = place()
 	if d.Err() == nil {
 		d.Fail(s.held.Add(f))
@@ -179,8 +180,6 @@ func match(d *report.Document) fact.Finding {
 			expected = d.Text()
 		case "remediationInstructions":
 			f.Mitigation = d.Text()
-		case "found":
-			f.Description = d.Text()
 		case "fileType":
 			report.Attribute(&f, "file_type", d.Text())
 		}

@@ -22,7 +22,7 @@ func (reader) Describe() report.Description {
 		ID: "report/wiz", Name: "Wiz", Formats: "CSV exports of issues and of vulnerabilities, JSON of the command line (directory, infrastructure code, image)",
 		Docs: "Export issues or vulnerability findings as CSV, or run `wizcli dir scan --path DIR --format json`. Cloud resources are known by the id of their cloud where the export holds one, objects of a cluster by cluster, namespace, kind and name, images by digest. " +
 			"Issues that Wiz has resolved are read as resolved, rejected ones by their reason. An export may be filtered, so that it is never complete; reports of the command line are. " +
-			"Secrets themselves, code and the resources' own JSON are left out.",
+			"Secrets themselves, code, found values and the resources' own JSON are left out.",
 	}
 }
 

@@ -56,8 +56,8 @@ var (
 // Verb is what a person says of an owner.
 type Verb string
 
-// The verbs. An assignment takes the place of earlier ones of its role; a pin holds
-// against every assignment and against bulk work until it is taken off.
+// The verbs. An assignment takes the place of earlier ones of its role; a pin is one
+// that holds against every other and against bulk work until it is taken off.
 const (
 	Assign Verb = "assign"
 	Accept Verb = "accept"
@@ -199,7 +199,7 @@ func Standing(answers []Answer) []Ruling {
 			r.Pinned = r.Pinned || list[at].Pinned && r.Accept
 			list = slices.Delete(list, at, at+1)
 		}
-		if a.Verb == Assign {
+		if a.Verb == Assign || a.Verb == Pin {
 			list = slices.DeleteFunc(list, func(other Ruling) bool { return other.Accept && !other.Pinned && other.Role == a.Role })
 		}
 		list = append(list, r)

@@ -92,10 +92,38 @@ func (t *Tracer) Trace(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 	case fact.AssetResource:
 		return t.cloud(ctx, f)
 	}
+	if fuller := t.fuller(f); fuller != "" {
+		same := *f
+		same.Path = fuller
+		f = &same
+	}
 	if f.Kind == fact.Vulnerability && f.Package.Name != "" {
 		return t.packageCause(f, ""), nil
 	}
 	return t.decided(ctx, f)
+}
+
+// fuller gives the file of the repository that a finding's path means where the
+// detector looked at a folder of it: by the folder, or by the path that it tells
+// beside the short one. It is "" when neither leads to a file.
+func (t *Tracer) fuller(f *fact.Finding) string {
+	for _, name := range [...]string{f.Attributes["repo_file_path"], joined(f.Attributes["scanned"], f.Path)} {
+		if name = clean(name); name == "" {
+			continue
+		}
+		if _, found := slices.BinarySearch(t.paths, name); found {
+			return name
+		}
+	}
+	return ""
+}
+
+// joined is a path below the folder that was scanned, or beside it.
+func joined(folder, name string) string {
+	if folder == "" || name == "" {
+		return ""
+	}
+	return path.Join(folder, strings.ReplaceAll(name, `\`, "/"))
 }
 
 // observed is the first link of every chain: what the detector saw, and where.

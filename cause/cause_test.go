@@ -210,6 +210,13 @@ func TestCausesOfFiles(t *testing.T) {
 	at := func(path string, line int) fact.Finding {
 		return fact.Finding{Kind: fact.Misconfiguration, Rule: "R", Path: path, Line: line}
 	}
+	within := func(folder, path string, line int) fact.Finding {
+		f := at(path, line)
+		f.Attributes = map[string]string{"scanned": folder}
+		return f
+	}
+	told := at("/main.tf", 2)
+	told.Attributes = map[string]string{"repo_file_path": "/other/main.tf"}
 	old := at("deploy/main.tf", 2)
 	old.Commit = "deadbeef"
 	for _, c := range []struct {
@@ -225,6 +232,11 @@ func TestCausesOfFiles(t *testing.T) {
 		{"a path of a checkout is matched by its end", at("/w/other/main.tf", 4), "found other/main.tf:4", ""},
 		{"a line past the end is unknown", at("deploy/main.tf", 4), "unknown ", "has 3 lines"},
 		{"equal files are a tie", at("main.tf", 2), "ambiguous deploy/main.tf:2 other/main.tf:2", "2 files"},
+		{"the folder that was scanned settles it", within("other", "main.tf", 2), "found other/main.tf:2", ""},
+		{"a folder beside the one that was scanned", within("deploy/live", "../../other/main.tf", 2), "found other/main.tf:2", ""},
+		{"a folder above the repository", within("acme/deploy", "main.tf", 4), "found other/main.tf:4", ""},
+		{"out of the root even so", within("deploy", "../../main.tf", 2), "unknown ", "no file inside"},
+		{"the longer path that a report tells settles it", told, "found other/main.tf:2", ""},
 		{"a line that only one of them has settles it", at("main.tf", 4), "found other/main.tf:4", ""},
 		{"a file that is not there is unknown", at("gone.tf", 1), "unknown ", "is not in example.com/acme/shop"},
 		{"a path out of the root is unknown", at("../../etc/passwd", 1), "unknown ", "no file inside"},

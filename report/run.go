@@ -1,6 +1,7 @@
 package report
 
 import (
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,6 +101,17 @@ func ImageAsset(name string, digests ...string) fact.Asset {
 		}
 	}
 	return fact.Asset{Kind: fact.AssetImage, Key: name, Name: name}
+}
+
+// Folder is a relative folder that a scanner was told to look at, which the
+// paths of its findings are relative to; "" for the one that it was started in,
+// for absolute ones, for those above it and for addresses.
+func Folder(target string) string {
+	folder := path.Clean(strings.ReplaceAll(target, `\`, "/"))
+	if target == "" || folder == "." || folder == ".." || strings.HasPrefix(folder, "/") || strings.HasPrefix(folder, "../") || strings.Contains(folder, ":") {
+		return ""
+	}
+	return folder
 }
 
 // Attribute keeps a value that a detector gives beyond a finding's fields; empty

@@ -68,8 +68,13 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	if sinkErr := sink.Run(run); sinkErr != nil {
 		return sinkErr
 	}
+	folder := ""
+	if asset.Kind == fact.AssetRepository {
+		folder = report.Folder(asset.Key)
+	}
 	replayErr := held.Replay(func(f fact.Finding) error {
 		f.Asset = asset
+		report.Attribute(&f, "scanned", folder)
 		if f.Package.Ecosystem == "" {
 			f.Package.Ecosystem = distro
 		}

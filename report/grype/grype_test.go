@@ -58,3 +58,12 @@ func TestReadsMatches(t *testing.T) {
 		t.Errorf("run: %+v", run)
 	}
 }
+
+func TestTheFolderThatWasScannedIsTold(t *testing.T) {
+	for target, want := range map[string]string{"web": "web", ".": "", "/src/web": ""} {
+		facts := reporttest.Read(t, New(), `{"matches":[{"vulnerability":{"id":"CVE-1-1"},"artifact":{"name":"a","version":"1","type":"npm","locations":[{"path":"/package-lock.json"}]}}],"source":{"type":"directory","target":"`+target+`"},"descriptor":{"name":"grype"}}`)
+		if len(facts.Findings) != 1 || facts.Findings[0].Attributes["scanned"] != want {
+			t.Errorf("%s: %+v, want scanned %q", target, facts.Findings, want)
+		}
+	}
+}

@@ -73,7 +73,7 @@ type document struct {
 	size  int
 
 	// What the item before said, read.
-	said    [3]string
+	said    [4]string
 	saidAs  map[string]string
 	purlAs  fact.Package
 	fixed   string
@@ -118,6 +118,15 @@ func (d *document) asset() fact.Asset {
 	return fact.Asset{Kind: fact.AssetRepository, Key: d.name, Name: d.name}
 }
 
+// scanned is the folder that targets are relative to, where it is told and not
+// the one that the scanner was started in.
+func (d *document) scanned() string {
+	if d.kind != "filesystem" && d.kind != "repository" {
+		return ""
+	}
+	return report.Folder(d.name)
+}
+
 func (d *document) object() {
 	s := d.s
 	var early report.Spool
@@ -158,6 +167,10 @@ func (d *document) object() {
 	d.release(&early, func(f *fact.Finding) {
 		if f.Asset.Kind != "kubernetes_object" {
 			f.Asset = d.asset()
+			if folder := d.scanned(); folder != "" {
+				f.Attributes = maps.Clone(f.Attributes)
+				report.Attribute(f, "scanned", folder)
+			}
 		}
 	})
 }
@@ -444,9 +457,10 @@ func (d *document) vulnerability() {
 // attributes gives what a vulnerability says beyond the fields of a finding. It
 // repeats from one to the next, and the map is then the same.
 func (d *document) attributes(status, diffID, digest string) map[string]string {
-	same := [3]string{status, diffID, digest}
+	same := [4]string{status, diffID, digest, d.scanned()}
 	if d.said != same {
 		var f fact.Finding
+		report.Attribute(&f, "scanned", d.scanned())
 		report.Attribute(&f, "status", status)
 		report.Attribute(&f, "layer_diff_id", diffID)
 		report.Attribute(&f, "layer_digest", digest)
@@ -646,6 +660,7 @@ func (d *document) misconfiguration() {
 	})
 	report.Attribute(&f, "message", message)
 	report.Attribute(&f, "type", d.format)
+	report.Attribute(&f, "scanned", d.scanned())
 	f.Aliases = report.Aliases(f.Rule, avd)
 	if f.Anchor == "" {
 		f.Anchor = message
@@ -685,6 +700,7 @@ func (d *document) secret() {
 			})
 		}
 	})
+	report.Attribute(&f, "scanned", d.scanned())
 	d.emit(&f, from, item)
 }
 

@@ -160,3 +160,20 @@ func TestAPackageURLOfADistributionKeepsTheEcosystemOfTheImage(t *testing.T) {
 		t.Errorf("findings = %+v", facts.Findings)
 	}
 }
+
+func TestTheFolderThatWasScannedIsTold(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		".": "", "./": "", "infra/live": "infra/live", `.\\infra`: "infra", "/src": "", "../x": "", "https://example.test/a/b": "", "C:/src": "",
+	} {
+		for _, text := range []string{
+			`{"SchemaVersion":2,"ArtifactName":"` + name + `","ArtifactType":"filesystem","Results":[{"Target":"a","Class":"lang-pkgs","Type":"npm","Vulnerabilities":[{"VulnerabilityID":"CVE-1-1","PkgName":"a","InstalledVersion":"1"}]}]}`,
+			`{"ArtifactName":"` + name + `","ArtifactType":"filesystem","Results":[{"Class":"lang-pkgs","Type":"npm","Vulnerabilities":[{"VulnerabilityID":"CVE-1-1","PkgName":"a","InstalledVersion":"1"}],"Target":"a"}],"SchemaVersion":2}`,
+		} {
+			facts := reporttest.Read(t, New(), text)
+			if len(facts.Findings) != 1 || facts.Findings[0].Attributes["scanned"] != want || facts.Findings[0].Path != "a" {
+				t.Errorf("%s: %+v, want scanned %q", name, facts.Findings, want)
+			}
+		}
+	}
+}

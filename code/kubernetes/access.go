@@ -126,10 +126,7 @@ func Exposures(objects []*Object) []Exposure {
 			here := hopAt(s, s.Root.Get("spec", "type"), "Service selects the pods")
 			x.Ways = append(x.Ways, serviceWays(s, here, nodes)...)
 			for _, front := range leads[s.Name] {
-				if !together(front, s) {
-					continue
-				}
-				at := leadsTo(front, s.Name)
+				at := leadsTo(front, s)
 				if at == nil {
 					continue
 				}
@@ -407,8 +404,16 @@ func servicesOf(front *Object) []string {
 	return names
 }
 
-// leadsTo gives the place at which a front object names a service.
-func leadsTo(front *Object, service string) *Node {
+// leadsTo gives the place at which a front object names a service, nil when it names
+// none or one of another namespace.
+func leadsTo(front, service *Object) *Node {
+	// names says whether a reference, with the namespace that it gives, is to the service.
+	names := func(n *Node, name, namespace string) bool {
+		if n == nil || name != service.Name || front.Unit != service.Unit {
+			return false
+		}
+		return namespace != "" && (service.Namespace == "" || namespace == service.Namespace) || namespace == "" && together(front, service)
+	}
 	spec := front.Root.Get("spec")
 	switch front.Kind {
 	case "Ingress":
@@ -419,17 +424,16 @@ func leadsTo(front *Object, service string) *Node {
 			}
 		}
 		for _, b := range backends {
-			if n := b.Get("service", "name"); n != nil && n.Text == service {
-				return n
-			}
-			if n := b.Get("serviceName"); n != nil && n.Text == service {
-				return n
+			for _, n := range []*Node{b.Get("service", "name"), b.Get("serviceName")} {
+				if n != nil && names(n, n.Text, "") {
+					return n
+				}
 			}
 		}
 	case "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute":
 		for _, rule := range spec.List("rules") {
 			for _, b := range rule.List("backendRefs") {
-				if n := b.Get("name"); n != nil && n.Text == service && (b.String("kind") == "" || b.String("kind") == "Service") {
+				if n := b.Get("name"); n != nil && names(n, n.Text, b.String("namespace")) && (b.String("kind") == "" || b.String("kind") == "Service") {
 					return n
 				}
 			}
@@ -441,14 +445,20 @@ func leadsTo(front *Object, service string) *Node {
 		for _, list := range []string{"http", "tcp", "tls"} {
 			for _, r := range spec.List(list) {
 				for _, d := range r.List("route") {
-					if n := d.Get("destination", "host"); n != nil && strings.Split(n.Text, ".")[0] == service {
+					n := d.Get("destination", "host")
+					if n == nil {
+						continue
+					}
+					name, rest, _ := strings.Cut(n.Text, ".")
+					namespace, _, _ := strings.Cut(rest, ".")
+					if names(n, name, namespace) {
 						return n
 					}
 				}
 			}
 		}
 	case "Route":
-		if n := spec.Get("to", "name"); n != nil && n.Text == service && strings.Contains(front.APIVersion, "openshift") {
+		if n := spec.Get("to", "name"); n != nil && names(n, n.Text, "") && strings.Contains(front.APIVersion, "openshift") {
 			return n
 		}
 	}
@@ -457,15 +467,22 @@ func leadsTo(front *Object, service string) *Node {
 
 // gatewayOf gives the gateway that a route names.
 func gatewayOf(gateways []*Object, route *Object) *Object {
-	var names []string
+	type reference struct{ namespace, name string }
+	var to []reference
 	for _, p := range route.Root.List("spec", "parentRefs") {
-		names = append(names, p.String("name"))
+		to = append(to, reference{cmp.Or(p.String("namespace"), route.Namespace), p.String("name")})
 	}
 	for _, g := range route.Root.List("spec", "gateways") {
-		names = append(names, g.Text[strings.LastIndexByte(g.Text, '/')+1:])
+		namespace, name, ok := strings.Cut(g.Text, "/")
+		if !ok {
+			namespace, name = route.Namespace, g.Text
+		}
+		to = append(to, reference{namespace, name})
 	}
 	for _, o := range gateways {
-		if o.Unit == route.Unit && slices.Contains(names, o.Name) {
+		if o.Unit == route.Unit && slices.ContainsFunc(to, func(r reference) bool {
+			return r.name == o.Name && (r.namespace == "" || o.Namespace == "" || r.namespace == o.Namespace)
+		}) {
 			return o
 		}
 	}

@@ -93,6 +93,9 @@ func targets(ctx context.Context, values connector.Values) ([]target, error) {
 		if values["cluster"] != "" {
 			key = values["cluster"]
 		}
+		if slices.Contains([]string{"kubernetes", "default", "cluster", "cluster.local", "local"}, key) {
+			t.notes = append(t.notes, fmt.Sprintf("the kubeconfig calls the cluster %q, as others are called too; the setting cluster names it", key))
+		}
 		t.cluster = fact.Asset{Kind: fact.AssetCluster, Key: key, Name: shortName(key)}
 		t.err = t.connect(config, reader, slices.Contains(values.List("allow"), "commands"))
 		all = append(all, t)

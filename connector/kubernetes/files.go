@@ -61,7 +61,10 @@ func exported(ctx context.Context, values connector.Values, sink connector.Sink)
 			continue
 		}
 		for _, p := range problems {
-			sink.Gap(file, errors.New(p.String()))
+			if p.Place.Line > 0 {
+				p.Text = fmt.Sprintf("line %d: %s", p.Place.Line, p.Text)
+			}
+			sink.Gap(file, errors.New(p.Text)) // the scope names the file
 		}
 		if len(problems) == 0 {
 			if err := sink.Covered(file); err != nil {

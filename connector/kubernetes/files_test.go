@@ -242,7 +242,7 @@ func TestWhatAnExportLacksOrBreaksIsAGapOfWhatFollowsFromIt(t *testing.T) {
 		},
 		"cut file": {
 			"-- a.json --\n{\"kind\": \"List\", \"items\": [{\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": \"s\"}}, {\"a\":",
-			"a.json: a.json: not JSON at byte 99: the text is cut off; prod/cluster/exposures: not complete without 1 of 1 files, which could not be read whole; prod/cluster/gitops: not complete without 1 of 1 files, which could not be read whole; prod/cluster/identities: not complete without 1 of 1 files, which could not be read whole; prod/cluster/images: not complete without 1 of 1 files, which could not be read whole",
+			"a.json: not JSON at byte 99: the text is cut off; prod/cluster/exposures: not complete without 1 of 1 files, which could not be read whole; prod/cluster/gitops: not complete without 1 of 1 files, which could not be read whole; prod/cluster/identities: not complete without 1 of 1 files, which could not be read whole; prod/cluster/images: not complete without 1 of 1 files, which could not be read whole",
 		},
 	} {
 		r := &connectortest.Recorder{}

@@ -7,6 +7,8 @@ import (
 	"github.com/backstitch/backstitch/report"
 	"github.com/backstitch/backstitch/report/asff"
 	"github.com/backstitch/backstitch/report/bandit"
+	"github.com/backstitch/backstitch/report/brakeman"
+	"github.com/backstitch/backstitch/report/cargoaudit"
 	"github.com/backstitch/backstitch/report/cfnnag"
 	"github.com/backstitch/backstitch/report/checkov"
 	"github.com/backstitch/backstitch/report/cloudsploit"
@@ -16,8 +18,10 @@ import (
 	"github.com/backstitch/backstitch/report/defender"
 	"github.com/backstitch/backstitch/report/dependabot"
 	"github.com/backstitch/backstitch/report/dependencycheck"
+	"github.com/backstitch/backstitch/report/dependencytrack"
 	"github.com/backstitch/backstitch/report/detectsecrets"
 	"github.com/backstitch/backstitch/report/dockle"
+	"github.com/backstitch/backstitch/report/ggshield"
 	"github.com/backstitch/backstitch/report/gitlab"
 	"github.com/backstitch/backstitch/report/gitleaks"
 	"github.com/backstitch/backstitch/report/gosec"
@@ -29,6 +33,7 @@ import (
 	"github.com/backstitch/backstitch/report/kubebench"
 	"github.com/backstitch/backstitch/report/kubelinter"
 	"github.com/backstitch/backstitch/report/kubescape"
+	"github.com/backstitch/backstitch/report/noseyparker"
 	"github.com/backstitch/backstitch/report/npmaudit"
 	"github.com/backstitch/backstitch/report/openvex"
 	"github.com/backstitch/backstitch/report/osvscanner"
@@ -95,5 +100,10 @@ func Readers() []report.Reader {
 		conftest.New(),
 		popeye.New(),
 		cfnnag.New(),
+		cargoaudit.New(),
+		dependencytrack.New(),
+		brakeman.New(),
+		noseyparker.New(),
+		ggshield.New(),
 	}
 }

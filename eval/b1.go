@@ -144,7 +144,8 @@ var peerKinds = []peerKind{
 		why:  "merges secrets of one rule in one file; here each secret and commit stays its own",
 	},
 	{folders: []string{"detect_secrets"}, invented: []string{"cwe"}},
-	{folders: []string{"composer_audit"}}, {folders: []string{"dependency_check"}},
+	{folders: []string{"composer_audit"}}, {folders: []string{"dependency_check"}}, {folders: []string{"cargo_audit"}}, {folders: []string{"dependency_track"}},
+	{folders: []string{"brakeman"}}, {folders: []string{"ggshield"}}, {folders: []string{"noseyparker"}, invented: []string{"cwe"}},
 }
 
 // sameItem merges what was made of one item of a report.

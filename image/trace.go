@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/backstitch/backstitch/code/dockerfile"
@@ -147,6 +148,10 @@ func (t *Trace) exactDockerfile(provenance []Provenance) *Provenance {
 	for i := range provenance {
 		p := &provenance[i]
 		if len(p.Dockerfile) == 0 {
+			continue
+		}
+		if best := t.Source.Best; len(best) > 0 && p.Repository != "" && !slices.ContainsFunc(best, func(s Source) bool { return s.Repository == CanonicalRepository(p.Repository) }) {
+			t.Inventory.Gaps = append(t.Inventory.Gaps, fmt.Sprintf("%s: its Dockerfile is of %s, stronger evidence names %s", p.Source, p.Repository, best[0].Repository))
 			continue
 		}
 		name := p.Path

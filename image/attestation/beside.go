@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -11,7 +12,8 @@ import (
 	"github.com/backstitch/backstitch/image"
 )
 
-// maxBeside bounds the manifests that are read beside one image.
+// maxBeside bounds the manifests that are read beside one image, and the layers of
+// each; together they may be as large as a file.
 const maxBeside = 100
 
 // Beside reads the attestations that stand beside an image: BuildKit's manifests
@@ -29,8 +31,9 @@ func Beside(ctx context.Context, of *image.Image) (found []*Attestation, problem
 		problems = append(problems, fmt.Sprintf("%d manifests speak of the image; the first %d were read", len(descriptors), maxBeside))
 		descriptors = descriptors[:maxBeside]
 	}
+	left := int64(maxFile)
 	for _, d := range descriptors {
-		some, err := readManifest(ctx, of, d.Digest)
+		some, err := readManifest(ctx, of, d.Digest, &left)
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
@@ -42,7 +45,13 @@ func Beside(ctx context.Context, of *image.Image) (found []*Attestation, problem
 	return found, problems, nil
 }
 
-func readManifest(ctx context.Context, of *image.Image, digest string) ([]*Attestation, error) {
+// kindAnnotations are where a layer says what kind of predicate it holds: BuildKit,
+// cosign's older form, Sigstore.
+var kindAnnotations = []string{"in-toto.io/predicate-type", "predicateType", "dev.sigstore.bundle.predicateType"}
+
+// readManifest reads the attestations of a manifest; left is how many bytes may
+// still be read.
+func readManifest(ctx context.Context, of *image.Image, digest string, left *int64) ([]*Attestation, error) {
 	data, err := of.Manifest(ctx, digest)
 	if err != nil {
 		return nil, err
@@ -57,18 +66,22 @@ func readManifest(ctx context.Context, of *image.Image, digest string) ([]*Attes
 	var failed []error
 	for _, layer := range manifest.Layers[:min(len(manifest.Layers), maxBeside)] {
 		// Lists of packages and verdicts say nothing of the source.
-		if kind := layer.Annotations["in-toto.io/predicate-type"]; kind != "" && !strings.HasPrefix(kind, "https://slsa.dev/provenance/") {
+		if slices.ContainsFunc(kindAnnotations, func(name string) bool {
+			kind := layer.Annotations[name]
+			return kind != "" && !strings.HasPrefix(kind, "https://slsa.dev/provenance/")
+		}) {
 			continue
 		}
 		envelope := layer.MediaType == mediaDSSE
 		if !envelope && layer.MediaType != payloadInToto && !strings.HasPrefix(layer.MediaType, bundleType) {
 			continue
 		}
-		data, err := of.Blob(ctx, layer.Digest, maxDocument)
+		data, err := of.Blob(ctx, layer.Digest, min(maxDocument, *left))
 		if err != nil {
 			failed = append(failed, err)
 			continue
 		}
+		*left -= int64(len(data))
 		if envelope {
 			found = append(found, readCosign(layer.Digest, data, layer.Annotations))
 		} else {
@@ -89,7 +102,7 @@ type Gathered struct {
 // Gather verifies attestations of files, given by name, and those that stand
 // beside an image. One of a file that is refused, or that is no provenance, is an
 // error; one beside the image that is refused is named and left out. What stands
-// beside it without a signature is attested.
+// beside it without a signature is attested. What is proven comes first.
 func Gather(ctx context.Context, of *image.Image, files []*Attestation, policy Policy) (*Gathered, error) {
 	if err := policy.Check(); err != nil {
 		return nil, err
@@ -142,5 +155,14 @@ func Gather(ctx context.Context, of *image.Image, files []*Attestation, policy P
 			g.Provenance = append(g.Provenance, p)
 		}
 	}
+	slices.SortStableFunc(g.Provenance, func(a, b image.Provenance) int {
+		switch {
+		case a.Signed == b.Signed:
+			return 0
+		case a.Signed:
+			return -1
+		}
+		return 1
+	})
 	return g, nil
 }

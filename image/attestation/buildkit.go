@@ -1,6 +1,7 @@
 package attestation
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -162,13 +163,14 @@ func (k *buildKit) layers() map[string]image.Lines {
 
 // lines gives the one range of lines of a step in the first file.
 func (k *buildKit) lines(step string) (image.Lines, bool) {
+	last := bytes.Count(k.metadata.Source.Infos[0].Data, []byte("\n")) + 1
 	locations := k.metadata.Source.Locations[step].Locations
 	if len(locations) != 1 || locations[0].Source != 0 || len(locations[0].Ranges) == 0 {
 		return image.Lines{}, false
 	}
 	var lines image.Lines
 	for _, r := range locations[0].Ranges {
-		if r.Start.Line < 1 || r.End.Line < r.Start.Line {
+		if r.Start.Line < 1 || r.End.Line < r.Start.Line || r.End.Line > last {
 			return image.Lines{}, false
 		}
 		if lines.Line == 0 || r.Start.Line < lines.Line {

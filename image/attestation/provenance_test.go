@@ -195,13 +195,13 @@ func TestLinesThatAreNotCertainAreLeftOut(t *testing.T) {
 	if lines, ok := p.Layers[layerOf("5")]; ok {
 		t.Errorf("a layer that two steps made is led to %v", lines)
 	}
-	for _, bad := range []string{`{"line":0}`, `{"line":-3}`} {
-		odd := strings.Replace(metadata(), `{"start":{"line":5},"end":{"line":6}}`, `{"start":`+bad+`,"end":{"line":6}}`, 1)
+	for _, bad := range []string{`{"start":{"line":0},"end":{"line":6}}`, `{"start":{"line":-3},"end":{"line":6}}`, `{"start":{"line":6},"end":{"line":5}}`, `{"start":{"line":5},"end":{"line":600}}`} {
+		odd := strings.Replace(metadata(), `{"start":{"line":5},"end":{"line":6}}`, bad, 1)
 		if p, err = said(t, provenanceV02, buildKitV02Of(`{"entryPoint":"Dockerfile"}`, odd), nil); err != nil {
 			t.Fatal(err)
 		}
 		if lines, ok := p.Layers[layerOf("4")]; ok {
-			t.Errorf("start %s gives lines %v", bad, lines)
+			t.Errorf("%s gives lines %v", bad, lines)
 		}
 	}
 }

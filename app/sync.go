@@ -11,6 +11,7 @@ import (
 // be read is a gap of the result's summary. A run that ctx ends, or that the
 // source ends with an error, can be taken up: what it covered stays, and the next
 // sync of the source goes on from there. Each of change may change how it is read.
+// What the internet reaches in the graph is judged anew at the end.
 func (a *App) SyncSource(ctx context.Context, definition Source, change ...func(*intake.SyncOptions)) (intake.Synced, error) {
 	source, values, err := prepared(definition)
 	if err != nil {
@@ -30,5 +31,11 @@ func (a *App) SyncSource(ctx context.Context, definition Source, change ...func(
 	for _, fn := range change {
 		fn(&options)
 	}
-	return intake.Sync(ctx, a.db, a.Graph(), definition.Name, source, values, options)
+	synced, err := intake.Sync(ctx, a.db, a.Graph(), definition.Name, source, values, options)
+	if err != nil {
+		return synced, err
+	}
+	exposed, err := intake.Exposures(ctx, a.db, a.Graph(), options.Now)
+	synced.Exposures = exposed.Seen()
+	return synced, err
 }

@@ -35,12 +35,14 @@ type Synced struct {
 	Resumed bool          `json:"resumed,omitempty"` // an earlier run was taken up
 	Graph   graph.Summary `json:"graph"`
 	// Findings counts what the system itself had found.
-	Findings    int  `json:"findings"`
-	New         int  `json:"new_findings"`
-	Changed     int  `json:"changed_findings"`
-	Reopened    int  `json:"reopened_findings"`
-	Unconfirmed int  `json:"unconfirmed_findings"`
-	Complete    bool `json:"complete"` // no scope was a gap
+	Findings    int `json:"findings"`
+	New         int `json:"new_findings"`
+	Changed     int `json:"changed_findings"`
+	Reopened    int `json:"reopened_findings"`
+	Unconfirmed int `json:"unconfirmed_findings"`
+	// Exposures counts what the internet reaches in the graph, of all sources.
+	Exposures int  `json:"exposures"`
+	Complete  bool `json:"complete"` // no scope was a gap
 }
 
 // SyncOptions say what the caller knows.

@@ -191,16 +191,29 @@ func IDOf(key string) string {
 }
 
 func (g *group) issue(c Context) Issue {
+	gone := func(m member) int {
+		if m.State == FindingUnconfirmed {
+			return 1
+		}
+		return 0
+	}
 	slices.SortFunc(g.members, func(a, b member) int {
 		return cmp.Or(
+			gone(a)-gone(b), // what is still seen speaks first
 			cmp.Compare(a.Asset.Kind, b.Asset.Kind), cmp.Compare(a.Asset.Key, b.Asset.Key), cmp.Compare(a.Path, b.Path),
 			cmp.Compare(a.Tool, b.Tool), cmp.Compare(a.Format, b.Format), cmp.Compare(a.Rule, b.Rule),
 			cmp.Compare(a.Package.Version, b.Package.Version), cmp.Compare(a.Line, b.Line), cmp.Compare(a.ID, b.ID),
 			cmp.Compare(a.Title, b.Title), cmp.Compare(a.Description, b.Description))
 	})
 	first := g.members[0]
+	seen := 0
+	for _, m := range g.members {
+		if gone(m) == gone(first) {
+			seen++
+		}
+	}
 	i := Issue{
-		ID: IDOf(g.key), Key: g.key, Kind: first.Kind, Rule: g.class[0], Class: g.class, Findings: len(g.members),
+		ID: IDOf(g.key), Key: g.key, Kind: first.Kind, Rule: g.class[0], Class: g.class, Findings: seen,
 		Advisories: []string{}, Assets: []fact.Asset{}, Owners: []fact.Owner{}, FixPaths: []fix.Path{}, Tools: []string{}, Blocked: []string{},
 		Cause: first.cause,
 	}

@@ -352,3 +352,19 @@ func TestLaw7AnAcceptedRiskIsNeverExportedAsNotAffected(t *testing.T) {
 		t.Errorf("only %d accepted and %d rejected were tried", accepted, rejected)
 	}
 }
+
+func TestWhatIsNoLongerSeenDoesNotSpeakForAnIssueThatIs(t *testing.T) {
+	t.Parallel()
+	gone := finding("scan", "GHSA-1", "a", "1.0.0", "package.json")
+	gone.State = issue.FindingUnconfirmed
+	seen := finding("scan", "GHSA-1", "a", "1.1.0", "package-lock.json")
+	got := group(gone, seen)
+	if len(got) != 1 || got[0].State != issue.Open || got[0].Findings != 1 || got[0].Package.Version != "1.1.0" {
+		t.Errorf("issues = %+v, want one open of one finding at 1.1.0", got)
+	}
+	again := gone
+	again.Tool = "other"
+	if got = group(gone, again); len(got) != 1 || got[0].State != issue.Unconfirmed || got[0].Findings != 2 {
+		t.Errorf("issues = %+v, want one unconfirmed of two findings", got)
+	}
+}

@@ -68,7 +68,7 @@ type Issue struct {
 	LastSeen  int64    `json:"last_seen"`
 
 	Key      string   `json:"key"`                // the value that ID is derived from
-	Findings int      `json:"findings"`           // how many findings it groups
+	Findings int      `json:"findings"`           // how many findings it groups; what is unconfirmed counts when all is
 	Tools    []string `json:"tools"`              // detectors that saw it, sorted
 	Exploit  bool     `json:"exploited"`          // listed in CISA KEV
 	EPSS     float64  `json:"epss"`               // probability 0..1, 0 unknown

@@ -441,6 +441,7 @@ func (y *yamlStream) flush() error {
 // container.
 var (
 	slimMetadata  = []string{"name", "namespace", "labels", "annotations", "ownerReferences", "uid", "creationTimestamp"}
+	slimPod       = []string{"containers", "initContainers", "ephemeralContainers", "serviceAccountName", "serviceAccount", "automountServiceAccountToken", "hostNetwork", "hostPID", "hostIPC", "securityContext", "volumes"}
 	slimContainer = []string{"name", "image", "ports", "securityContext"}
 	slimStatus    = []string{"phase", "loadBalancer", "addresses", "nodeInfo", "sync", "lastAppliedRevision", "artifact", "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"}
 )
@@ -485,8 +486,7 @@ func (o *Object) Slim() {
 				v.keep([]string{"name", "hostPath"})
 			}
 		}
-		spec.remove("affinity")
-		spec.remove("tolerations")
+		spec.keep(slimPod)
 	}
 }
 

@@ -161,6 +161,7 @@ func (t *target) connect(config *api.Config, reader references, commands bool) e
 	if t.client, err = rest.HTTPClientFor(ready); err != nil {
 		return brief(err)
 	}
+	t.client.Transport = prompt{t.client.Transport}
 	// A redirect would carry the credentials wherever the answer says.
 	t.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	host := ready.Host
@@ -177,6 +178,33 @@ func (t *target) connect(config *api.Config, reader references, commands bool) e
 		t.notes = append(t.notes, "the API server's certificate is not checked")
 	}
 	return nil
+}
+
+// prompt ends a request when its context does, even where what comes before it, a
+// credential plugin, knows no end.
+type prompt struct{ next http.RoundTripper }
+
+func (p prompt) RoundTrip(request *http.Request) (*http.Response, error) {
+	type result struct {
+		response *http.Response
+		err      error
+	}
+	answered := make(chan result, 1)
+	go func() {
+		response, err := p.next.RoundTrip(request)
+		answered <- result{response, err}
+	}()
+	select {
+	case r := <-answered:
+		return r.response, r.err
+	case <-request.Context().Done():
+		go func() {
+			if r := <-answered; r.err == nil {
+				_ = r.response.Body.Close()
+			}
+		}()
+		return nil, request.Context().Err()
+	}
 }
 
 // references reads files that a kubeconfig names.

@@ -23,6 +23,7 @@ import (
 // Bounds of asking.
 const (
 	pageItems   = 250
+	pageSecrets = 20 // each up to a megabyte
 	pageBytes   = 256 << 20
 	maxPages    = 20_000 // of one list
 	attempts    = 6      // of one page that is refused for now, or fails on the other side
@@ -200,8 +201,17 @@ func (s source) one(ctx context.Context, a asker, c *cluster, l listing, namespa
 	if done && !slices.ContainsFunc(joinScopes(c, namespace), func(scope string) bool { return !c.sink.Done(scope) }) {
 		return "", ctx.Err()
 	}
-	objects, err := a.list(ctx, l, namespace)
-	if ctx.Err() != nil {
+	pods := len(c.pods)
+	err = a.list(ctx, l, namespace, func(page []*kubernetes.Object) error {
+		for _, o := range page {
+			c.take(scope, o, !done)
+		}
+		return c.err
+	}, func() { c.pods = c.pods[:pods] })
+	switch {
+	case c.err != nil:
+		return "", c.err
+	case ctx.Err() != nil:
 		return "", ctx.Err()
 	}
 	if fault, ok := errors.AsType[*answerError](err); ok && fault.status == http.StatusNotFound {
@@ -209,11 +219,6 @@ func (s source) one(ctx context.Context, a asker, c *cluster, l listing, namespa
 		if !l.optional && namespace == "" {
 			c.sink.Note(scope, "the cluster does not serve "+l.name()+" "+l.version)
 			return l.name() + " (not served)", nil
-		}
-	}
-	for _, o := range objects {
-		if c.take(scope, o, !done); c.err != nil {
-			return "", c.err
 		}
 	}
 	switch {
@@ -288,9 +293,10 @@ func plainName(text string) bool {
 	return text != "" && len(text) < 254 && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789.-") == "" && !strings.Contains(text, "..")
 }
 
-// list lists a kind to its end, page by page. What was read before an error is given
-// with it. A list whose continuation has gone begins anew.
-func (a asker) list(ctx context.Context, l listing, namespace string) ([]*kubernetes.Object, error) {
+// list lists a kind to its end and gives it page by page. A list whose continuation
+// has gone begins anew, after again: what it gave before was there, and is given once
+// more when it still is.
+func (a asker) list(ctx context.Context, l listing, namespace string, give func([]*kubernetes.Object) error, again func()) error {
 	at := "/api/" + l.version
 	if l.group != "" {
 		at = "/apis/" + l.group + "/" + l.version
@@ -299,25 +305,25 @@ func (a asker) list(ctx context.Context, l listing, namespace string) ([]*kubern
 		at += "/namespaces/" + namespace
 	}
 	at += "/" + l.resource
-	var best []*kubernetes.Object
 	for range restarts {
-		objects, err := a.pages(ctx, l, at)
+		err := a.pages(ctx, l, at, give)
 		fault, ok := errors.AsType[*answerError](err)
 		if !ok || fault.status != http.StatusGone {
-			return objects, err
+			return err
 		}
-		if len(objects) > len(best) {
-			best = objects
-		}
+		again()
 	}
-	return best, fmt.Errorf("the list changed faster than it could be read, %d times", restarts)
+	return fmt.Errorf("the list changed faster than it could be read, %d times", restarts)
 }
 
-func (a asker) pages(ctx context.Context, l listing, at string) ([]*kubernetes.Object, error) {
-	var all []*kubernetes.Object
+func (a asker) pages(ctx context.Context, l listing, at string, give func([]*kubernetes.Object) error) error {
 	token := ""
 	for range maxPages {
-		query := url.Values{"limit": {strconv.Itoa(pageItems)}}
+		limit := pageItems
+		if l.kind == "Secret" {
+			limit = pageSecrets
+		}
+		query := url.Values{"limit": {strconv.Itoa(limit)}}
 		if l.query != "" {
 			query.Set("fieldSelector", l.query)
 		}
@@ -334,9 +340,6 @@ func (a asker) pages(ctx context.Context, l listing, at string) ([]*kubernetes.O
 			page = nil
 			meta, err = kubernetes.ReadList(ctx, bytes.NewReader(data), func(o *kubernetes.Object) error {
 				if o.Kind == l.kind {
-					if l.kind != "Secret" {
-						o.Slim() // a page of whole objects is held, never a list of them
-					}
 					page = append(page, o)
 				}
 				return nil
@@ -350,15 +353,14 @@ func (a asker) pages(ctx context.Context, l listing, at string) ([]*kubernetes.O
 			return err
 		})
 		if err != nil {
-			return all, err
+			return err
 		}
-		all = append(all, page...)
-		if meta.Continue == "" {
-			return all, nil
+		if err := give(page); err != nil || meta.Continue == "" {
+			return err
 		}
 		token = meta.Continue
 	}
-	return all, fmt.Errorf("more than %d pages", maxPages)
+	return fmt.Errorf("more than %d pages", maxPages)
 }
 
 // patiently repeats what may succeed later: refusals for now, failures on the other

@@ -306,6 +306,11 @@ func TestWhatAnAPIServerRefusesIsAGapOrTriedAgain(t *testing.T) {
 				if got := r.Edges(fact.InstanceOf); !slices.Contains(got, clusterARN+"/shop/Deployment.apps/web -> "+digest) {
 					t.Errorf("images: %v", got)
 				}
+				for _, e := range r.Relations {
+					if e.Value.To.Key == digest && e.Value.Properties["containers_running"] != "5" {
+						t.Errorf("%s containers run, expected 5: what a list gave before it began anew is counted twice", e.Value.Properties["containers_running"])
+					}
+				}
 				return
 			}
 			var gaps []string
@@ -392,6 +397,21 @@ func TestAKubeconfigRunsNoCommandAndReadsNoFileUnlessAllowed(t *testing.T) {
 	}
 	if matches, _ := filepath.Glob(mark); len(matches) == 0 {
 		t.Error("an allowed command was not run")
+	}
+}
+
+func TestACredentialPluginThatHangsIsAGap(t *testing.T) {
+	t.Parallel()
+	_, address := newServer(t, running())
+	config := kubeconfig(t, address, `{exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: sleep, args: ["5"]}}`)
+	s := source{timeout: 20 * time.Millisecond, wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
+	r := &connectortest.Recorder{}
+	start := time.Now()
+	if err := connectortest.Run(t, s, map[string]string{"kubeconfig": config, "allow": "commands"}, r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Gaps) != 1 || !strings.Contains(r.Gaps[0].Value, "no answer in time") || time.Since(start) > 4*time.Second {
+		t.Errorf("gaps %v after %s", r.Gaps, time.Since(start))
 	}
 }
 

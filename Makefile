@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/build/tools/bin:$(PATH)
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: ## Install what a fresh Debian machine lacks (bubblewrap, uv); says what it could not install
@@ -37,6 +37,10 @@ lint: ## Formatting, vet and staticcheck
 .PHONY: unit
 unit: ## Unit and property tests
 	$(GO) test ./...
+
+.PHONY: test-backstage
+test-backstage: ## The connector against the published catalog backend of Backstage, on PostgreSQL
+	@script/backstage
 
 .PHONY: race
 race: ## Race tests of the concurrent packages

@@ -340,11 +340,13 @@ type OwnerCoverage struct {
 	owner.Coverage
 	Issues owner.Share            `json:"issues"`
 	ByKind map[string]owner.Share `json:"issues_by_kind"`
+	// BySource counts the issues with evidence of a source.
+	BySource map[string]owner.Share `json:"issues_by_source"`
 }
 
 // OwnerCoverage counts who is owned.
 func (a *App) OwnerCoverage(ctx context.Context) (OwnerCoverage, error) {
-	c := OwnerCoverage{ByKind: map[string]owner.Share{}}
+	c := OwnerCoverage{ByKind: map[string]owner.Share{}, BySource: map[string]owner.Share{}}
 	estate, err := a.Ownership()
 	if err != nil {
 		return c, err
@@ -366,6 +368,17 @@ func (a *App) OwnerCoverage(ctx context.Context) (OwnerCoverage, error) {
 		kind.Add(x.Clear, len(x.Owners) > 0)
 		c.ByKind[string(it.Kind)] = kind
 		c.Issues.Add(x.Clear, len(x.Owners) > 0)
+		sources := map[string]bool{}
+		for _, o := range x.Owners {
+			for _, e := range o.Evidence {
+				sources[e.Kind] = true
+			}
+		}
+		for source := range sources {
+			share := c.BySource[source]
+			share.Add(x.Clear, true)
+			c.BySource[source] = share
+		}
 	}
 	return c, nil
 }

@@ -221,7 +221,10 @@ func ownerEstate(ctx context.Context, dir string) ([]Row, error) {
 	if _, err := estate.Explain(ctx, one(0)); err != nil { // reads who is known
 		return nil, err
 	}
-	var total time.Duration
+	var total, listed time.Duration
+	if _, err := g.Index(ctx); err != nil {
+		return nil, err
+	}
 	const explained = 300
 	for i := range explained {
 		began := time.Now()
@@ -230,6 +233,11 @@ func ownerEstate(ctx context.Context, dir string) ([]Row, error) {
 		if err != nil {
 			return nil, err
 		}
+		began = time.Now()
+		if _, err := g.Claims(ctx, x.Subject, graph.ClaimOptions{}); err != nil {
+			return nil, err
+		}
+		listed += time.Since(began)
 		if !x.Clear {
 			return nil, fmt.Errorf("%s: %s", x.Subject.Key, x.Why)
 		}
@@ -273,7 +281,7 @@ func ownerEstate(ctx context.Context, dir string) ([]Row, error) {
 			What: fmt.Sprintf("owners of %d assets with %d claims each, %.1f of it reading", estateAssets, estateClaims, read), Value: all, Unit: "CPU s",
 			Baseline: (mean * estateAssets).Seconds(), Against: "explaining each", Target: "under 20", OK: all < 20,
 		},
-		{What: "one asset explained, mean", Value: milliseconds(mean), Unit: "ms", Target: "under 5 ms", OK: mean < 5*time.Millisecond},
+		{What: "one asset explained, mean", Value: milliseconds(mean), Unit: "ms", Baseline: milliseconds(listed / explained), Against: "listing the claims", Target: "under 5 ms", OK: mean < 5*time.Millisecond},
 		{What: fmt.Sprintf("dry run of a tag rule over %d assets", estateAssets), Value: dry, Unit: "CPU s", Baseline: all, Against: "all suggestions", Target: "under 2", OK: dry < 2},
 	}, nil
 }

@@ -192,7 +192,10 @@ func (s *streams) printCoverage(c app.OwnerCoverage) error {
 	rows("assets", c.Assets, c.Kinds)
 	rows("issues", c.Issues, c.ByKind)
 	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
-		row("claimed by "+name, c.Sources[name])
+		row("assets claimed by "+name, c.Sources[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.BySource)) {
+		row("issues claimed by "+name, c.BySource[name])
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 type Directory struct {
 	list  []identity
 	forms map[string]int32 // how somebody may be written, to whom; -1 when it fits several
+	orgs  map[string]bool  // of a forge whose teams a source tells of, "@acme"
 }
 
 // identity is one person or team.
@@ -27,7 +28,7 @@ type identity struct {
 	party   fact.Party
 	asset   fact.Asset
 	known   bool   // a source tells of it, not only a claim
-	gone    bool   // no source tells of it any longer
+	gone    bool   // a team that no source tells of any longer
 	left    bool   // a person who is not active
 	since   string // when a person left, as it is written
 	manager string
@@ -133,7 +134,7 @@ func loadDirectory(ctx context.Context, tx store.Tx, now int64) (*Directory, err
 
 // newDirectory joins members into identities, and says to which each belongs.
 func newDirectory(members []member, named []fact.Party, now int64) (*Directory, []int32) {
-	d := &Directory{forms: map[string]int32{}}
+	d := &Directory{forms: map[string]int32{}, orgs: map[string]bool{}}
 	joined := make([]int32, len(members))
 	for i := range joined {
 		joined[i] = int32(i)
@@ -151,13 +152,15 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 		joined[max(a, b)] = min(a, b)
 	}
 	// An address is one person's. A name joins what different sources call alike,
-	// when no source calls two so.
+	// when no source calls two so; people with addresses are not joined by name, since
+	// two may have the same.
 	byMail := map[string]int32{}
 	type called struct {
 		list    []int32
 		several bool
 	}
 	byName := map[string]*called{}
+	addressed := map[string]int{} // how many of a name have an address
 	for i := range members {
 		m := &members[i]
 		for _, mail := range m.mails() {
@@ -171,6 +174,7 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 	for i := range members {
 		m := &members[i]
 		if name := joinName(m.asset.Kind, m.asset.Name, m.asset.Key); name != "" {
+			addressed[name] += min(1, len(m.mails()))
 			c := byName[name]
 			if c == nil {
 				c = &called{}
@@ -183,9 +187,9 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 			c.list = append(c.list, int32(i))
 		}
 	}
-	for _, c := range byName {
+	for name, c := range byName {
 		for _, other := range c.list[1:] {
-			if !c.several {
+			if !c.several && addressed[name] < 2 {
 				union(c.list[0], other)
 			}
 		}
@@ -205,15 +209,26 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 		if m.known && !who.known {
 			who.party.ID, who.party.Name, who.asset = m.asset.Key, m.asset.Name, m.asset
 		}
-		who.known = who.known || m.known
-		who.gone = who.gone && !m.alive
+		if m.asset.Kind == fact.AssetTeam {
+			// That CODEOWNERS names a team no longer ends nothing: only a catalog can tell.
+			code := strings.HasPrefix(m.asset.Key, "@")
+			who.known = who.known || m.known
+			who.gone = who.gone && !m.alive && !code
+			if org, _, ok := strings.Cut(m.asset.Key, "/"); ok && code && m.alive && m.known {
+				d.orgs[strings.ToLower(org)] = true
+			}
+		} else {
+			// A person who is named nowhere any longer has not left for that.
+			who.known = who.known || m.known && m.alive
+			who.gone = false
+		}
 		who.manager = cmp.Or(who.manager, m.properties["manager"])
 		who.login = cmp.Or(who.login, m.properties["login"], m.properties["github"], m.properties["gitlab"])
 		if left, since := leftBy(m.properties, now); left {
 			who.left, who.since = true, since
 		}
 		if m.asset.Kind == fact.AssetPerson {
-			if mails := m.mails(); len(mails) > 0 {
+			if mails := m.mails(); len(mails) > 0 && !strings.Contains(who.party.ID, "@") {
 				who.party.ID = mails[0]
 			}
 		}
@@ -457,10 +472,8 @@ func (i *identity) absence() string {
 		return "who left " + i.since
 	case i.left:
 		return "who is not active any longer"
-	case i.gone && i.known && i.party.Kind == fact.AssetTeam:
-		return "which no source tells of any longer"
 	case i.gone && i.known:
-		return "whom no source tells of any longer"
+		return "which no source tells of any longer"
 	}
 	return ""
 }

@@ -29,6 +29,8 @@ type Estate struct {
 	directory  *Directory
 	generation int64 // of the graph that the directory is of
 	day        int64 // on which it was made: people leave by date
+	learned    *Learned
+	ruling     int64 // the last one that was learned from
 }
 
 // NewEstate prepares the answers of a database.
@@ -75,7 +77,7 @@ func (e *Estate) explain(ctx context.Context, subject fact.Asset, with *more) (*
 		if err != nil {
 			return err
 		}
-		learned, err := loadLearned(ctx, tx)
+		learned, err := e.taught(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -200,6 +202,24 @@ func (e *Estate) known(ctx context.Context, tx store.Tx) (*Directory, error) {
 	}
 	e.directory, e.generation, e.day = d, generation, day
 	return d, nil
+}
+
+// taught gives what was learned from all answers up to now.
+func (e *Estate) taught(ctx context.Context, tx store.Tx) (*Learned, error) {
+	last := int64(0)
+	if err := tx.Query(ctx, lastRuling, func(row store.Row) error { last = row.Int(0); return nil }); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.learned != nil && e.ruling == last {
+		return e.learned, nil
+	}
+	l, err := loadLearned(ctx, tx)
+	if err == nil {
+		e.learned, e.ruling = l, last
+	}
+	return l, err
 }
 
 // Find gives the person or team that a text means.

@@ -313,7 +313,7 @@ func TestAnswersTeachAndOneNeverOverturns(t *testing.T) {
 		for range 1 + random.IntN(6) {
 			claims = append(claims, claimOf(kinds[random.IntN(len(kinds))], "owner", "team", fmt.Sprint("o", random.IntN(3)), .3+random.Float64()*.7))
 		}
-		learned := &Learned{counts: map[string]count{}, scoped: map[[2]string]count{}, factors: map[[2]string]float64{}}
+		learned := newLearned()
 		for range random.IntN(30) {
 			learned.take(fact.AssetResource, taught{Right: []string{lesson(kinds[random.IntN(len(kinds))])}, Wrong: []string{lesson(kinds[random.IntN(len(kinds))])}})
 		}
@@ -327,7 +327,7 @@ func TestAnswersTeachAndOneNeverOverturns(t *testing.T) {
 		}
 	}
 	// Many do.
-	learned := &Learned{counts: map[string]count{}, scoped: map[[2]string]count{}, factors: map[[2]string]float64{}}
+	learned := newLearned()
 	for range 60 {
 		learned.take(fact.AssetResource, taught{Right: []string{"project"}, Wrong: []string{"backstage"}})
 	}
@@ -337,6 +337,49 @@ func TestAnswersTeachAndOneNeverOverturns(t *testing.T) {
 	}
 	if l := learned.Lessons([]Claimed{claimOf("backstage:x", "owner", "team", "web", .9)}); len(l) != 1 || l[0].Wrong != 60 || l[0].Factor >= .8 {
 		t.Errorf("lessons %+v", l)
+	}
+}
+
+func TestIdentitiesAreJoinedByAddressAndByNameOnlyWhenThatIsSure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	repo := func(n string) fact.Asset { return asset("repository", "git.test/"+n) }
+	var mails []string
+	for i := range 40 {
+		mails = append(mails, fmt.Sprintf("m%d@a.test", i))
+	}
+	named := func(kind, key, name string, properties ...string) fact.Node {
+		n := node(kind, key, properties...)
+		n.Name = name
+		return *n
+	}
+	w.tell("people", func(r *graph.Run) error {
+		return all(r, named("person", "hr:1", "Ada Byron", "emails", strings.Join(mails, ",")), named("person", "hr:2", "John Smith", "emails", "john@hr.test", "active", "false"),
+			named("team", "a:1", "Web"), named("team", "a:2", "web"), named("team", "a:3", "Data  Platform"), named("team", "b:9", "data-platform"))
+	})
+	w.tell("code", func(r *graph.Run) error {
+		return all(r, named("person", "m7@a.test", "ada", "email", "m7@a.test"), named("person", "smith@b.test", "John Smith", "email", "smith@b.test"),
+			claimOn(repo("1"), "code", "primary", "person", "M33@a.test", .9), claimOn(repo("2"), "code", "primary", "person", "smith@b.test", .9), claimOn(repo("3"), "tagrule:team", "owner", "team", "web", .9),
+			claimOn(repo("4"), "x", "owner", "team", "Data Platform", .9), claimOn(repo("4"), "y", "owner", "team", "b:9", .9), claimOn(repo("5"), "tagrule:owner", "owner", "person", "John Smith", .9))
+	})
+	e := w.estate(nil)
+	for _, c := range []struct{ repo, want string }{
+		{"1", "person m0@a.test 0.900"},
+		{"2", "person smith@b.test 0.900"}, // not the one who left
+		{"3", "team web 0.324 not clear"},  // two teams of one source are called so
+		{"4", "team a:3 0.863"},            // one team of two sources
+		{"5", "person John Smith 0.324 not clear"},
+	} {
+		if got := brief(w.explain(e, "repository", "git.test/"+c.repo)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.repo, got, c.want)
+		}
+	}
+	// Who is no longer named by code has not left.
+	w.tell("code", func(r *graph.Run) error {
+		return all(r, claimOn(repo("6"), "project", "owner", "person", "smith@b.test", .9))
+	})
+	if x := w.explain(e, "repository", "git.test/6"); brief(x) != "person smith@b.test 0.855" || len(x.Stale) != 0 {
+		t.Errorf("%s %q", brief(x), x.Stale)
 	}
 }
 

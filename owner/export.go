@@ -157,10 +157,7 @@ func (e *Estate) replacement(d *Directory, name string) (why, instead string) {
 	}
 	n, ok := d.find(party)
 	if !ok {
-		org, _, _ := strings.Cut(strings.ToLower(name), "/")
-		if party.Kind == fact.AssetTeam && !strings.HasPrefix(name, "@@") && slices.ContainsFunc(d.list, func(i identity) bool {
-			return i.known && !i.gone && i.party.Kind == fact.AssetTeam && strings.HasPrefix(strings.ToLower(i.asset.Key), org+"/")
-		}) {
+		if org, _, _ := strings.Cut(strings.ToLower(name), "/"); party.Kind == fact.AssetTeam && d.orgs[org] {
 			return "does not exist", ""
 		}
 		return "", ""

@@ -10,11 +10,10 @@ import (
 )
 
 // Learned is what people's answers say about kinds of evidence: how often each was
-// right, over all and for a kind of assets.
+// right, over all and for a kind of assets. It does not change once it is loaded.
 type Learned struct {
-	counts  map[string]count // by kind of evidence
-	scoped  map[[2]string]count
-	factors map[[2]string]float64
+	counts map[string]count // by kind of evidence
+	scoped map[[2]string]count
 }
 
 type count struct{ Right, Wrong int }
@@ -45,9 +44,13 @@ func lesson(source string) string {
 	return kind
 }
 
+func newLearned() *Learned {
+	return &Learned{counts: map[string]count{}, scoped: map[[2]string]count{}}
+}
+
 // loadLearned counts all answers.
 func loadLearned(ctx context.Context, tx store.Tx) (*Learned, error) {
-	l := &Learned{counts: map[string]count{}, scoped: map[[2]string]count{}, factors: map[[2]string]float64{}}
+	l := newLearned()
 	err := tx.Query(ctx, selectTeachings, func(row store.Row) error {
 		var t taught
 		if err := json.Unmarshal([]byte(row.Text(1)), &t); err != nil {
@@ -73,7 +76,6 @@ func (l *Learned) take(scope string, t taught) {
 		s.Wrong++
 		l.counts[kind], l.scoped[[2]string{kind, scope}] = c, s
 	}
-	clear(l.factors)
 }
 
 // rate is how often something is right by its counts, near what was believed before.
@@ -91,13 +93,8 @@ func (l *Learned) factor(c *Claimed, source string) float64 {
 	if source == SourceTagRule {
 		key[0] = c.Source
 	}
-	value, known := l.factors[key]
-	if !known {
-		value = l.scoped[key].rate(l.counts[key[0]].rate(prior)) / prior
-		value = min(mostFactor, max(leastFactor, value))
-		l.factors[key] = value
-	}
-	return value
+	value := l.scoped[key].rate(l.counts[key[0]].rate(prior)) / prior
+	return min(mostFactor, max(leastFactor, value))
 }
 
 // Lessons lists what the answers say about the kinds of evidence of claims, for an

@@ -21,6 +21,9 @@ SELECT id, at, actor, kind, key, verb, owner_kind, owner_id, owner_name, role, r
 -- name: teachings
 SELECT kind, taught FROM ruling WHERE taught <> '{}' ORDER BY id
 
+-- name: last_ruling
+SELECT max(id) FROM ruling
+
 -- name: parties
 SELECT a.id, a.kind, a.key, a.name, n.doc, n.gone_run FROM asset a JOIN node n ON n.asset_id = a.id
 WHERE a.kind IN ('person', 'team') ORDER BY a.id, n.scope_id

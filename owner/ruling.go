@@ -29,6 +29,7 @@ var (
 	selectOfIssue    = queries.Named("rulings_of_issue")
 	everyRuling      = queries.Named("every_ruling")
 	selectTeachings  = queries.Named("teachings")
+	lastRuling       = queries.Named("last_ruling")
 	selectParties    = queries.Named("parties")
 	selectPartyLinks = queries.Named("party_links")
 	selectVouched    = queries.Named("vouched")

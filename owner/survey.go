@@ -95,7 +95,7 @@ func (e *Estate) SurveyBy(ctx context.Context, rules TagRules) (*Survey, error) 
 		if s.directory, err = e.known(ctx, tx); err != nil {
 			return err
 		}
-		if s.learned, err = loadLearned(ctx, tx); err != nil {
+		if s.learned, err = e.taught(ctx, tx); err != nil {
 			return err
 		}
 		if s.said, err = allSaid(ctx, tx); err != nil {

@@ -106,6 +106,14 @@ func (s *streams) runDemo(cmd *cobra.Command, dir string) error {
 			}
 		}
 	}
+	fmt.Fprint(s.out, "\n# the smallest set of changes\n\n")
+	campaign, err := desk.Smallest(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := s.printCampaign(campaign); err != nil {
+		return err
+	}
 	fmt.Fprint(s.out, "\n# how the internet reaches the code of the platform\n\n")
 	outside := fact.Asset{Kind: fact.AssetInternet, Key: fact.AssetInternet}
 	ways, err := desk.Graph().Nearest(ctx, outside, []string{fact.AssetRepository}, graph.PathOptions{Follow: []graph.Follow{

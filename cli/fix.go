@@ -107,7 +107,7 @@ func newFix(s *streams) *cobra.Command {
 		command.Flags().StringVar(&request.Repo, "repo", "", "folder of the repository (default: where triage saw it)")
 		command.Flags().StringVar(&request.Path, "path", "", "id of the fix path (default: the recommended one)")
 	}
-	parent.AddCommand(plan, prove, open)
+	parent.AddCommand(plan, prove, open, newFixSet(s))
 	return parent
 }
 

@@ -1,0 +1,119 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/backstitch/backstitch/fix"
+	"github.com/backstitch/backstitch/issue"
+)
+
+// Campaign is the smallest set of changes for many issues.
+type Campaign struct {
+	Changes []CampaignChange `json:"changes"` // the one that pays the most first
+	Issues  int              `json:"issues"`  // that were looked at
+	Risk    float64          `json:"risk"`    // of all of them
+	// Open are issues that no known fix path closes.
+	Open   []string `json:"open"`
+	Effort float64  `json:"effort"`
+	Exact  bool     `json:"exact"` // nothing closes as much for less effort
+}
+
+// CampaignChange is one change of a campaign.
+type CampaignChange struct {
+	Repository string   `json:"repository"`
+	Path       fix.Path `json:"path"`
+	Closes     []string `json:"closes"` // issues that no change before it closes
+	// After it: what is closed, with the share of the risk of all issues.
+	fix.Point
+	Share float64 `json:"share"`
+}
+
+// efforts weighs the words for the effort of a path against each other.
+var efforts = map[string]float64{fix.EffortSmall: 1, fix.EffortMedium: 3, fix.EffortLarge: 8}
+
+// risks adds to the effort what may break, which somebody has to look after.
+var risks = map[string]float64{fix.RiskMinor: .5, fix.RiskUnknown: 1, fix.RiskMajor: 4}
+
+// Smallest chooses the changes that close as much risk of open issues as can be
+// closed, for the least effort. wanted chooses the issues, nil all of them.
+func (d *Desk) Smallest(ctx context.Context, wanted func(*issue.Issue) bool) (Campaign, error) {
+	issues, err := d.Issues(ctx, false)
+	if err != nil {
+		return Campaign{}, err
+	}
+	issues = slices.DeleteFunc(issues, func(it issue.Issue) bool {
+		return it.State != issue.Open && it.State != issue.InProgress || wanted != nil && !wanted(&it)
+	})
+	at := map[string]int{}
+	risk := make([]float64, len(issues))
+	campaign := Campaign{Changes: []CampaignChange{}, Issues: len(issues), Open: []string{}}
+	for i := range issues {
+		at[issues[i].ID], risk[i] = i, issues[i].Risk
+		campaign.Risk += risk[i]
+	}
+	type way struct {
+		repository string
+		path       fix.Path
+	}
+	var list []way
+	known := map[string]bool{}
+	for i := range issues {
+		repository := ""
+		if locations := issues[i].Cause.Locations; len(locations) > 0 {
+			repository = locations[0].Repository
+		}
+		for _, path := range issues[i].FixPaths {
+			if key := repository + "\x00" + path.ID; !known[key] {
+				known[key] = true
+				list = append(list, way{repository, path})
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b way) int {
+		return cmp.Or(cmp.Compare(a.repository, b.repository), cmp.Compare(a.path.ID, b.path.ID))
+	})
+	options := make([]fix.Option, len(list))
+	for n, w := range list {
+		options[n] = fix.Option{Effort: cmp.Or(efforts[w.path.Effort], efforts[fix.EffortLarge]) + risks[w.path.Risk], Site: w.repository + "\x00" + site(w.path)}
+		for _, id := range w.path.Closes {
+			if i, ok := at[id]; ok {
+				options[n].Closes = append(options[n].Closes, i)
+			}
+		}
+	}
+	set := fix.Smallest(options, risk)
+	closed := map[string]bool{}
+	for n, o := range set.Chosen {
+		change := CampaignChange{Repository: list[o].repository, Path: list[o].path, Closes: []string{}, Point: set.Curve[n]}
+		for _, i := range options[o].Closes {
+			if id := issues[i].ID; !closed[id] {
+				closed[id] = true
+				change.Closes = append(change.Closes, id)
+			}
+		}
+		slices.Sort(change.Closes)
+		if campaign.Risk > 0 {
+			change.Share = change.Risk / campaign.Risk
+		}
+		campaign.Changes = append(campaign.Changes, change)
+	}
+	for i := range issues {
+		if !closed[issues[i].ID] {
+			campaign.Open = append(campaign.Open, issues[i].ID)
+		}
+	}
+	campaign.Effort, campaign.Exact = set.Effort, set.Exact
+	return campaign, nil
+}
+
+// site is the place that a path edits: of the ways to move one package of one module
+// only one can be taken.
+func site(path fix.Path) string {
+	name := path.Fixer + "\x00" + path.Module
+	for _, change := range path.Changes[:min(1, len(path.Changes))] {
+		name += "\x00" + change.Package
+	}
+	return name
+}

@@ -98,3 +98,81 @@ func TestARepositoryWithNothingToLookAtIsNotClean(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
+
+const (
+	webState = `{"version": 4, "terraform_version": "1.9.0", "serial": 1, "lineage": "x", "outputs": {}, "resources": [{"mode": "managed", "type": "aws_security_group", "name": "web",
+"provider": "provider[\"registry.terraform.io/hashicorp/aws\"]", "instances": [{"schema_version": 1, "attributes": {"arn": "arn:aws:ec2:eu-west-1:111122223333:security-group/sg-1", "id": "sg-1", "name": "web"}}]}]}`
+	webGroups = `{"SecurityGroups": [{"GroupId": "sg-1", "GroupName": "web", "OwnerId": "111122223333", "VpcId": "vpc-1",
+"SecurityGroupArn": "arn:aws:ec2:eu-west-1:111122223333:security-group/sg-1", "IpPermissions": [PERMISSIONS{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]}]}`
+	sshOpen = `{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, `
+	webMain = `variable "admins" {
+  default = ["0.0.0.0/0"]
+}
+
+resource "aws_security_group" "web" {
+  name = "web"
+
+  ingress {
+    from_port   = 443
+    to_port     = 443
+    protocol    = "tcp"
+    cidr_blocks = ["0.0.0.0/0"]
+  }
+
+  ingress {
+    from_port   = 20
+    to_port     = 22
+    protocol    = "tcp"
+    cidr_blocks = var.admins
+  }
+}
+`
+)
+
+func TestAnExposureOfACloudResourceLeadsToTheTerraformLineThatOpensIt(t *testing.T) {
+	t.Parallel()
+	later := 0
+	_, desk := build(t, &later)
+	repo := held(t, map[string]string{"main.tf": webMain})
+	groups := t.TempDir()
+	export := func(permissions string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(groups, "groups.json"), []byte(strings.Replace(webGroups, "PERMISSIONS", permissions, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sync := func(source app.Source) (exposures int) {
+		t.Helper()
+		synced, err := desk.SyncSource(t.Context(), source)
+		if err != nil {
+			t.Fatalf("%+v, %v", synced, err)
+		}
+		return synced.Exposures
+	}
+	state := app.Source{Name: "state", Type: "terraformstate", Settings: map[string]string{"path": written(t, "web.tfstate", webState), "repository": "example.com/acme/shop"}}
+	cloud := app.Source{Name: "cloud", Type: "aws", Settings: map[string]string{"path": groups}}
+	if n := sync(state); n != 0 {
+		t.Errorf("%d exposures in a state", n)
+	}
+	if _, err := desk.Triage(t.Context(), agent.Request{Repo: held(t, map[string]string{"README": "another\n"})}); err != nil {
+		t.Errorf("a repository whose estate is known was not looked at: %v", err)
+	}
+	export(sshOpen)
+	if n := sync(cloud); n != 1 {
+		t.Fatalf("%d exposures, want that of port 22", n)
+	}
+	first := ofKind(triage(t, desk, agent.Request{Repo: repo}), fact.Exposure)
+	if len(first) != 1 {
+		t.Fatalf("issues = %+v", first)
+	}
+	one := first[0]
+	got := fmt.Sprint(one.Title, "|", one.State, "|", one.Cause.Status, "|", one.Cause.Locations[0].Path, ":", one.Cause.Locations[0].Line, "|", one.Owners[0].Name, "|", one.Assets[0].Kind)
+	if want := "web lets the internet reach SSH (tcp/22)|open|found|main.tf:2|Ada|cloud_resource"; got != want {
+		t.Errorf("issue\n got %s\nwant %s", got, want)
+	}
+	export("")
+	sync(cloud)
+	if again := ofKind(triage(t, desk, agent.Request{Repo: repo}), fact.Exposure); len(again) > 0 && again[0].State != issue.Unconfirmed {
+		t.Errorf("once the port is closed: %+v", again)
+	}
+}

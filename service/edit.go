@@ -127,6 +127,16 @@ func tell(run *graph.Run, found *Found) error {
 				return err
 			}
 		}
+		for _, repository := range s.Alone {
+			if s.Catalog != "" {
+				break // the catalog says what its entities are built from; ours would be taken for its word
+			}
+			from := fact.Asset{Kind: fact.AssetRepository, Key: repository, Name: repository[strings.LastIndex(repository, "/")+1:]}
+			evidence := fact.Evidence{Method: "only this service is built from it", Source: Source, Strength: fact.Derived}
+			if err := run.Relation(scope, fact.Relation{From: from, Kind: fact.PartOf, To: asset, Evidence: evidence}); err != nil {
+				return err
+			}
+		}
 		for _, same := range s.Same {
 			err := run.Relation(scope, fact.Relation{From: asset, Kind: fact.PartOf, To: same.Asset, Properties: map[string]string{"same": "true"},
 				Evidence: fact.Evidence{Method: same.Reason, Source: Source, Strength: same.Strength}})

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/graph"
@@ -28,8 +29,10 @@ type Service struct {
 	Catalog string   `json:"catalog,omitempty"` // the catalog that has it, "" when it was only found
 	Reasons []Reason `json:"reasons"`           // why it exists, most members first
 	Members []Member `json:"members"`
-	// Repositories are what its members are built from.
+	// Repositories are what its members are built from; Alone are those of them that
+	// nothing of another service is built from.
 	Repositories []string `json:"repositories"`
+	Alone        []string `json:"alone"`
 	// Same are services of other catalogs that are this one, with the reason.
 	Same []Same `json:"same"`
 }
@@ -73,13 +76,14 @@ type thing struct {
 	images     []fact.Asset
 	resources  []fact.Asset // of which it is a face: the cloud resource under the same key
 	repository string
-	controlled bool
+	controlled bool // by another, through which it is reached
+	placed     bool // with the workload that is its face
 }
 
-// get gives the first property that is there.
+// get gives the first property that is there and can be a name.
 func (t *thing) get(names ...string) (name, value string) {
 	for _, name := range names {
-		if value := strings.TrimSpace(t.properties[name]); value != "" {
+		if value := strings.TrimSpace(t.properties[name]); value != "" && len(value) <= maxName && !strings.ContainsFunc(value, unicode.IsControl) {
 			return name, value
 		}
 	}
@@ -208,7 +212,6 @@ func (f *finder) read(ctx context.Context, g *graph.Graph) error {
 					t.properties[name], t.by[name] = value, object.by[name]
 				}
 			}
-			object.controlled = true // its workload stands for it
 		}
 	}
 	return f.readCatalogs(ctx, g)
@@ -332,12 +335,18 @@ func (f *finder) groups() []*group {
 		if t.controlled || t.asset.Kind != fact.AssetWorkload {
 			continue
 		}
-		if v, ok := f.judge(t); ok {
-			add(t, v)
+		v, ok := f.judge(t)
+		if !ok {
+			continue
+		}
+		add(t, v)
+		if object := f.at[fact.Asset{Kind: fact.AssetKubernetes, Key: t.asset.Key}]; object != nil {
+			add(object, v) // findings may be of either
+			object.placed = true
 		}
 	}
 	for _, t := range f.things {
-		if t.controlled || t.asset.Kind != fact.AssetKubernetes {
+		if t.controlled || t.placed || t.asset.Kind != fact.AssetKubernetes {
 			continue
 		}
 		if v, ok := f.named(t); ok && byKey[v.key] != nil {
@@ -422,6 +431,10 @@ func (f *finder) named(t *thing) (verdict, bool) {
 	if v, ok := helm(t); ok {
 		return v, true
 	}
+	if property, value := t.get("gitops_source"); value != "" {
+		name := plainName(value[strings.LastIndex(value, "/")+1:])
+		return verdict{key: foundKey("gitops", strings.ToLower(name)), name: name, reason: "deployed by " + value, property: property, strength: fact.Attested}, true
+	}
 	namespace := plainName(namespaceOf(t))
 	if property, value := t.get("label:app.kubernetes.io/instance"); value != "" {
 		name := plainName(value)
@@ -436,7 +449,7 @@ func (f *finder) named(t *thing) (verdict, bool) {
 
 // helm judges by the release that a thing was installed with.
 func helm(t *thing) (verdict, bool) {
-	property, release := t.get("annotation:meta.helm.sh/release-name")
+	property, release := t.get("helm_release", "annotation:meta.helm.sh/release-name")
 	_, namespace := t.get("annotation:meta.helm.sh/release-namespace")
 	strength := fact.Attested
 	if release == "" && (t.properties["label:app.kubernetes.io/managed-by"] == "Helm" || t.properties["label:helm.sh/chart"] != "") {

@@ -206,6 +206,16 @@ func (f *finder) found(groups []*group) Found {
 		slices.SortFunc(s.Members, func(a, b Member) int { return compareAssets(a.Asset, b.Asset) })
 		answer.Services = append(answer.Services, s)
 	}
+	uses := map[string]int{}
+	for i := range answer.Services {
+		for _, repository := range answer.Services[i].Repositories {
+			uses[repository]++
+		}
+	}
+	for i := range answer.Services {
+		s := &answer.Services[i]
+		s.Alone = slices.DeleteFunc(append([]string{}, s.Repositories...), func(repository string) bool { return uses[repository] > 1 })
+	}
 	answer.Services = f.same(answer.Services, groups)
 	slices.SortFunc(answer.Services, func(a, b Service) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key)) })
 	slices.Sort(f.notes)

@@ -133,11 +133,14 @@ func TestServicesAreFoundByTheirStrongestReason(t *testing.T) {
 		workload("stage/shop/Deployment.apps/web", "label:app.kubernetes.io/part-of=Shop"),
 		workload("prod/db-prod/StatefulSet.apps/db", "annotation:meta.helm.sh/release-name=orders-prod", "annotation:meta.helm.sh/release-namespace=db-prod", "label:app.kubernetes.io/name=postgresql"),
 		workload("stage/db-stage/StatefulSet.apps/db", "annotation:meta.helm.sh/release-name=orders-stage", "annotation:meta.helm.sh/release-namespace=db-stage"),
+		workload("prod/q/Deployment.apps/queue", "helm_release=queue-prod", "label:app.kubernetes.io/name=rabbitmq"),
+		workload("prod/g/Deployment.apps/pay", "gitops_source=argocd/Application/pay-prod", "label:app.kubernetes.io/instance=pay-prod"),
 		workload("prod/a/Deployment.apps/redis", "label:app.kubernetes.io/name=redis"), workload("prod/b/Deployment.apps/redis", "label:app.kubernetes.io/name=redis"),
 		workload("host/compose/api", "label:com.docker.compose.project=wiki"), workload("host/compose/db", "label:com.docker.compose.project=wiki"),
 		ecs, bare, lambda,
 		// Objects come with their workloads; what is controlled is of its controller.
 		fact.Node{Asset: asset(fact.AssetKubernetes, "prod/shop/Service/web"), Properties: map[string]string{"label:app.kubernetes.io/part-of": "shop"}},
+		fact.Node{Asset: asset(fact.AssetKubernetes, "prod/misc/Deployment.apps/report-prod")},
 		fact.Node{Asset: asset(fact.AssetKubernetes, "prod/x/ConfigMap/alone"), Properties: map[string]string{"label:app.kubernetes.io/part-of": "nothing-runs"}},
 		workload("prod/shop/Pod/web-1", "label:app.kubernetes.io/part-of=other"),
 		fact.Relation{From: asset(fact.AssetWorkload, "prod/shop/Deployment.apps/web"), Kind: fact.Controls, To: asset(fact.AssetWorkload, "prod/shop/Pod/web-1")},
@@ -147,9 +150,11 @@ func TestServicesAreFoundByTheirStrongestReason(t *testing.T) {
 		"found:ecs/cart (cart): arn:aws:ecs:eu-west-1:123456789012:service/prod/cart-prod",
 		"found:helm/db/orders (orders): prod/db-prod/StatefulSet.apps/db stage/db-stage/StatefulSet.apps/db",
 		"found:compose/wiki (wiki): host/compose/api host/compose/db",
+		"found:helm/q/queue (queue): prod/q/Deployment.apps/queue",
+		"found:gitops/pay (pay): prod/g/Deployment.apps/pay",
 		"found:name/a/redis (redis): prod/a/Deployment.apps/redis",
 		"found:name/b/redis (redis): prod/b/Deployment.apps/redis",
-		"found:named/report (report): prod/misc/Deployment.apps/report-prod",
+		"found:named/report (report): prod/misc/Deployment.apps/report-prod prod/misc/Deployment.apps/report-prod",
 		"found:part-of/shop (Shop): prod/shop/Service/web prod/shop/Deployment.apps/web stage/shop/Deployment.apps/web",
 		"found:repository/github.com/acme/mailer (mailer): arn:aws:lambda:eu-west-1:123456789012:function:mail",
 	}
@@ -167,6 +172,10 @@ func TestServicesAreFoundByTheirStrongestReason(t *testing.T) {
 	view, err := e.keeper.Graph.Asset(t.Context(), fact.AssetService, "found:part-of/shop", time.Time{})
 	if err != nil || !strings.Contains(view.Properties["why"], "label app.kubernetes.io/part-of=Shop") || len(view.In) != 3 || view.In[0].Evidence[0].Source != "cluster" {
 		t.Errorf("in the graph: %+v, %v", view, err)
+	}
+	view, err = e.keeper.Graph.Asset(t.Context(), fact.AssetRepository, "github.com/acme/mailer", time.Time{})
+	if err != nil || len(view.Out) != 1 || view.Out[0].Asset.Key != "found:repository/github.com/acme/mailer" {
+		t.Errorf("the repository that only one service is built from: %+v, %v", view.Out, err)
 	}
 	found, err := e.keeper.Find(t.Context())
 	if err != nil {
@@ -293,6 +302,15 @@ func TestWhatPeopleSaySurvivesTheNextSync(t *testing.T) {
 	e.say("catalog")
 	if got := e.list(); len(got) != 3 || !strings.HasPrefix(sorted(got)[0], "backstage:component:default/store (The shop): prod/shop/Deployment.apps/search prod/shop/Deployment.apps/web") {
 		t.Errorf("without the catalog: %q", got)
+	}
+}
+
+func TestWhatCannotBeANameIsNone(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.say("cluster", workload("prod/a/Deployment.apps/web", "label:app.kubernetes.io/part-of="+strings.Repeat("x", 10_000), "label:app.kubernetes.io/name=a\nb", "label:app=web"))
+	if diff := cmp.Diff([]string{"found:name/a/web (web): prod/a/Deployment.apps/web"}, e.list()); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -31,8 +32,24 @@ func (o *Outline) Has(keys ...string) bool {
 	return true
 }
 
-// OutlineOf looks at the first bytes of a document, which may be cut off.
+// shared is the outline of a head that Detect asks every reader about.
+type shared struct {
+	head    []byte
+	outline Outline
+}
+
+var asked atomic.Pointer[shared]
+
+// OutlineOf looks at the first bytes of a document, which may be cut off. Readers that
+// are asked about the same bytes share what is returned and must not change it.
 func OutlineOf(head []byte) Outline {
+	if s := asked.Load(); s != nil && bytes.Equal(s.head, head) {
+		return s.outline
+	}
+	return outline(head)
+}
+
+func outline(head []byte) Outline {
 	s := NewScanner(context.Background(), bytes.NewReader(head))
 	o := Outline{Kind: s.Kind(), Keys: map[string]byte{}, Texts: map[string]string{}}
 	var object func(prefix string, depth int)
@@ -78,6 +95,9 @@ func OutlineOf(head []byte) Outline {
 // Detect picks the reader that is surest of the head of a report; of equally
 // sure ones the first. It fails with ErrUnknownFormat when none is.
 func Detect(readers []Reader, head []byte) (Reader, error) {
+	one := &shared{head: head, outline: outline(head)}
+	asked.Store(one)
+	defer asked.CompareAndSwap(one, nil)
 	var best Reader
 	score := 0
 	for _, reader := range readers {

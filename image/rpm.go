@@ -154,7 +154,7 @@ func ndbBlobs(data []byte) ([][]byte, error) {
 func bdbBlobs(data []byte, order binary.ByteOrder) ([][]byte, error) {
 	page := int(order.Uint32(data[20:]))
 	if page < 512 || page > 65536 || page&(page-1) != 0 {
-		return nil, fmt.Errorf("Berkeley DB: page size %d", page)
+		return nil, fmt.Errorf("store of Berkeley DB: page size %d", page)
 	}
 	pages := len(data) / page
 	var headers [][]byte
@@ -166,7 +166,7 @@ func bdbBlobs(data []byte, order binary.ByteOrder) ([][]byte, error) {
 		}
 		entries := int(order.Uint16(p[20:]))
 		if 26+2*entries > page {
-			return headers, fmt.Errorf("Berkeley DB: page %d has %d entries", number, entries)
+			return headers, fmt.Errorf("store of Berkeley DB: page %d has %d entries", number, entries)
 		}
 		// Keys and values alternate.
 		for i := 1; i < entries; i += 2 {
@@ -176,20 +176,20 @@ func bdbBlobs(data []byte, order binary.ByteOrder) ([][]byte, error) {
 			}
 			next, size := int(order.Uint32(p[at+4:])), int(order.Uint32(p[at+8:]))
 			if size <= 0 || size > len(data) {
-				return headers, fmt.Errorf("Berkeley DB: value of %d bytes on page %d", size, number)
+				return headers, fmt.Errorf("store of Berkeley DB: value of %d bytes on page %d", size, number)
 			}
 			if total += size; total > 2*len(data) {
-				return headers, fmt.Errorf("Berkeley DB: values overlap")
+				return headers, fmt.Errorf("store of Berkeley DB: values overlap")
 			}
 			value := make([]byte, 0, size)
 			for len(value) < size {
 				if next <= 0 || next >= pages {
-					return headers, fmt.Errorf("Berkeley DB: overflow page %d of %d", next, pages)
+					return headers, fmt.Errorf("store of Berkeley DB: overflow page %d of %d", next, pages)
 				}
 				over := data[next*page:][:page]
 				used := min(int(order.Uint16(over[22:])), page-26, size-len(value))
 				if over[25] != 7 || used <= 0 {
-					return headers, fmt.Errorf("Berkeley DB: page %d is no overflow page", next)
+					return headers, fmt.Errorf("store of Berkeley DB: page %d is no overflow page", next)
 				}
 				value = append(value, over[26:26+used]...)
 				next = int(order.Uint32(over[16:]))

@@ -147,7 +147,6 @@ type call struct {
 	declared *block // nil for the root
 	module   *module
 	children map[string]*call
-	opened   bool
 }
 
 // address is the path of names: "module.a.module.b".

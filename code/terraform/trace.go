@@ -80,7 +80,6 @@ type tracer struct {
 	trace   *Trace
 	depth   int
 	control bool // following a condition: origins go to the controls
-	touched []TraceStep
 	quiet   int
 }
 

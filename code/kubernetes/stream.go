@@ -177,8 +177,17 @@ func readValue(ctx context.Context, d *jsontext.Decoder, each func(*Object) erro
 			if err != nil {
 				return meta, cut(err)
 			}
-			whole.set(name, n)
-			meta.Kind, meta.APIVersion = whole.String("kind"), whole.String("apiVersion")
+			// Appended, not set: a search for each of very many keys takes forever.
+			whole.Fields = append(whole.Fields, Field{Key: name, Value: n})
+			if len(whole.Fields) > maxNodes {
+				return meta, errBudget
+			}
+			switch {
+			case name == "kind" && n.Shape == Scalar:
+				meta.Kind = n.Text
+			case name == "apiVersion" && n.Shape == Scalar:
+				meta.APIVersion = n.Text
+			}
 			continue
 		}
 		isList = true

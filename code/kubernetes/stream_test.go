@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func streamed(t *testing.T, text string) (names []string, problems []Problem) {
@@ -84,6 +85,20 @@ func TestTenThousandObjectsAreStreamedWithoutBeingHeld(t *testing.T) {
 	cancel()
 	if _, err := Stream(ctx, "dump", strings.NewReader(b.String()), func(*Object) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled stream ended with %v", err)
+	}
+}
+
+func TestAnObjectOfVeryManyKeysIsReadInTime(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString("{")
+	for i := range 100_000 {
+		fmt.Fprintf(&b, `"k%d": 1, `, i)
+	}
+	b.WriteString(`"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}`)
+	start := time.Now()
+	if names, problems := streamed(t, b.String()); len(names) != 1 || len(problems) > 0 || time.Since(start) > 20*time.Second {
+		t.Errorf("objects %v, problems %v after %s", names, problems, time.Since(start))
 	}
 }
 

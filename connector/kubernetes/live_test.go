@@ -403,15 +403,15 @@ func TestAKubeconfigRunsNoCommandAndReadsNoFileUnlessAllowed(t *testing.T) {
 func TestACredentialPluginThatHangsIsAGap(t *testing.T) {
 	t.Parallel()
 	_, address := newServer(t, running())
-	config := kubeconfig(t, address, `{exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: sleep, args: ["5"]}}`)
+	config := kubeconfig(t, address, `{exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: sleep, args: ["1"]}}`)
 	s := source{timeout: 20 * time.Millisecond, wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
 	r := &connectortest.Recorder{}
-	start := time.Now()
 	if err := connectortest.Run(t, s, map[string]string{"kubeconfig": config, "allow": "commands"}, r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Gaps) != 1 || !strings.Contains(r.Gaps[0].Value, "no answer in time") || time.Since(start) > 4*time.Second {
-		t.Errorf("gaps %v after %s", r.Gaps, time.Since(start))
+	// Waiting for it would give its fault, that it prints no credentials.
+	if len(r.Gaps) != 1 || !strings.Contains(r.Gaps[0].Value, "no answer in time") {
+		t.Errorf("gaps %v", r.Gaps)
 	}
 }
 

@@ -141,6 +141,7 @@ type weigher struct {
 	now     int64
 	terse   bool
 	tallies []tally
+	many    map[string]int // tallies by owner, when they are many
 }
 
 // Weigh ranks who owns a subject. Claims of one source for one owner count once,
@@ -156,7 +157,7 @@ func (p *Precedence) Weigh(claims []Claimed, rulings []Ruling, now int64) Sugges
 func (w *weigher) weigh(claims []Claimed, rulings []Ruling) Suggested {
 	p := w.p
 	s := Suggested{Owners: []fact.Owner{}, Settle: []string{}, Overruled: []fact.OwnerEvidence{}, Conflicts: []string{}, Stale: []string{}, Unknown: []string{}}
-	w.tallies = w.tallies[:0]
+	w.tallies, w.many = w.tallies[:0], nil
 	for _, r := range rulings {
 		if !r.Accept {
 			continue
@@ -234,10 +235,27 @@ func (w *weigher) weigh(claims []Claimed, rulings []Ruling) Suggested {
 
 // of gives the tally of an owner, whatever the capitals of its id.
 func (w *weigher) of(party fact.Party) *tally {
-	at := slices.IndexFunc(w.tallies, func(t tally) bool { return t.party.Kind == party.Kind && strings.EqualFold(t.party.ID, party.ID) })
+	const few = 32
+	at := -1
+	if len(w.tallies) < few {
+		at = slices.IndexFunc(w.tallies, func(t tally) bool { return sameParty(t.party, party) })
+	} else {
+		if w.many == nil {
+			w.many = map[string]int{}
+			for i := range w.tallies {
+				w.many[partyKey(w.tallies[i].party)] = i
+			}
+		}
+		if n, ok := w.many[partyKey(party)]; ok {
+			at = n
+		}
+	}
 	if at < 0 {
 		at = len(w.tallies)
 		w.tallies = append(w.tallies, tally{party: party, top: -1})
+		if w.many != nil {
+			w.many[partyKey(party)] = at
+		}
 	}
 	t := &w.tallies[at]
 	if t.party.Name == "" || t.party.Name == t.party.ID && party.Name != "" {
@@ -245,6 +263,8 @@ func (w *weigher) of(party fact.Party) *tally {
 	}
 	return t
 }
+
+func partyKey(p fact.Party) string { return p.Kind + " " + strings.ToLower(p.ID) }
 
 // rejection gives the ruling that rejects a claim's owner, nil when there is none.
 func rejection(rulings []Ruling, c *Claimed) *Ruling {

@@ -169,7 +169,7 @@ func (s *Survey) gap(key gapKey, ids []int32) Gap {
 	case "owner":
 		a := &s.assets[key.at]
 		g.Text = fmt.Sprintf("an owner of the %s %s, in a catalog or register", a.Kind, cmp.Or(a.Name, a.Key))
-		g.Propose = fmt.Sprintf("backstitch owner assign %s:%s OWNER", a.Kind, a.Key)
+		g.Propose = fmt.Sprintf("backstitch owner assign %s OWNER", shellWord(a.Kind+":"+a.Key))
 	case "identity":
 		g.Text = "a source of people or teams that knows " + key.text + ", whom only tags or event logs name"
 		g.Propose = "backstitch source add"

@@ -27,7 +27,8 @@ type Estate struct {
 
 	mu         sync.Mutex
 	directory  *Directory
-	generation int64 // of the graph that the directory is of
+	members    *memberships
+	generation int64 // of the graph that both are of
 	day        int64 // on which it was made: people leave by date
 	learned    *Learned
 	ruling     int64 // the last one that was learned from
@@ -96,11 +97,11 @@ func (e *Estate) explain(ctx context.Context, subject fact.Asset, with *more) (*
 
 // gathered collects the claims that reach a subject.
 func (e *Estate) gathered(ctx context.Context, tx store.Tx, subject fact.Asset, with *more) (*gathering, error) {
-	directory, err := e.known(ctx, tx)
+	directory, members, err := e.knows(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	ground, err := newLiveGround(ctx, tx, e.rules)
+	ground, err := newLiveGround(ctx, tx, e.rules, members)
 	if err != nil {
 		return nil, err
 	}
@@ -185,23 +186,33 @@ const concerns fact.RelationKind = "concerns"
 
 // known gives the directory of the graph as it is.
 func (e *Estate) known(ctx context.Context, tx store.Tx) (*Directory, error) {
+	d, _, err := e.knows(ctx, tx)
+	return d, err
+}
+
+// knows gives the directory of the graph as it is, and what belongs to its projects.
+func (e *Estate) knows(ctx context.Context, tx store.Tx) (*Directory, *memberships, error) {
 	generation := int64(0)
 	if err := tx.Query(ctx, selectGeneration, func(row store.Row) error { generation = row.Int(0); return nil }); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	now := e.now().UnixMicro()
 	day := now / dayMicros
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.directory != nil && e.generation == generation && e.day == day {
-		return e.directory, nil
+		return e.directory, e.members, nil
 	}
 	d, err := loadDirectory(ctx, tx, now)
 	if err != nil {
-		return nil, fmt.Errorf("people and teams: %w", err)
+		return nil, nil, fmt.Errorf("people and teams: %w", err)
 	}
-	e.directory, e.generation, e.day = d, generation, day
-	return d, nil
+	members, err := loadMemberships(ctx, tx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("members of projects: %w", err)
+	}
+	e.directory, e.members, e.generation, e.day = d, members, generation, day
+	return d, members, nil
 }
 
 // taught gives what was learned from all answers up to now.
@@ -273,12 +284,14 @@ type gathering struct {
 	many   map[int64]bool       // seen, when they are many
 	finds  map[fact.Party]int32 // identities found before, -1 for none
 	room   []Claimed
+	vouch  map[string]bool // who is named by another claim than hearsay, made when it is needed
 }
 
 // reset makes a gathering ready for another subject.
 func (g *gathering) reset() {
 	g.claims, g.looked, g.queue, g.seen = g.claims[:0], g.looked[:0], g.queue[:0], g.seen[:0]
 	clear(g.many)
+	g.vouch = nil
 }
 
 // meet says whether an asset is met for the first time.
@@ -438,11 +451,17 @@ func (g *gathering) find(p fact.Party) (int32, bool) {
 
 // vouched says whether another claim than hearsay names the same owner.
 func (g *gathering) vouched(c *Claimed) bool {
-	return slices.ContainsFunc(g.claims, func(other Claimed) bool {
-		source, _, _ := strings.Cut(other.Source, ":")
-		return other.Owner.Kind == c.Owner.Kind && (strings.EqualFold(other.Owner.ID, c.Owner.ID) || strings.EqualFold(other.Owner.Name, c.Owner.ID)) &&
-			!slices.Contains(g.precedence.Hearsay, source)
-	})
+	if g.vouch == nil {
+		g.vouch = map[string]bool{}
+		for i := range g.claims {
+			other := &g.claims[i]
+			if source, _, _ := strings.Cut(other.Source, ":"); !slices.Contains(g.precedence.Hearsay, source) {
+				g.vouch[other.Owner.Kind+" "+strings.ToLower(other.Owner.ID)] = true
+				g.vouch[other.Owner.Kind+" "+strings.ToLower(other.Owner.Name)] = true
+			}
+		}
+	}
+	return g.vouch[c.Owner.Kind+" "+strings.ToLower(c.Owner.ID)]
 }
 
 // settle says what would make a clear owner of one that is not.
@@ -450,13 +469,13 @@ func (x *AssetExplanation) settle(g *gathering) {
 	if x.Clear {
 		return
 	}
-	subject := x.Subject.Kind + ":" + x.Subject.Key
+	subject := shellWord(x.Subject.Kind + ":" + x.Subject.Key)
 	add := func(format string, args ...any) { x.Settle = append(x.Settle, fmt.Sprintf(format, args...)) }
 	if len(x.Unknown) > 0 {
 		add("a source of people or teams that knows %s, or a person's word for it", x.Owners[0].Name)
 	}
 	if len(x.Owners) > 0 {
-		add("a person's word: backstitch owner accept %s %s:%s", subject, x.Owners[0].Kind, x.Owners[0].ID)
+		add("a person's word: backstitch owner accept %s %s", subject, shellWord(x.Owners[0].Kind+":"+x.Owners[0].ID))
 	} else {
 		add("a person's word: backstitch owner assign %s OWNER", subject)
 	}
@@ -482,6 +501,18 @@ func (x *AssetExplanation) settle(g *gathering) {
 	}
 }
 
+// shellWord writes a text from outside as one word of a shell, so that a command can be
+// copied.
+func shellWord(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@+=,", r)
+	}
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
 // inherits are the relations that ownership is inherited over: those of the graph,
 // and from what a pipeline made to the pipeline's repository.
 func inherits() map[fact.RelationKind]graph.Direction {
@@ -492,21 +523,30 @@ func inherits() map[fact.RelationKind]graph.Direction {
 	return ways
 }
 
+// objectKey says whether a key is that of an object in a cluster that is named by its
+// ARN: a kind follows, which begins with a capital.
+func objectKey(key string) bool {
+	parts := strings.Split(key, "/")
+	n := len(parts)
+	return n >= 5 && parts[n-2] != "" && parts[n-2][0] >= 'A' && parts[n-2][0] <= 'Z' && strings.Contains(key, ":cluster/")
+}
+
 // implied are assets that the key of one names without any relation: the account of
 // an ARN, the namespace of an object, the repository of a file.
 func implied(a *fact.Asset) []fact.Asset {
 	switch a.Kind {
 	case fact.AssetResource, fact.AssetWorkload, fact.AssetIdentity, fact.AssetKubernetes:
-		if strings.HasPrefix(a.Key, "arn:") {
+		if a.Kind != fact.AssetKubernetes && strings.HasPrefix(a.Key, "arn:") && !objectKey(a.Key) {
 			if parts := strings.SplitN(a.Key, ":", 6); len(parts) == 6 && parts[4] != "" {
 				return []fact.Asset{{Kind: fact.AssetAccount, Key: "aws/" + parts[4]}}
 			}
 			return nil
 		}
-		// "cluster/namespace/Kind.group/name", and a cluster's name may hold slashes.
-		parts := strings.Split(a.Key, "/")
-		if n := len(parts); n >= 4 && a.Kind != fact.AssetResource && parts[n-3] != "-" && parts[n-2] != "Namespace" {
-			return []fact.Asset{{Kind: fact.AssetKubernetes, Key: strings.Join(parts[:n-3], "/") + "/-/Namespace/" + parts[n-3]}}
+		if a.Kind == fact.AssetResource {
+			return nil
+		}
+		if cluster, namespace := namespaceOf(a.Key); namespace != "" && !strings.HasSuffix(a.Key, "/-/Namespace/"+namespace) {
+			return []fact.Asset{{Kind: fact.AssetKubernetes, Key: cluster + "/-/Namespace/" + namespace}}
 		}
 	case fact.AssetFile, fact.AssetDockerfile, fact.AssetTerraform, fact.AssetModule:
 		if home, _, ok := strings.Cut(a.Key, "//"); ok {
@@ -524,10 +564,13 @@ type liveGround struct {
 	ways  map[int64]graph.Direction // by number of a kind of relation
 	names map[int64]fact.RelationKind
 	tags  []string // that look like an owner's and no rule took
+
+	members *memberships
+	nodes   map[int64]*fact.Node
 }
 
-func newLiveGround(ctx context.Context, tx store.Tx, rules TagRules) (*liveGround, error) {
-	g := &liveGround{ctx: ctx, tx: tx, rules: rules, ways: map[int64]graph.Direction{}, names: map[int64]fact.RelationKind{}}
+func newLiveGround(ctx context.Context, tx store.Tx, rules TagRules, members *memberships) (*liveGround, error) {
+	g := &liveGround{ctx: ctx, tx: tx, rules: rules, ways: map[int64]graph.Direction{}, names: map[int64]fact.RelationKind{}, members: members, nodes: map[int64]*fact.Node{}}
 	ways := inherits()
 	err := tx.Query(ctx, linkKinds, func(row store.Row) error {
 		kind := fact.RelationKind(row.Text(1))
@@ -573,11 +616,21 @@ func (g *liveGround) links(id int64) ([]groundLink, error) {
 			}
 		}
 	}
-	a, err := g.asset(id)
+	node, err := g.node(id)
 	if err != nil {
 		return nil, err
 	}
-	for _, other := range implied(&a) {
+	if !g.members.empty() {
+		var room [16]tag
+		tags := room[:0]
+		for name, value := range node.Properties {
+			tags = addTag(tags, name, value)
+		}
+		for _, to := range g.members.of(&node.Asset, tags) {
+			list = append(list, groundLink{to, fact.PartOf, false, fact.Declared})
+		}
+	}
+	for _, other := range implied(&node.Asset) {
 		to, err := g.id(other)
 		if err != nil {
 			return nil, err
@@ -666,9 +719,32 @@ func (g *liveGround) claims(id int64, give func(fact.Claim)) error {
 			return err
 		}
 	}
-	node := fact.Node{Properties: map[string]string{}}
-	if node.Asset, err = g.asset(id); err != nil {
+	node, err := g.node(id)
+	if err != nil {
 		return err
+	}
+	took := false
+	g.rules.Apply(node, func(_ *TagRule, c fact.Claim) {
+		took = true
+		give(c)
+	})
+	for _, name := range slices.Sorted(maps.Keys(node.Properties)) {
+		if key, ok := strings.CutPrefix(name, "tag:"); ok && !took && likeOwner(strings.ToLower(key)) {
+			g.tags = append(g.tags, fmt.Sprintf("%s=%s of %s %s", key, node.Properties[name], node.Kind, cmp.Or(node.Name, node.Key)))
+		}
+	}
+	return nil
+}
+
+// node gives an asset with what all scopes state of it.
+func (g *liveGround) node(id int64) (*fact.Node, error) {
+	if node, ok := g.nodes[id]; ok {
+		return node, nil
+	}
+	node := &fact.Node{Properties: map[string]string{}}
+	var err error
+	if node.Asset, err = g.asset(id); err != nil {
+		return nil, err
 	}
 	err = g.tx.Query(g.ctx, selectStated, func(row store.Row) error {
 		var doc stated
@@ -682,20 +758,8 @@ func (g *liveGround) claims(id int64, give func(fact.Claim)) error {
 		}
 		return nil
 	}, store.Text(node.Kind), store.Text(node.Key))
-	if err != nil {
-		return err
-	}
-	took := false
-	g.rules.Apply(&node, func(_ *TagRule, c fact.Claim) {
-		took = true
-		give(c)
-	})
-	for _, name := range slices.Sorted(maps.Keys(node.Properties)) {
-		if key, ok := strings.CutPrefix(name, "tag:"); ok && !took && likeOwner(strings.ToLower(key)) {
-			g.tags = append(g.tags, fmt.Sprintf("%s=%s of %s %s", key, node.Properties[name], node.Kind, cmp.Or(node.Name, node.Key)))
-		}
-	}
-	return nil
+	g.nodes[id] = node
+	return node, err
 }
 
 // confidenceOf is a claim's confidence, or that of its evidence when it has none.

@@ -173,6 +173,68 @@ func TestOwnersAreInheritedOverEveryWayWithItsStrength(t *testing.T) {
 	}
 }
 
+func TestProjectsTakeWhatTheirRulesName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.tell("projects", func(r *graph.Run) error {
+		return all(r, node("project", "bu/shop", "member:tag", "App=shop\ncost=7", "member:namespace", "prod/shop", "member:path", "git.test/mono//shop/web"), node("project", "bu/till", "member:namespace", "prod/shop"),
+			claimOn(asset("project", "bu/shop"), "project", "owner", "team", "shop", .9))
+	})
+	w.tell("cloud", func(r *graph.Run) error {
+		return all(r, node("cloud_resource", "a", "tag:app", "shop"), node("cloud_resource", "b", "tag:app", "Shop"), node("workload", "prod/shop/Deployment.apps/web"), node("kubernetes_object", "prod/-/Namespace/shop"),
+			node("workload", "test/shop/Deployment.apps/web"), node("file", "git.test/mono//shop/web/a/b.go"), node("file", "git.test/mono//shop/webby/a"), node("terraform_resource", "git.test/mono//shop/web:aws_x.y"))
+	})
+	e := w.estate(nil)
+	s, err := e.Survey(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	surveyed := map[string]int{}
+	if err := s.Each(t.Context(), func(one *Surveyed) error { surveyed[one.Asset.Key] = len(one.Owners); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		kind, key string
+		owned     bool
+	}{
+		{"cloud_resource", "a", true}, {"cloud_resource", "b", false}, {"workload", "prod/shop/Deployment.apps/web", true}, {"kubernetes_object", "prod/-/Namespace/shop", true},
+		{"workload", "test/shop/Deployment.apps/web", false}, {"file", "git.test/mono//shop/web/a/b.go", true}, {"file", "git.test/mono//shop/webby/a", false}, {"terraform_resource", "git.test/mono//shop/web:aws_x.y", true},
+	} {
+		x := w.explain(e, c.kind, c.key)
+		if owned := len(x.Owners) == 1 && strings.Contains(x.Owners[0].Evidence[0].Detail, "through project bu/shop"); owned != c.owned || surveyed[c.key] != len(x.Owners) {
+			t.Errorf("%s: owned %v, want %v; %d by the survey", c.key, owned, c.owned, surveyed[c.key])
+		}
+	}
+}
+
+func TestManyClaimsOnOneAssetTakeLittleTime(t *testing.T) {
+	t.Parallel()
+	p := DefaultPrecedence()
+	var claims []Claimed
+	for i := range 50_000 {
+		claims = append(claims, claimOf("tagrule:owner", "owner", "person", fmt.Sprintf("P%d", i), .5))
+	}
+	claims = append(claims, claimOf("backstage", "owner", "person", "p49999", .9))
+	began := time.Now()
+	s := p.Weigh(claims, nil, now)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("%v", took)
+	}
+	if len(s.Owners) != 50_000 || !strings.EqualFold(s.Owners[0].ID, "p49999") || !s.Clear {
+		t.Errorf("%d owners, first %+v", len(s.Owners), s.Owners[0])
+	}
+}
+
+func TestACommandToCopyIsOneWordWhateverItsKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.tell("cloud", func(r *graph.Run) error { return all(r, node("cloud_resource", "x'; rm -rf $(pwd) #")) })
+	x := w.explain(w.estate(nil), "cloud_resource", "x'; rm -rf $(pwd) #")
+	if want := `a person's word: backstitch owner assign 'cloud_resource:x'\''; rm -rf $(pwd) #' OWNER`; len(x.Settle) == 0 || x.Settle[0] != want {
+		t.Errorf("%q, want %q", x.Settle, want)
+	}
+}
+
 func TestWhoLeftFallsToTheTeamThenTheManagerVisibly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -297,6 +359,11 @@ func TestAWordIsKeptOverResyncAndAPinHolds(t *testing.T) {
 	list, err := History(t.Context(), w.db, a)
 	if err != nil || len(list) != 5 || list[0].Verb != Assign || list[0].By != "ada" || list[0].At == 0 || !cmp.Equal(list[0].Wrong, []string{"backstage"}) {
 		t.Errorf("history %+v %v", list, err)
+	}
+	// The answers taught: what a catalog says of resources counts less from now on, and the explanation shows it.
+	w.tell("catalog2", func(r *graph.Run) error { return all(r, claimOn(asset("cloud_resource", "b"), "backstage", "owner", "team", "web", .9)) })
+	if x := w.explain(e, "cloud_resource", "b"); len(x.Lessons) != 1 || x.Lessons[0].Wrong == 0 || x.Lessons[0].Factor >= 1 || x.Owners[0].Confidence >= .9 || !strings.Contains(x.Owners[0].Evidence[0].Detail, " answers") {
+		t.Errorf("learned %+v %+v", x.Lessons, x.Owners)
 	}
 	if kept, err := Record(t.Context(), w.db, []Answer{list[4]}); err != nil || kept != 0 {
 		t.Errorf("the same again: %d kept, %v", kept, err)

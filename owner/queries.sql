@@ -21,6 +21,9 @@ SELECT id, at, actor, kind, key, verb, owner_kind, owner_id, owner_name, role, r
 -- name: teachings
 SELECT kind, taught FROM ruling WHERE taught <> '{}' ORDER BY id
 
+-- name: projects_stated
+SELECT a.id, n.doc FROM asset a JOIN node n ON n.asset_id = a.id WHERE a.kind = 'project' AND n.gone_run = 0 ORDER BY a.id, n.scope_id
+
 -- name: last_ruling
 SELECT max(id) FROM ruling
 

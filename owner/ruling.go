@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/store"
@@ -29,6 +30,7 @@ var (
 	selectOfIssue    = queries.Named("rulings_of_issue")
 	everyRuling      = queries.Named("every_ruling")
 	selectTeachings  = queries.Named("teachings")
+	projectsStated   = queries.Named("projects_stated")
 	lastRuling       = queries.Named("last_ruling")
 	selectParties    = queries.Named("parties")
 	selectPartyLinks = queries.Named("party_links")
@@ -92,7 +94,13 @@ var (
 )
 
 // Bounds of what a person says.
-const maxReason = 4000
+const (
+	maxReason = 4000
+	maxName   = 1000
+)
+
+// roles are what an owner may be to a subject.
+var roles = []string{RoleOwner, RolePrimary, RoleReviewer, "creator", RoleLastAuthor, "on_call", "security_champion"}
 
 // check says what is wrong with an answer.
 func (a *Answer) check() error {
@@ -105,6 +113,10 @@ func (a *Answer) check() error {
 		return errors.New("expected who says it")
 	case strings.TrimSpace(a.Reason) == "" && a.Verb == Reject:
 		return fmt.Errorf("reject %s: %w", a.Owner.ID, ErrNoReason)
+	case len(a.Owner.ID) > maxName || len(a.Owner.Name) > maxName || strings.ContainsFunc(a.Owner.ID+a.Owner.Name, unicode.IsControl):
+		return fmt.Errorf("owner %q: expected at most %d bytes without control characters", a.Owner.ID[:min(len(a.Owner.ID), 80)], maxName)
+	case !slices.Contains(roles, a.Role):
+		return fmt.Errorf("role %q: expected one of %s", a.Role, strings.Join(roles, ", "))
 	case len(a.Reason) > maxReason:
 		return fmt.Errorf("reason: %d bytes, expected at most %d", len(a.Reason), maxReason)
 	}

@@ -21,6 +21,7 @@ import (
 type Survey struct {
 	precedence Precedence
 	directory  *Directory
+	members    *memberships
 	learned    *Learned
 	said       map[fact.Asset][]Ruling
 	now        int64
@@ -34,6 +35,7 @@ type Survey struct {
 	heard   []heardClaim // stored ones, then those of rules, in the order of subjects
 	starts  []uint32     // by id, in heard
 	steps   []surveyStep
+	belongs [][2]int32 // assets and projects whose rules take them
 	stepAt  []uint32
 	verbs   []fact.RelationKind
 	byKey   map[fact.Asset]int64 // assets that keys of others imply
@@ -92,7 +94,7 @@ func (e *Estate) SurveyBy(ctx context.Context, rules TagRules) (*Survey, error) 
 	s := &Survey{precedence: e.precedence, now: e.now().UnixMicro(), party: map[fact.Party]int32{}, byKey: map[fact.Asset]int64{}, finds: map[fact.Party]int32{}}
 	err := e.db.Read(ctx, func(tx store.Tx) error {
 		var err error
-		if s.directory, err = e.known(ctx, tx); err != nil {
+		if s.directory, s.members, err = e.knows(ctx, tx); err != nil {
 			return err
 		}
 		if s.learned, err = e.taught(ctx, tx); err != nil {
@@ -164,11 +166,15 @@ func (s *Survey) readStated(ctx context.Context, tx store.Tx, rules TagRules) er
 		return err
 	}
 	s.untaken = map[string]*untaken{}
-	return eachStated(ctx, tx, func(id int64, tags []tag) error {
+	stated := make([]bool, len(s.assets))
+	err := eachStated(ctx, tx, func(id int64, tags []tag) error {
 		if !s.known(id) {
 			return nil
 		}
-		s.there[id] = true
+		s.there[id], stated[id] = true, true
+		for _, to := range s.members.of(&s.assets[id], tags) {
+			s.belongs = append(s.belongs, [2]int32{int32(id), int32(to)})
+		}
 		var err error
 		took := false
 		rules.apply(&s.assets[id], tags, func(_ *TagRule, c fact.Claim) {
@@ -182,6 +188,17 @@ func (s *Survey) readStated(ctx context.Context, tx store.Tx, rules TagRules) er
 		}
 		return err
 	})
+	if err != nil || s.members.empty() {
+		return err
+	}
+	for id := range s.assets {
+		if s.there[id] && !stated[id] { // only findings tell of it
+			for _, to := range s.members.of(&s.assets[id], nil) {
+				s.belongs = append(s.belongs, [2]int32{int32(id), int32(to)})
+			}
+		}
+	}
+	return nil
 }
 
 // untaken are the assets with a tag that looks like an owner's and that no rule took.
@@ -378,7 +395,7 @@ func (s *Survey) readLinks(ctx context.Context, tx store.Tx, owned []bool) error
 	if err != nil {
 		return err
 	}
-	s.verbs = append(s.verbs, fact.PartOf) // of what keys imply
+	s.verbs = append(s.verbs, fact.PartOf) // of what keys and projects imply
 	var strength []uint8
 	var buf []byte
 	err = tx.Query(ctx, everyEvidence, func(row store.Row) error {
@@ -435,6 +452,9 @@ func (s *Survey) readLinks(ctx context.Context, tx store.Tx, owned []bool) error
 	})
 	if err != nil {
 		return err
+	}
+	for _, pair := range s.belongs {
+		s.steps = append(s.steps, surveyStep{pair[0], pair[1], uint8(len(s.verbs) - 1), false, uint8(strengthRank(fact.Declared))})
 	}
 	for id := range s.assets {
 		if !s.there[id] {

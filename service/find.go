@@ -73,8 +73,6 @@ type thing struct {
 	properties map[string]string
 	by         map[string]string // who told of a property
 	teller     string            // the first that told of it
-	images     []fact.Asset
-	resources  []fact.Asset // of which it is a face: the cloud resource under the same key
 	repository string
 	controlled bool // by another, through which it is reached
 	placed     bool // with the workload that is its face

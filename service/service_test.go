@@ -305,6 +305,18 @@ func TestWhatPeopleSaySurvivesTheNextSync(t *testing.T) {
 	}
 }
 
+func TestTagsOfTheResourceBehindAWorkloadCount(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	function := fact.Asset{Kind: fact.AssetWorkload, Key: "arn:aws:lambda:eu-west-1:1:function:pay-prod-handler", Name: "pay-prod-handler"}
+	resource := fact.Asset{Kind: fact.AssetResource, Key: function.Key, Name: function.Name}
+	e.say("cloud", fact.Node{Asset: function, Properties: map[string]string{"platform": "lambda"}}, fact.Node{Asset: resource, Properties: map[string]string{"tag:Service": "payments-prod"}},
+		fact.Relation{From: function, Kind: fact.PartOf, To: resource})
+	if diff := cmp.Diff([]string{"found:tag/payments (payments): " + function.Key}, e.list()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestWhatCannotBeANameIsNone(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)

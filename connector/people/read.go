@@ -50,8 +50,8 @@ func column(heading string) string {
 
 // set puts a value into a row.
 func (r *row) set(column, value string) {
-	value = strings.TrimSpace(value)
-	if value == "" {
+	value = strings.Clone(strings.TrimSpace(value)) // not to hold the whole line
+	if value == "" || column == "" {
 		return
 	}
 	switch column {

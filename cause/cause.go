@@ -41,10 +41,10 @@ type Context struct {
 // goroutine.
 type Tracer struct {
 	Context
-	paths  []string
-	byName map[string][]spot // by lower-case package name
-	lines  map[string]int    // of files looked at
-	graphs []*lockfile.Graph // of modules asked for
+	paths    []string
+	packages map[string][]spot // by lower-case package name
+	lines    map[string]int    // of files looked at
+	graphs   []*lockfile.Graph // of modules asked for
 
 	// Read when they are first asked for.
 	estates [2]*kubernetes.Estate // without and with charts rendered
@@ -63,12 +63,12 @@ func New(ctx context.Context, c Context) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("files of %s: %w", c.Repository, err)
 	}
-	t := &Tracer{Context: c, paths: paths, byName: map[string][]spot{}, lines: map[string]int{}, graphs: make([]*lockfile.Graph, len(c.Modules)), images: map[string]*image.Trace{}, sources: map[string]kubernetes.Source{}}
+	t := &Tracer{Context: c, paths: paths, packages: map[string][]spot{}, lines: map[string]int{}, graphs: make([]*lockfile.Graph, len(c.Modules)), images: map[string]*image.Trace{}, sources: map[string]kubernetes.Source{}}
 	for i := range c.Modules {
 		m := &c.Modules[i]
 		for j := range m.Packages {
 			key := t.key(m.Ecosystem, m.Packages[j].Name)
-			t.byName[key] = append(t.byName[key], spot{i, j})
+			t.packages[key] = append(t.packages[key], spot{i, j})
 		}
 	}
 	return t, nil
@@ -219,7 +219,7 @@ func (t *Tracer) packageCause(f *fact.Finding, folder string) fact.Cause {
 	}
 	told := clean(f.Path)
 	var equal, other, open []spot // at the version, at another, at none that is known
-	for _, s := range t.byName[t.key(pkg.Ecosystem, pkg.Name)] {
+	for _, s := range t.packages[t.key(pkg.Ecosystem, pkg.Name)] {
 		m := &t.Modules[s.module]
 		p := &m.Packages[s.index]
 		switch {

@@ -107,7 +107,7 @@ func (t *Tracer) cloud(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 		answer.Cause.Chain = append(append(chain, fact.Link{Kind: fact.AssetTerraform, Key: address, Evidence: evidence}), answer.Cause.Chain...)
 		return answer.Cause, nil
 	}
-	cause, err := t.named(ctx, f, chain)
+	cause, err := t.byName(ctx, f, chain)
 	if err != nil || cause.Status != fact.CauseUnknown {
 		return cause, err
 	}
@@ -140,9 +140,20 @@ func (t *Tracer) terraformKey(key string) (root, address string, ok bool) {
 	return root, address, ok && address != ""
 }
 
+// named is a kind of Terraform resource and the attribute that gives its name in the
+// cloud. A kind that ends in "*" stands for all of a provider whose name ends with
+// what is before.
+type named struct{ kind, attribute string }
+
+func (n named) is(kind string) bool {
+	suffix, any := strings.CutSuffix(n.kind, "*")
+	provider, word, _ := strings.Cut(suffix, "*")
+	return !any && kind == n.kind || any && strings.HasPrefix(kind, provider) && strings.HasSuffix(kind, word)
+}
+
 // naming tells for kinds of resources, by the service and the first word of the
 // resource in an ARN, which Terraform resource and attribute give the name.
-var naming = map[string][]struct{ kind, attribute string }{
+var naming = map[string][]named{
 	"s3":                   {{"aws_s3_bucket", "bucket"}},
 	"lambda/function":      {{"aws_lambda_function", "function_name"}},
 	"dynamodb/table":       {{"aws_dynamodb_table", "name"}},
@@ -180,10 +191,21 @@ var naming = map[string][]struct{ kind, attribute string }{
 	"elasticbeanstalk/environment": {{"aws_elastic_beanstalk_environment", "name"}},
 }
 
-// nameOf takes an ARN apart: what names the resource, and the resources of Terraform
-// that may have it.
-func nameOf(arn string) (name string, kinds []struct{ kind, attribute string }) {
-	parts := strings.SplitN(arn, ":", 6)
+// nameOf takes the key of a cloud resource apart: what names the resource, and the
+// resources of Terraform that may have it.
+func nameOf(key string) (name string, kinds []named) {
+	if bucket, ok := strings.CutPrefix(key, "//storage.googleapis.com/"); ok {
+		return bucket[strings.LastIndexByte(bucket, '/')+1:], []named{{"google_storage_bucket", "name"}}
+	}
+	if words := strings.Split(key, "/"); len(words) > 2 && !strings.HasPrefix(key, "arn:") {
+		// Azure: .../Microsoft.Storage/storageAccounts/NAME; Google: .../zones/z/instances/NAME.
+		provider := "google_*_"
+		if strings.HasPrefix(strings.ToLower(key), "/subscriptions/") {
+			provider = "azurerm_*"
+		}
+		return words[len(words)-1], []named{{provider + singular(words[len(words)-2]) + "*", "name"}}
+	}
+	parts := strings.SplitN(key, ":", 6)
 	if len(parts) < 6 || parts[0] != "arn" {
 		return "", nil
 	}
@@ -216,8 +238,33 @@ func nameOf(arn string) (name string, kinds []struct{ kind, attribute string }) 
 	return name, kinds
 }
 
-// named finds the resource whose configuration gives it the name that its ARN has.
-func (t *Tracer) named(ctx context.Context, f *fact.Finding, chain []fact.Link) (fact.Cause, error) {
+// singular writes the name of a collection as Terraform writes the thing:
+// storageAccounts, storage_account.
+func singular(collection string) string {
+	var b strings.Builder
+	for i, r := range collection {
+		if r >= 'A' && r <= 'Z' {
+			if i > 0 {
+				b.WriteByte('_')
+			}
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
+	}
+	word := b.String()
+	if stem, ok := strings.CutSuffix(word, "ies"); ok {
+		return stem + "y"
+	}
+	for _, ending := range []string{"sses", "ches", "xes"} {
+		if strings.HasSuffix(word, ending) {
+			return strings.TrimSuffix(word, "es")
+		}
+	}
+	return strings.TrimSuffix(word, "s")
+}
+
+// byName finds the resource whose configuration gives it the name that its ARN has.
+func (t *Tracer) byName(ctx context.Context, f *fact.Finding, chain []fact.Link) (fact.Cause, error) {
 	name, kinds := nameOf(f.Asset.Key)
 	if name == "" || len(kinds) == 0 {
 		return unknown(chain, "no state is known that holds the resource: add its Terraform state as a source"), nil
@@ -231,7 +278,7 @@ func (t *Tracer) named(ctx context.Context, f *fact.Finding, chain []fact.Link) 
 	for _, c := range roots {
 		for _, address := range c.Instances() {
 			for _, k := range kinds {
-				if address.Type != k.kind {
+				if !k.is(address.Type) {
 					continue
 				}
 				trace := c.Origin(address, []cty.Value{cty.StringVal(k.attribute)})
@@ -247,7 +294,7 @@ func (t *Tracer) named(ctx context.Context, f *fact.Finding, chain []fact.Link) 
 				t.locate(&cause, location)
 				t.link(&cause, fact.Link{
 					Kind: fact.AssetTerraform, Key: address.String(), Location: location,
-					Evidence: fact.Evidence{Method: "its " + k.attribute + " is the name in the ARN", Source: declaration.Place.Path, Strength: fact.Derived, Detail: name},
+					Evidence: fact.Evidence{Method: "its " + k.attribute + " is the name in the cloud", Source: declaration.Place.Path, Strength: fact.Derived, Detail: name},
 				})
 				blocks[c.Dir+":"+address.String()] = true
 			}
@@ -255,7 +302,7 @@ func (t *Tracer) named(ctx context.Context, f *fact.Finding, chain []fact.Link) 
 	}
 	switch {
 	case len(blocks) == 0:
-		cause.Missing = append(cause.Missing, fmt.Sprintf("no %s of the repository is called %s, and no state is known that holds it: add its Terraform state as a source", kinds[0].kind, name))
+		cause.Missing = append(cause.Missing, fmt.Sprintf("no resource of the repository's Terraform is called %s, and no state is known that holds it: add its Terraform state as a source", name))
 	case len(blocks) == 1:
 		cause.Status = fact.CauseFound
 	default:

@@ -33,7 +33,7 @@ func fleet() code.Files {
 			"    \"node_modules/qs\": {\"version\": \"6.1.0\"}\n  }\n}\n",
 		"k8s/cache.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: cache\n  namespace: prod\nspec:\n  template:\n    spec:\n      containers:\n" +
 			"        - name: redis\n          image: redis:7.0\n          securityContext:\n            privileged: true\n",
-		"infra/main.tf":        "module \"logs\" {\n  source = \"./bucket\"\n  name   = \"acme-logs\"\n}\n\nresource \"aws_iam_role\" \"ci\" {\n  name = \"ci\"\n}\n",
+		"infra/main.tf":        "module \"logs\" {\n  source = \"./bucket\"\n  name   = \"acme-logs\"\n}\n\nresource \"aws_iam_role\" \"ci\" {\n  name = \"ci\"\n}\n\nresource \"azurerm_storage_account\" \"a\" {\n  name = \"acmelogs\"\n}\nresource \"google_compute_instance\" \"vm\" {\n  name = \"jump\"\n}\nresource \"google_sql_database_instance\" \"db\" {\n  name = \"main\"\n}\n",
 		"infra/bucket/main.tf": "variable \"name\" {}\n\nresource \"aws_s3_bucket\" \"this\" {\n  bucket = var.name\n}\n",
 	} {
 		files[name] = []byte(text)
@@ -91,6 +91,8 @@ func TestFindingsOfWhatRunsLeadToLines(t *testing.T) {
 		"an object that is nowhere":                  {&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "east/prod/Deployment.apps/none"}}, "unknown "},
 		"a bucket leads through its module's name":   {&fact.Finding{Kind: fact.Misconfiguration, Rule: "s3_x", Asset: resource("arn:aws:s3:::acme-logs")}, "found infra/bucket/main.tf:3"},
 		"a role leads to its block":                  {&fact.Finding{Kind: fact.Misconfiguration, Rule: "iam_x", Asset: resource("arn:aws:iam::123456789012:role/ops/ci")}, "found infra/main.tf:6"},
+		"an account of Azure":                        {&fact.Finding{Kind: fact.Misconfiguration, Rule: "x", Asset: resource("/subscriptions/1/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/acmelogs")}, "found infra/main.tf:10"},
+		"a machine of Google":                        {&fact.Finding{Kind: fact.Misconfiguration, Rule: "x", Asset: resource("https://www.googleapis.com/compute/v1/projects/p/zones/z/instances/jump")}, "found infra/main.tf:13"},
 		"a bucket of nobody is unknown":              {&fact.Finding{Kind: fact.Misconfiguration, Rule: "s3_x", Asset: resource("arn:aws:s3:::elsewhere")}, "unknown "},
 		"a resource of no known form is unknown too": {&fact.Finding{Kind: fact.Misconfiguration, Rule: "x", Asset: resource("vol-1")}, "unknown "},
 	} {

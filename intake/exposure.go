@@ -284,7 +284,7 @@ func (x *exposures) group(v *graph.View, ports string) error {
 		}
 		thing, err := x.g.Asset(x.ctx, n.Asset.Kind, n.Asset.Key, time.Time{})
 		if err != nil {
-			return err
+			return fmt.Errorf("behind %s: %w", v.Asset.Key, err)
 		}
 		behind = append(behind, cmp.Or(thing.Asset.Name, thing.Asset.Key))
 		switch says := thing.Properties; says["type"] {

@@ -90,6 +90,8 @@ func TestABaseImageTellsItsProductAndItsDistribution(t *testing.T) {
 		"python:3.12":              "",
 		"python:3.70":              "", // no cycle
 		"python:2":                 "python/2.7",
+		"python:3.7x":              "", // no version
+		"eclipse-temurin:19u1-jre": "eclipse-temurin/19",
 		"python:3":                 "", // means 3.12
 		"python:latest":            "",
 		"python:alpine3.12":        "alpine-linux/3.12",

@@ -270,11 +270,14 @@ func cycleOf(p *fact.Product, told string, floats bool) int {
 	return slices.IndexFunc(p.Cycles, func(c fact.Cycle) bool { return strings.HasPrefix(c.Name, m[1]+".") })
 }
 
-// begins says whether a version is a name or goes on from it: 3.7.1 from 3.7, and not
-// 3.70.
+// goesOn is how a version goes on from the name of its cycle: 3.7.1, 3.7-slim, 8u352,
+// 1.22rc1; not 3.70 and not 3.7x.
+var goesOn = regexp.MustCompile(`^(?:[^a-z0-9]|[a-z]+[0-9]|$)`)
+
+// begins says whether a version is a name or goes on from it.
 func begins(told, name string) bool {
 	rest, ok := strings.CutPrefix(told, name)
-	return ok && name != "" && (rest == "" || rest[0] < '0' || rest[0] > '9')
+	return ok && name != "" && goesOn.MatchString(rest)
 }
 
 // next is the oldest cycle after one that is still supported, nil when none is known.

@@ -21,6 +21,7 @@ const (
 // Row is one row of a CSV table whose first row names the columns.
 type Row struct {
 	*Emitter
+	runs *runs
 	// Position is where the row stands in the report.
 	Position fact.Position
 
@@ -45,6 +46,9 @@ func (r *Row) Has(column string) bool {
 	_, ok := r.columns[strings.ToLower(column)]
 	return ok
 }
+
+// As makes this row part of the run of a detector over a target, as Document.As does.
+func (r *Row) As(tool, target string) { r.Emitter = r.runs.of(tool, target) }
 
 // Expect says that a cell holds something else than it must, which ends the reading.
 func (r *Row) Expect(column, expected string) {
@@ -94,11 +98,11 @@ func HasColumns(head []byte, columns ...string) bool {
 // cut off inside a row is noticed; more are one unless they are empty. A table without
 // a last line end may have been cut off in its last cell, so it is not complete.
 func Rows(ctx context.Context, in io.Reader, sink Sink, run fact.Run, need []string, read func(r *Row) error) error {
-	e := &Emitter{Run: run}
-	return e.finish(sink, rows(ctx, in, e, need, read))
+	all := newRuns(run)
+	return all.tell(sink, rows(ctx, in, all, need, read))
 }
 
-func rows(ctx context.Context, in io.Reader, e *Emitter, need []string, read func(r *Row) error) error {
+func rows(ctx context.Context, in io.Reader, all *runs, need []string, read func(r *Row) error) error {
 	t := newTable(ctx, in)
 	names, at, err := t.header()
 	if err != nil {
@@ -120,7 +124,7 @@ func rows(ctx context.Context, in io.Reader, e *Emitter, need []string, read fun
 		from, line := t.offset, t.line
 		cells, at, err := t.row()
 		if errors.Is(err, io.EOF) {
-			e.Run.Complete = e.Run.Complete && !t.open
+			all.first.Run.Complete = all.first.Run.Complete && !t.open
 			return nil
 		}
 		if err != nil {
@@ -138,7 +142,7 @@ func rows(ctx context.Context, in io.Reader, e *Emitter, need []string, read fun
 				return &Error{Offset: at[i], Line: line, Item: item, Expected: fmt.Sprintf("%d cells, as the header has", len(names)), Err: fmt.Errorf("the row has %d", len(cells))}
 			}
 		}
-		r := &Row{Emitter: e, Position: fact.Position{Offset: from, Length: t.offset - from, Item: item}, columns: columns, cells: cells, at: at, line: line}
+		r := &Row{Emitter: all.first, runs: all, Position: fact.Position{Offset: from, Length: t.offset - from, Item: item}, columns: columns, cells: cells, at: at, line: line}
 		if err := read(r); err != nil {
 			return err
 		}

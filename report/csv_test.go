@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -179,4 +180,32 @@ func TestFindingsThatShareALongTextAreBounded(t *testing.T) {
 		}
 	}
 	t.Error("20 GB of findings were taken")
+}
+
+func TestRunsOverTargetsAreApartAndBounded(t *testing.T) {
+	t.Parallel()
+	text := "a,b\n"
+	for i := range maxRuns + 50 {
+		text += fmt.Sprintf("%d,t%04d\n", i, i)
+	}
+	text += "again,t0000\n"
+	var sink kept
+	err := Rows(t.Context(), strings.NewReader(text), &sink, fact.Run{Tool: "x", Format: "f", Complete: true}, nil, func(r *Row) error {
+		r.Run.ToolVersion = "7"
+		r.As("x", r.Text("b"))
+		return r.Finding(fact.Finding{Title: r.Text("a")})
+	})
+	if err != nil || len(sink.runs) != maxRuns || len(sink.titles) != maxRuns+51 {
+		t.Fatalf("%v, %d runs, %d findings", err, len(sink.runs), len(sink.titles))
+	}
+	rest, one := sink.runs[0], sink.runs[1]
+	if rest.Target != "" || rest.Complete || rest.Tool != "x" {
+		t.Errorf("the run of what is too much is %+v, want it incomplete and without a target", rest)
+	}
+	if one.Target != "t0000" || !one.Complete || one.ToolVersion != "7" || one.Format != "f" {
+		t.Errorf("the first run is %+v", one)
+	}
+	if at := slices.Index(sink.titles, "0"); sink.titles[at+1] != "again" {
+		t.Errorf("after the first finding of a run stands %q, want the next one of that run", sink.titles[at+1])
+	}
 }

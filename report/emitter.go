@@ -94,32 +94,63 @@ func (e *Emitter) tell(sink Sink, whole bool) error {
 	return e.held.Replay(sink.Finding)
 }
 
-// Document is a JSON document that is read into runs and their findings.
-type Document struct {
-	*Scanner
-	*Emitter // of the present run
-	runs     []*Emitter
-	base     fact.Run
+// maxRuns bounds the runs of one report; those beyond it are one that is incomplete.
+const maxRuns = 1000
+
+// runs are the runs of one report. What the first one says of itself holds for all.
+type runs struct {
+	first *Emitter
+	list  []*Emitter
+	by    map[[2]string]*Emitter
+	rest  *Emitter // of the runs beyond maxRuns
 }
 
-// maxRuns bounds the runs of one report.
-const maxRuns = 100
+func newRuns(run fact.Run) *runs {
+	first := &Emitter{Run: run}
+	return &runs{first: first, list: []*Emitter{first}, by: map[[2]string]*Emitter{{run.Tool, run.Target}: first}}
+}
 
-// Findings is the frame of a reader of one JSON document: read pulls what it wants
-// and gives each finding through Document.Item. The run is told even when nothing
-// was found.
-func Findings(ctx context.Context, in io.Reader, sink Sink, run fact.Run, read func(d *Document)) error {
-	d := &Document{Emitter: &Emitter{Run: run}, base: run}
-	d.runs = []*Emitter{d.Emitter}
-	fault := JSON(ctx, in, func(s *Scanner) {
-		d.Scanner = s
-		read(d)
-	})
-	if first := d.runs[0]; len(d.runs) > 1 && first.given == 0 && len(first.Run.Assets) == 0 {
-		d.runs = d.runs[1:]
+// of gives the run of a detector over a target.
+func (r *runs) of(tool, target string) *Emitter {
+	key := [2]string{tool, target}
+	if e := r.by[key]; e != nil {
+		return e
 	}
-	slices.SortFunc(d.runs, func(a, b *Emitter) int { return cmp.Compare(a.Run.Tool, b.Run.Tool) })
-	for _, e := range d.runs {
+	e := r.rest
+	if e == nil {
+		e = &Emitter{Run: fact.Run{Tool: tool, Target: target, Format: r.first.Run.Format, Complete: true}, held: Spool{limit: 50}}
+		r.list = append(r.list, e)
+	}
+	if len(r.list) > maxRuns {
+		if r.rest == nil {
+			r.rest = e
+			e.Run.Tool, e.Run.Target, e.Run.Complete = r.first.Run.Tool, "", false
+		}
+		return e
+	}
+	r.by[key] = e
+	return e
+}
+
+// tell gives all runs to the sink and returns the fault that ended the reading, or the
+// sink's.
+func (r *runs) tell(sink Sink, fault error) error {
+	defer func() {
+		for _, e := range r.list {
+			e.held.Close() // of those that were not told
+		}
+	}()
+	first := r.first.Run
+	list := r.list
+	if len(list) > 1 && r.first.given == 0 && len(first.Assets) == 0 {
+		list = list[1:]
+	}
+	slices.SortFunc(list, func(a, b *Emitter) int {
+		return cmp.Or(cmp.Compare(a.Run.Tool, b.Run.Tool), cmp.Compare(a.Run.Target, b.Run.Target))
+	})
+	for _, e := range list {
+		e.Run.Complete = e.Run.Complete && first.Complete
+		e.Run.ToolVersion, e.Run.Rules, e.Run.Started = cmp.Or(e.Run.ToolVersion, first.ToolVersion), cmp.Or(e.Run.Rules, first.Rules), cmp.Or(e.Run.Started, first.Started)
 		if err := e.tell(sink, fault == nil); err != nil {
 			return err
 		}
@@ -127,26 +158,33 @@ func Findings(ctx context.Context, in io.Reader, sink Sink, run fact.Run, read f
 	return fault
 }
 
-// As makes what follows part of the run of a detector, for reports that hold what
-// several found: what one of them no longer sees says nothing of the others.
-func (d *Document) As(tool string) {
-	for _, e := range d.runs {
-		if e.Run.Tool == tool {
-			d.Emitter = e
-			return
-		}
-	}
-	if len(d.runs) == maxRuns {
-		d.Emitter = d.runs[0]
-		d.Run.Complete = false
-		return
-	}
-	run := d.base
-	run.Tool = tool
-	run.Complete, run.ToolVersion = d.runs[0].Run.Complete, d.runs[0].Run.ToolVersion
-	d.Emitter = &Emitter{Run: run}
-	d.runs = append(d.runs, d.Emitter)
+// Document is a JSON document that is read into runs and their findings.
+type Document struct {
+	*Scanner
+	*Emitter // of the present run
+	runs     *runs
 }
+
+// Findings is the frame of a reader of one JSON document: read pulls what it wants
+// and gives each finding through Document.Item. The run is told even when nothing
+// was found.
+func Findings(ctx context.Context, in io.Reader, sink Sink, run fact.Run, read func(d *Document)) error {
+	d := &Document{runs: newRuns(run)}
+	d.Emitter = d.runs.first
+	return d.runs.tell(sink, JSON(ctx, in, func(s *Scanner) {
+		d.Scanner = s
+		read(d)
+	}))
+}
+
+// As makes what follows part of the run of a detector over a target (an account, a
+// namespace, a file), for reports that hold several: what one run no longer sees says
+// nothing of what the others look at.
+func (d *Document) As(tool, target string) { d.Emitter = d.runs.of(tool, target) }
+
+// All is the run that the frame was given. What it says of itself, such as that it is
+// incomplete, holds for every run of the report.
+func (d *Document) All() *fact.Run { return &d.runs.first.Run }
 
 // Item reads the next value as a finding: read fills it, and leaves its Kind empty
 // when it is none. Position, lines and what a finding needs are completed.

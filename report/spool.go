@@ -16,6 +16,7 @@ const spoolInMemory = 2000
 // Spool holds findings whose asset or run a report only tells after them, at
 // constant memory: past spoolInMemory they go through a temporary file.
 type Spool struct {
+	limit   int // findings in memory, 0 for spoolInMemory
 	held    []fact.Finding
 	file    *os.File
 	encoder *gob.Encoder
@@ -23,7 +24,11 @@ type Spool struct {
 
 // Add holds a finding.
 func (p *Spool) Add(f fact.Finding) error {
-	if p.file == nil && len(p.held) < spoolInMemory {
+	limit := p.limit
+	if limit == 0 {
+		limit = spoolInMemory
+	}
+	if p.file == nil && len(p.held) < limit {
 		p.held = append(p.held, f)
 		return nil
 	}

@@ -88,7 +88,8 @@ type draft struct {
 	id, generator      string
 	control, product   string
 	productARN         string
-	account, platform  string
+	account, region    string
+	platform           string
 	types              []string
 	record, status     string
 	compliance, reason string
@@ -122,6 +123,8 @@ func (one *draft) field(d *report.Document, key string) {
 		one.product = d.Text()
 	case "AwsAccountId":
 		one.account = d.Text()
+	case "Region":
+		one.region = d.Text()
 	case "RecordState":
 		one.record = d.Text()
 	case "Severity":
@@ -265,7 +268,7 @@ func (one *draft) give(d *report.Document, at fact.Position) {
 	if strings.EqualFold(one.record, "ARCHIVED") {
 		return
 	}
-	d.As(one.detector())
+	d.As(one.detector(), one.target())
 	switch {
 	case strings.EqualFold(one.compliance, "PASSED"):
 		for _, r := range one.resources {
@@ -310,6 +313,15 @@ func (one *draft) detector() string {
 		return tool
 	}
 	return tool + "/" + name
+}
+
+// target is the account and region that was looked at.
+func (one *draft) target() string {
+	region := one.region
+	if region == "" && len(one.resources) > 0 {
+		region = one.resources[0].Region
+	}
+	return "aws/" + one.account + "/" + region
 }
 
 // judge sets kind, rule and analysis.

@@ -24,7 +24,7 @@ func TestConformance(t *testing.T) {
 func FuzzRead(f *testing.F) { reporttest.FuzzTable(f, New(), cases) }
 
 const (
-	account = `"AwsAccountId":"111122223333","ProductArn":"arn:aws:securityhub:eu-west-1::product/aws/securityhub","SchemaVersion":"2018-10-08"`
+	account = `"AwsAccountId":"111122223333","Region":"eu-west-1","ProductArn":"arn:aws:securityhub:eu-west-1::product/aws/securityhub","SchemaVersion":"2018-10-08"`
 	bucket  = `"Resources":[{"Type":"AwsS3Bucket","Id":"arn:aws:s3:::logs","Region":"eu-west-1","Tags":{"team":"data"}}]`
 	digest  = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 )
@@ -110,7 +110,7 @@ func TestWhatIsNoFindingIsNotDroppedInSilence(t *testing.T) {
 func TestEachProductIsADetectorOfItsOwn(t *testing.T) {
 	t.Parallel()
 	facts := reporttest.Read(t, New(), `[{"Id":"1",`+account+`,"ProductName":"GuardDuty","Title":"t","Types":["TTPs/x"],`+bucket+`},{"Id":"2",`+account+`,"Title":"u","Compliance":{"Status":"NOT_AVAILABLE"},`+bucket+`},{"Id":"3",`+account+`,"Title":"v","Compliance":{"Status":"PASSED"},`+bucket+`}]`)
-	if len(facts.Runs) != 2 || facts.Runs[0].Tool != "security hub" || facts.Runs[0].Complete || facts.Runs[1].Tool != "security hub/guardduty" || !facts.Runs[1].Complete {
+	if len(facts.Runs) != 2 || facts.Runs[0].Target != "aws/111122223333/eu-west-1" || facts.Runs[0].Tool != "security hub" || facts.Runs[0].Complete || facts.Runs[1].Tool != "security hub/guardduty" || !facts.Runs[1].Complete {
 		t.Errorf("runs = %+v, want that of Security Hub incomplete and that of GuardDuty complete", facts.Runs)
 	}
 }

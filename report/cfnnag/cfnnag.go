@@ -10,6 +10,8 @@ import (
 	"github.com/backstitch/backstitch/report"
 )
 
+const tool = "cfn_nag"
+
 type reader struct{}
 
 // New makes the reader.
@@ -32,7 +34,7 @@ func (reader) Detect(head []byte) int {
 }
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
-	return report.Findings(ctx, in, sink, fact.Run{Tool: "cfn_nag", Format: "cfnnag", Complete: true}, func(d *report.Document) {
+	return report.Findings(ctx, in, sink, fact.Run{Tool: tool, Format: "cfnnag", Complete: true}, func(d *report.Document) {
 		d.Array(func(int) { template(d) })
 	})
 }
@@ -41,7 +43,7 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 func template(d *report.Document) {
 	var held report.Spool
 	defer held.Close()
-	name := ""
+	name, parsed := "", true
 	d.Object(func(key string) {
 		switch key {
 		case "filename":
@@ -49,7 +51,7 @@ func template(d *report.Document) {
 		case "file_results":
 			d.Object(func(key string) {
 				if key == "violations" {
-					d.Array(func(int) { violation(d, &held) })
+					d.Array(func(int) { parsed = violation(d, &held) && parsed })
 				}
 			})
 		}
@@ -57,13 +59,16 @@ func template(d *report.Document) {
 	if d.Err() != nil {
 		return // which file it is, is not known
 	}
+	d.As(tool, "file:"+name)
+	d.Run.Complete = d.Run.Complete && parsed
 	d.Fail(held.Replay(func(f fact.Finding) error {
 		f.Path = name
 		return d.Emitter.Give(f)
 	}))
 }
 
-func violation(d *report.Document, held *report.Spool) {
+// violation reads a violation; false says that the template could not be parsed.
+func violation(d *report.Document, held *report.Spool) bool {
 	f := fact.Finding{Kind: fact.Misconfiguration, Asset: fact.Asset{Kind: fact.AssetRepository}}
 	var resources []string
 	var lines []int
@@ -87,10 +92,9 @@ func violation(d *report.Document, held *report.Spool) {
 	f.Position = place()
 	switch {
 	case d.Err() != nil:
-		return
+		return true
 	case strings.EqualFold(f.Rule, "FATAL"):
-		d.Run.Complete = false
-		return
+		return false
 	case strings.EqualFold(kind, "WARN"):
 		report.Rate(&f, "warning")
 	default:
@@ -108,4 +112,5 @@ func violation(d *report.Document, held *report.Spool) {
 		}
 		d.Fail(held.Add(own))
 	}
+	return true
 }

@@ -33,12 +33,24 @@ func (reader) Detect(head []byte) int {
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	return report.Findings(ctx, in, sink, fact.Run{Tool: "cloudsploit", Format: "cloudsploit", Complete: true}, func(d *report.Document) {
-		d.Array(func(int) { d.Item(func(f *fact.Finding) { result(d, f) }) })
+		account := ""
+		d.Array(func(int) {
+			d.Item(func(f *fact.Finding) {
+				resource := result(d, f)
+				if parts := strings.Split(resource, ":"); account == "" && len(parts) > 5 && parts[4] != "" {
+					account = parts[4]
+				}
+			})
+		})
+		if d.Run.Target = "aws/" + account; account == "" {
+			d.Run.Target, d.Run.Complete = "", false // whose resources were looked at is not told
+		}
 	})
 }
 
-func result(d *report.Document, f *fact.Finding) {
-	resource, status, region := "", "", ""
+// result reads a result and gives the resource that it names.
+func result(d *report.Document, f *fact.Finding) (resource string) {
+	status, region := "", ""
 	d.Object(func(key string) {
 		switch key {
 		case "plugin":
@@ -74,4 +86,5 @@ func result(d *report.Document, f *fact.Finding) {
 	default:
 		d.Run.Complete = false
 	}
+	return resource
 }

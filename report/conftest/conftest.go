@@ -10,6 +10,8 @@ import (
 	"github.com/backstitch/backstitch/report"
 )
 
+const tool = "conftest"
+
 type reader struct{}
 
 // New makes the reader.
@@ -37,7 +39,7 @@ func (reader) Detect(head []byte) int {
 }
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
-	return report.Findings(ctx, in, sink, fact.Run{Tool: "conftest", Format: "conftest", Complete: true}, func(d *report.Document) {
+	return report.Findings(ctx, in, sink, fact.Run{Tool: tool, Format: "conftest", Complete: true}, func(d *report.Document) {
 		d.Array(func(int) { file(d) })
 	})
 }
@@ -52,7 +54,7 @@ func file(d *report.Document) {
 			if f, ok := result(d); ok {
 				report.Rate(&f, severity)
 				if state != "" {
-					f.Analysis = fact.Analysis{State: state, Detail: "excepted by a policy", Source: "conftest"}
+					f.Analysis = fact.Analysis{State: state, Detail: "excepted by a policy", Source: tool}
 				}
 				d.Fail(held.Add(f))
 			}
@@ -75,6 +77,7 @@ func file(d *report.Document) {
 	if d.Err() != nil {
 		return // which file it is, is not known
 	}
+	d.As(tool, "file:"+name)
 	d.Fail(held.Replay(func(f fact.Finding) error {
 		f.Path = name
 		if f.Rule == "" {

@@ -58,6 +58,7 @@ func recommendation(r *report.Row) error {
 		Description: r.Text("description"), Mitigation: r.Text("remediationSteps"),
 		Asset: report.CloudAsset(r.Text("resourceId"), r.Text("resourceName")),
 	}
+	r.As("defender for cloud", "azure/"+r.Text("subscriptionId"))
 	switch state := r.Text("state"); {
 	case strings.EqualFold(state, "Healthy"):
 		r.Looked(f.Asset)

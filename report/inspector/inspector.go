@@ -14,6 +14,8 @@ import (
 	"github.com/backstitch/backstitch/report"
 )
 
+const tool = "inspector"
+
 type reader struct{}
 
 // New makes the reader.
@@ -40,7 +42,7 @@ func (reader) Detect(head []byte) int {
 }
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
-	return report.Findings(ctx, in, sink, fact.Run{Tool: "inspector", Format: "inspector"}, func(d *report.Document) {
+	return report.Findings(ctx, in, sink, fact.Run{Tool: tool, Format: "inspector"}, func(d *report.Document) {
 		if d.Kind() == report.KindArray {
 			d.Run.Complete = true
 			d.Array(func(int) { item(d) })
@@ -237,6 +239,7 @@ func (one *draft) give(d *report.Document, at fact.Position) {
 	if len(one.resources) == 0 {
 		one.resources = []report.AmazonResource{{ID: "AWS::::Account:" + one.account}}
 	}
+	d.As(tool, "aws/"+one.account+"/"+one.resources[0].Region)
 	for _, r := range one.resources {
 		own := f
 		own.Asset = r.Asset(one.account)
@@ -275,8 +278,8 @@ func (one *draft) judge(f *fact.Finding) {
 	}
 	switch strings.ToUpper(one.status) {
 	case "SUPPRESSED":
-		f.Analysis = fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: "suppressed in Inspector", Source: "inspector"}
+		f.Analysis = fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: "suppressed in Inspector", Source: tool}
 	case "CLOSED":
-		f.Analysis = fact.Analysis{State: fact.AnalysisResolved, Detail: "closed in Inspector", Source: "inspector"}
+		f.Analysis = fact.Analysis{State: fact.AnalysisResolved, Detail: "closed in Inspector", Source: tool}
 	}
 }

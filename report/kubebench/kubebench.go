@@ -19,7 +19,7 @@ func (reader) Describe() report.Description {
 	return report.Description{
 		ID: "report/kubebench", Name: "kube-bench", Formats: "JSON: an object with controls, a list, or one group of controls",
 		Docs: "Produce it with `kube-bench --json`. One finding a failed test; tests that warn must be checked by hand and are in triage. Passed tests and notes are left out. " +
-			"A report names no node or cluster, so that its findings are joined to none. Severities are not told. What the audit printed is never kept.",
+			"A report names no node or cluster, so that its findings are joined to none and it is never complete. Severities are not told. What the audit printed is never kept.",
 	}
 }
 
@@ -37,7 +37,7 @@ func (reader) Detect(head []byte) int {
 }
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
-	return report.Findings(ctx, in, sink, fact.Run{Tool: "kube-bench", Format: "kubebench", Complete: true}, func(d *report.Document) {
+	return report.Findings(ctx, in, sink, fact.Run{Tool: "kube-bench", Format: "kubebench"}, func(d *report.Document) {
 		if d.Kind() == report.KindArray {
 			d.Array(func(int) { readGroup(d) })
 			return

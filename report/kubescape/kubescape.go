@@ -13,6 +13,8 @@ import (
 	"github.com/backstitch/backstitch/report"
 )
 
+const tool = "kubescape"
+
 type reader struct{}
 
 // New makes the reader.
@@ -41,15 +43,19 @@ func (reader) Detect(head []byte) int {
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	s := &scan{resources: map[string]resource{}, controls: map[string]control{}}
 	defer s.held.Close()
-	return report.Findings(ctx, in, sink, fact.Run{Tool: "kubescape", Format: "kubescape", Complete: true}, func(d *report.Document) {
+	return report.Findings(ctx, in, sink, fact.Run{Tool: tool, Format: "kubescape", Complete: true}, func(d *report.Document) {
 		d.Object(func(key string) { s.field(d, key) })
 		if d.Err() != nil && (s.cluster == "" || len(s.resources) == 0 || len(s.controls) == 0) {
 			return // what the findings are in, and how severe they are, may stand where the report was cut off
 		}
 		for _, id := range s.looked {
+			d.As(tool, s.target(id))
 			d.Looked(s.asset(id))
 		}
-		d.Fail(s.held.Replay(func(f fact.Finding) error { return d.Emitter.Give(s.complete(f)) }))
+		d.Fail(s.held.Replay(func(f fact.Finding) error {
+			d.As(tool, s.target(f.Anchor))
+			return d.Emitter.Give(s.complete(f))
+		}))
 	})
 }
 
@@ -272,7 +278,7 @@ func readRule(d *report.Document) (f fact.Finding, failed bool) {
 		report.Attribute(&f, "fields", strings.Join(fields, ", "))
 	}
 	if exception != "" {
-		f.Analysis = fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: exception, Source: "kubescape"}
+		f.Analysis = fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: exception, Source: tool}
 	}
 	return f, strings.EqualFold(status, "failed") || strings.EqualFold(status, "excluded")
 }
@@ -315,6 +321,15 @@ func (s *scan) asset(id string) fact.Asset {
 		return fact.Asset{Kind: fact.AssetRepository}
 	}
 	return report.KubernetesAsset(s.cluster, r.namespace, r.api, r.kind, r.name)
+}
+
+// target is the namespace that a resource is in; "" for files.
+func (s *scan) target(id string) string {
+	r := s.resource(id)
+	if r.path != "" {
+		return ""
+	}
+	return "kubernetes/" + s.cluster + "/" + r.namespace
 }
 
 // resource is what is known of a resource; an id ends in "group/version/namespace/kind/name".

@@ -29,7 +29,7 @@ var cases = []reporttest.Case{
 {"controlID":"C-0016","severity":"Critical","name":"n","rules":[{"name":"escalation","status":"failed","exception":[{"name":"agreed"}]}]}]},
 {"resourceID":"//ServiceAccount/robot/path=1/api=rbac.authorization.k8s.io/v1//ClusterRole/reader","controls":[{"controlID":"C-0035","name":"n","rules":[{"name":"r","status":"failed"}]}]},
 {"resourceID":"/v1/shop/Pod/quiet","controls":[{"controlID":"C-0016","name":"n","rules":[{"name":"escalation","status":"passed"}]}]}],
-"resources":[{"resourceID":"apps/v1/shop/Deployment/web","object":{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"shop"}}},{"resourceID":"//ServiceAccount/robot/path=1/api=rbac.authorization.k8s.io/v1//ClusterRole/reader","object":{"kind":"ServiceAccount","name":"robot","namespace":"ops"}}],
+"resources":[{"resourceID":"apps/v1/shop/Deployment/web","object":{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"shop"}}},{"resourceID":"//ServiceAccount/robot/path=1/api=rbac.authorization.k8s.io/v1//ClusterRole/reader","object":{"kind":"ServiceAccount","name":"robot","namespace":"shop"}}],
 "summaryDetails":{"controls":{"C-0017":{"name":"Immutable","scoreFactor":3},"C-0035":{"scoreFactor":7}}}}`,
 		Want: []string{"misconfiguration C-0017 low", "misconfiguration C-0016 critical accepted_risk", "misconfiguration C-0035 high"},
 	},
@@ -47,9 +47,12 @@ func TestAssetsJoinTheGraph(t *testing.T) {
 	for _, a := range facts.Runs[0].Assets {
 		got = append(got, a.Kind+" "+a.Key)
 	}
-	want := []string{"kubernetes_object prod/shop/Deployment.apps/web", "kubernetes_object prod/ops/ServiceAccount/robot", "kubernetes_object prod/shop/Pod/quiet"}
+	want := []string{"kubernetes_object prod/shop/Deployment.apps/web", "kubernetes_object prod/shop/ServiceAccount/robot", "kubernetes_object prod/shop/Pod/quiet"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("assets that were looked at (-want +got):\n%s", diff)
+	}
+	if target := facts.Runs[0].Target; target != "kubernetes/prod/shop" {
+		t.Errorf("target %q", target)
 	}
 	if started := facts.Runs[0].Started; started != 1767225600000000 {
 		t.Errorf("started %d", started)

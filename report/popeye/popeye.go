@@ -11,6 +11,8 @@ import (
 	"github.com/backstitch/backstitch/report"
 )
 
+const tool = "popeye"
+
 type reader struct{}
 
 // New makes the reader.
@@ -35,7 +37,7 @@ func (reader) Detect(head []byte) int {
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	var held report.Spool
 	defer held.Close()
-	return report.Findings(ctx, in, sink, fact.Run{Tool: "popeye", Format: "popeye", Complete: true}, func(d *report.Document) {
+	return report.Findings(ctx, in, sink, fact.Run{Tool: tool, Format: "popeye", Complete: true}, func(d *report.Document) {
 		cluster, looked := "", []object{}
 		d.Object(func(key string) {
 			switch key {
@@ -57,10 +59,13 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 			return // which cluster it is may stand where the report was cut off
 		}
 		for _, o := range looked {
+			d.As(tool, o.target(cluster))
 			d.Looked(o.asset(cluster))
 		}
 		d.Fail(held.Replay(func(f fact.Finding) error {
-			f.Asset = object{f.Asset.Kind, f.Asset.Key}.asset(cluster)
+			o := object{f.Asset.Kind, f.Asset.Key}
+			d.As(tool, o.target(cluster))
+			f.Asset = o.asset(cluster)
 			return d.Emitter.Give(f)
 		}))
 	})
@@ -85,6 +90,15 @@ func (o object) asset(cluster string) fact.Asset {
 		namespace, name = "", o.name
 	}
 	return report.KubernetesAsset(cluster, namespace, group, kind, name)
+}
+
+// target is the namespace that an object is in.
+func (o object) target(cluster string) string {
+	namespace, _, ok := strings.Cut(o.name, "/")
+	if !ok {
+		namespace = ""
+	}
+	return "kubernetes/" + cluster + "/" + namespace
 }
 
 var kinds = map[string]string{

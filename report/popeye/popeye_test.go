@@ -24,7 +24,7 @@ var cases = []reporttest.Case{
 	{
 		Name: "linters", Score: 95, Complete: true,
 		Report: `{"popeye":{"score":75,"grade":"C","sections":[{"linter":"deployments","gvr":"apps/v1/deployments","issues":{"shop/web":[{"group":"nginx","level":2,"message":"[POP-106] No limits"},{"group":"__root__","level":0,"message":"[POP-1] fine"}],"shop/quiet":[]}},
-{"issues":{"n1":[{"level":3,"message":"lost"}]},"gvr":"v1/nodes"}]},"ClusterName":"prod"}`,
+{"issues":{"shop/db":[{"level":3,"message":"lost"}]},"gvr":"v1/pods"}]},"ClusterName":"prod"}`,
 		Want: []string{"misconfiguration POP-106 medium", "misconfiguration lost high"},
 	},
 	{
@@ -41,7 +41,7 @@ func TestAssetsJoinTheGraph(t *testing.T) {
 	for _, a := range facts.Runs[0].Assets {
 		got = append(got, a.Key)
 	}
-	if diff := cmp.Diff([]string{"prod/shop/Deployment.apps/web", "prod/shop/Deployment.apps/quiet", "prod/-/Node/n1"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"prod/shop/Deployment.apps/web", "prod/shop/Deployment.apps/quiet", "prod/shop/Pod/db"}, got); diff != "" {
 		t.Errorf("assets that were looked at (-want +got):\n%s", diff)
 	}
 	if f := facts.Findings[0]; f.Anchor != "nginx" || f.Title != "No limits" {

@@ -19,7 +19,7 @@ func (c *check) event(d *report.Document, key string) {
 			case "product":
 				d.Object(func(key string) {
 					if key == "version" {
-						d.Run.ToolVersion = d.Text()
+						d.All().ToolVersion = d.Text()
 					}
 				})
 			}
@@ -33,7 +33,7 @@ func (c *check) event(d *report.Document, key string) {
 				report.Attribute(&c.f, "id", d.Text())
 			case "created_time": // of the whole run, a number since version 4.5
 				if seconds := d.Int(); seconds > 0 && seconds < 1<<40 {
-					d.Run.Started = int64(seconds) * 1_000_000
+					d.All().Started = int64(seconds) * 1_000_000
 				}
 			}
 		})
@@ -82,6 +82,12 @@ func (c *check) event(d *report.Document, key string) {
 					c.kind = d.Text()
 				case "region":
 					c.region = cmp.Or(d.Text(), c.region)
+				case "group":
+					d.Object(func(key string) {
+						if key == "name" {
+							c.service = d.Text()
+						}
+					})
 				case "labels":
 					c.tags(d)
 				}

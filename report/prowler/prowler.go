@@ -12,6 +12,8 @@ import (
 	"github.com/backstitch/backstitch/report"
 )
 
+const tool = "prowler"
+
 type reader struct{}
 
 // New makes the reader.
@@ -41,7 +43,7 @@ func (reader) Detect(head []byte) int {
 }
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
-	run := fact.Run{Tool: "prowler", Format: "prowler", Complete: true}
+	run := fact.Run{Tool: tool, Format: "prowler", Complete: true}
 	json, in := report.IsJSON(in)
 	if !json {
 		return report.Rows(ctx, in, sink, run, nil, row)
@@ -59,6 +61,7 @@ type check struct {
 	status, muted              string
 	provider, account, cluster string
 	region, kind, namespace    string
+	service                    string
 	id, name                   string
 	risk, detail               string
 	old                        bool // version 2, which names no resource
@@ -82,6 +85,15 @@ func (c *check) asset() fact.Asset {
 	return report.CloudAsset(c.id, c.name)
 }
 
+// target is the least that a scan looks at as a whole: Prowler can be told to look at
+// some regions or services only, and a report does not say so.
+func (c *check) target() string {
+	if strings.HasPrefix(c.kind, "Kubernetes") || c.provider == "kubernetes" {
+		return "kubernetes/" + c.cluster + "/" + c.namespace + "/" + c.service
+	}
+	return cmp.Or(c.provider, "aws") + "/" + c.account + "/" + c.region + "/" + c.service
+}
+
 // finding completes the finding; its Kind is empty when the check found nothing.
 func (c *check) finding() fact.Finding {
 	f := c.f
@@ -92,10 +104,10 @@ func (c *check) finding() fact.Finding {
 		f.Kind = fact.Misconfiguration
 	case "MANUAL":
 		f.Kind = fact.Misconfiguration
-		f.Analysis = fact.Analysis{State: fact.AnalysisInTriage, Detail: "to be checked by hand", Source: "prowler"}
+		f.Analysis = fact.Analysis{State: fact.AnalysisInTriage, Detail: "to be checked by hand", Source: tool}
 	}
 	if strings.EqualFold(c.muted, "true") || strings.EqualFold(c.muted, "Suppressed") {
-		f.Analysis = fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: "muted in Prowler", Source: "prowler"}
+		f.Analysis = fact.Analysis{State: fact.AnalysisAcceptedRisk, Detail: "muted in Prowler", Source: tool}
 	}
 	if c.old {
 		// Its titles number the checks: "[check114] Ensure ...".
@@ -107,6 +119,7 @@ func (c *check) finding() fact.Finding {
 	report.Attribute(&f, "provider", c.provider)
 	report.Attribute(&f, "account", c.account)
 	report.Attribute(&f, "region", c.region)
+	report.Attribute(&f, "service", c.service)
 	report.Attribute(&f, "resource_type", c.kind)
 	return f
 }
@@ -126,6 +139,7 @@ func item(d *report.Document) {
 	}
 	f := c.finding()
 	f.Position = place()
+	d.As(tool, c.target())
 	if f.Kind == "" {
 		if strings.EqualFold(c.status, "PASS") {
 			d.Looked(f.Asset)
@@ -157,6 +171,8 @@ func (c *check) field(d *report.Document, key string) {
 		c.provider = d.Text()
 	case "AccountId", "Account Number":
 		c.account = d.Text()
+	case "ServiceName", "Service":
+		c.service = d.Text()
 	case "Region":
 		c.region = d.Text()
 	case "ResourceType":

@@ -10,7 +10,7 @@ import (
 // row reads a row of a table of any version.
 func row(r *report.Row) error {
 	c := check{
-		status: r.Text("STATUS"), muted: r.Text("MUTED"), provider: r.Text("PROVIDER"), kind: r.Text("RESOURCE_TYPE"), region: r.Text("REGION"),
+		status: r.Text("STATUS"), muted: r.Text("MUTED"), provider: r.Text("PROVIDER"), kind: r.Text("RESOURCE_TYPE"), region: r.Text("REGION"), service: cmp.Or(r.Text("SERVICE_NAME"), r.Text("CHECK_SERVICENAME")),
 		account: cmp.Or(r.Text("ACCOUNT_UID"), r.Text("ACCOUNT_ID")), risk: r.Text("RISK"), detail: r.Text("STATUS_EXTENDED"),
 		id: cmp.Or(r.Text("RESOURCE_UID"), r.Text("RESOURCE_ARN"), r.Text("RESOURCE_ID")), name: cmp.Or(r.Text("RESOURCE_NAME"), r.Text("RESOURCE_ID")),
 	}
@@ -50,6 +50,7 @@ func row(r *report.Row) error {
 		r.Run.ToolVersion = version
 	}
 	f := c.finding()
+	r.As(tool, c.target())
 	if f.Kind != "" {
 		return r.Finding(f)
 	}

@@ -193,6 +193,7 @@ func (s *scan) give(d *report.Document) {
 	if d.Err() != nil {
 		return // which resources the items are may stand where the report was cut off
 	}
+	d.Run.Target = cmp.Or(s.provider, "cloud") + "/" + s.account
 	for _, place := range s.order {
 		r := s.known[place]
 		d.Looked(report.CloudAsset(r.id, r.name))

@@ -27,7 +27,7 @@ func (reader) Describe() report.Description {
 	return report.Description{
 		ID: "report/trivyoperator", Name: "Trivy Operator", Formats: "JSON: one report, a list of kubectl, or lists by resource name",
 		Docs: "Produce it with `kubectl get vulnerabilityreports,configauditreports,exposedsecretreports,rbacassessmentreports -A -o json`. Vulnerabilities and secrets belong to the image, by its digest where the report names one; " +
-			"failed checks belong to the object of the cluster. Passed checks are no findings. Each kind of report is a detector of its own. Inventories (SbomReport) and the counts of compliance summaries are left out; secrets themselves are never kept.",
+			"failed checks belong to the object of the cluster. Passed checks are no findings. Each kind of report is a detector of its own, and what it no longer sees in a namespace is taken as such only from a list. Inventories (SbomReport) and the counts of compliance summaries are left out; secrets themselves are never kept.",
 	}
 }
 
@@ -60,7 +60,7 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 			case key == "metadata": // of a list or of a report
 				d.Object(func(key string) {
 					if key == "continue" && d.Text() != "" {
-						d.Run.Complete = false // one page of several
+						d.All().Complete = false // one page of several
 						return
 					}
 					one.metadata(d, key)
@@ -69,6 +69,9 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 				one.field(d, key)
 			}
 		})
+		if one.kind != "" && !strings.HasSuffix(one.kind, "List") {
+			d.All().Complete = false // one report, of many that a namespace has
+		}
 		one.give(d)
 	})
 }
@@ -87,7 +90,7 @@ func resource(d *report.Document) {
 
 // draft is a report as it is read: what it is about may stand after its findings.
 type draft struct {
-	kind                        string
+	kind, version               string
 	namespace, ownerAPI         string
 	objectKind, object, space   string
 	ownerKind, owner, container string
@@ -173,7 +176,7 @@ func (one *draft) report(d *report.Document, key string) {
 	case "scanner":
 		d.Object(func(key string) {
 			if key == "version" {
-				d.Run.ToolVersion = d.Text()
+				one.version = d.Text()
 			}
 		})
 	case "registry":
@@ -375,9 +378,12 @@ func (one *draft) give(d *report.Document) {
 		d.Expect("a report of Trivy Operator, not a " + one.kind)
 		return
 	}
-	version := d.Run.ToolVersion
-	d.As(tool + "/" + strings.ToLower(one.kind))
-	d.Run.ToolVersion = cmp.Or(version, d.Run.ToolVersion)
+	target := "cluster"
+	if space := cmp.Or(one.space, one.namespace); space != "" {
+		target = "namespace/" + space
+	}
+	d.As(tool+"/"+strings.ToLower(one.kind), target)
+	d.Run.ToolVersion = cmp.Or(one.version, d.Run.ToolVersion)
 	object := one.asset()
 	looked := object
 	if one.repository != "" {

@@ -31,7 +31,7 @@ const (
 
 var cases = []reporttest.Case{
 	{
-		Name: "vulnerabilities of an image", Score: 95, Complete: true,
+		Name: "vulnerabilities of an image, one report of many", Score: 95,
 		Report: `{"apiVersion":"aquasecurity.github.io/v1alpha1","kind":"VulnerabilityReport",` + labels + `,"report":{"scanner":{"name":"Trivy","version":"0.48.3"},"registry":{"server":"registry.test"},"artifact":{"repository":"shop/web","tag":"1.2","digest":"` + digest + `"},"os":{"family":"ubuntu","name":"20.04"},
 "vulnerabilities":[{"vulnerabilityID":"CVE-2024-1","resource":"libssl","installedVersion":"1.1","fixedVersion":"1.2, 1.3","severity":"HIGH","score":7.5,"title":"t","target":"shop (ubuntu 20.04)","class":"os-pkgs","packageType":"ubuntu","primaryLink":"https://x.test/1","links":[]},
 {"vulnerabilityID":"CVE-2024-2","resource":"golang.org/x/net","installedVersion":"v0.1.0","severity":"UNKNOWN","target":"app","class":"lang-pkgs","packageType":"gobinary","packagePath":"usr/bin/app"},
@@ -44,7 +44,7 @@ var cases = []reporttest.Case{
 			"vulnerability CVE-2024-4 low @7",
 		},
 	},
-	{Name: "checks of an object", Score: 95, Complete: true, Report: audit, Want: []string{"misconfiguration KSV014 low"}},
+	{Name: "checks of an object", Score: 95, Complete: true, Report: `[` + audit + `]`, Want: []string{"misconfiguration KSV014 low"}},
 	{Name: "secrets of an image, a page of a list", Score: 95, Report: `{"apiVersion":"v1","kind":"List","metadata":{"continue":"x"},"items":[` + secret + `]}`, Want: []string{"secret aws-secret-access-key critical root/k.txt:0-0"}},
 	{
 		Name: "compliance of a cluster", Score: 95, Complete: true,
@@ -74,7 +74,7 @@ func TestAssetsJoinTheGraph(t *testing.T) {
 func TestEachKindOfReportIsADetectorOfItsOwn(t *testing.T) {
 	t.Parallel()
 	facts := reporttest.Read(t, New(), everything)
-	if len(facts.Runs) != 2 || facts.Runs[0].Tool != "trivy operator/configauditreport" || facts.Runs[1].Tool != "trivy operator/exposedsecretreport" {
+	if len(facts.Runs) != 2 || facts.Runs[0].Target != "namespace/shop" || !facts.Runs[0].Complete || facts.Runs[0].Tool != "trivy operator/configauditreport" || facts.Runs[1].Tool != "trivy operator/exposedsecretreport" {
 		t.Errorf("runs = %+v", facts.Runs)
 	}
 }

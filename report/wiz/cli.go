@@ -29,11 +29,11 @@ func (s *scan) field(d *report.Document, key string) {
 			}
 		})
 	case "createdAt":
-		d.Run.Started = report.Micros(d.Text())
+		d.All().Started = report.Micros(d.Text())
 	case "status":
 		d.Object(func(key string) {
 			if key == "state" && !strings.EqualFold(d.Text(), "SUCCESS") {
-				d.Run.Complete = false
+				d.All().Complete = false
 			}
 		})
 	case "result":
@@ -194,9 +194,15 @@ func (s *scan) give(d *report.Document) {
 		return // what was scanned is not known
 	}
 	asset := fact.Asset{Kind: fact.AssetRepository}
-	if strings.Contains(s.origin, "Image") {
+	switch { // which of the scans it is: what one does not see, another may
+	case strings.Contains(s.origin, "Image"):
 		asset = report.ImageAsset(s.name, s.digest)
+		d.As(tool+"/image", s.name)
 		d.Looked(asset)
+	case strings.Contains(s.origin, "IAC"):
+		d.As(tool+"/iac", "")
+	default:
+		d.As(tool+"/dir", "")
 	}
 	d.Fail(s.held.Replay(func(f fact.Finding) error {
 		f.Asset = asset

@@ -12,6 +12,9 @@ import (
 	"github.com/backstitch/backstitch/report"
 )
 
+// tool is the command line; exports are of wiz itself.
+const tool = "wizcli"
+
 type reader struct{}
 
 // New makes the reader.
@@ -49,7 +52,7 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	}
 	s := &scan{}
 	defer s.held.Close()
-	return report.Findings(ctx, in, sink, fact.Run{Tool: "wizcli", Format: "wiz", Complete: true}, func(d *report.Document) {
+	return report.Findings(ctx, in, sink, fact.Run{Tool: tool, Format: "wiz", Complete: true}, func(d *report.Document) {
 		d.Object(func(key string) { s.field(d, key) })
 		s.give(d)
 	})

@@ -337,6 +337,7 @@ func (a *Account) rank() int {
 func (h *Human) complete() []string {
 	var conflicts, here, gone []string
 	var humans, bots [2]int // by commits, by entries: whose word counts before that of commits
+	emails, logins := map[string]bool{}, map[string]bool{}
 	for i := range h.Accounts {
 		a := &h.Accounts[i]
 		if h.Name == "" || !strings.Contains(h.Name, " ") && strings.Contains(a.Name, " ") {
@@ -345,17 +346,15 @@ func (h *Human) complete() []string {
 		h.Manager = cmp.Or(h.Manager, a.Manager)
 		for _, email := range a.Emails {
 			email = strings.ToLower(strings.TrimSpace(email))
-			if login, _, forge := forgeLogin(email); forge && !slices.Contains(h.Logins, login) {
-				h.Logins = append(h.Logins, login)
+			if login, _, forge := forgeLogin(email); forge {
+				logins[login] = true
 			}
-			if !neutral(email) && !slices.Contains(h.Emails, email) {
-				h.Emails = append(h.Emails, email)
+			if !neutral(email) {
+				emails[email] = true
 			}
 		}
 		for _, login := range a.Logins {
-			if login = strings.ToLower(login); !slices.Contains(h.Logins, login) {
-				h.Logins = append(h.Logins, login)
-			}
+			logins[strings.ToLower(login)] = true
 		}
 		by := min(1, 2-a.rank())
 		if why := a.bot(); why != "" {
@@ -373,6 +372,7 @@ func (h *Human) complete() []string {
 			}
 		}
 	}
+	h.Emails, h.Logins = append(h.Emails, slices.Sorted(maps.Keys(emails))...), append(h.Logins, slices.Sorted(maps.Keys(logins))...)
 	by := min(1, bots[1]+humans[1])
 	if h.Bot = bots[by] > 0 && humans[by] == 0; !h.Bot {
 		h.Why = ""
@@ -394,8 +394,6 @@ func (h *Human) complete() []string {
 	default:
 		h.ID = first.Key
 	}
-	slices.Sort(h.Emails)
-	slices.Sort(h.Logins)
 	return conflicts
 }
 

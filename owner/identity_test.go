@@ -133,6 +133,30 @@ func TestAPersonWithFortyAddressesAndAMailmap(t *testing.T) {
 	}
 }
 
+func TestAHundredThousandAccountsAreJoined(t *testing.T) {
+	t.Parallel()
+	var accounts []owner.Account
+	var idents []git.Ident
+	mailmap := &strings.Builder{}
+	for n := range 30_000 {
+		email := fmt.Sprintf("p%d@acme.test", n)
+		accounts = append(accounts, entry("scim", email, fmt.Sprint("Person ", n)), commits("p", strings.ToUpper(email)))
+		idents = append(idents, git.Ident{Name: "x", Email: fmt.Sprintf("old%d@acme.test", n)})
+		fmt.Fprintf(mailmap, "Everybody <all@acme.test> <old%d@acme.test>\n", n)
+	}
+	accounts = append(accounts, owner.GitAccounts(idents, []byte(mailmap.String()))...)
+	start := time.Now()
+	h := owner.JoinAccounts(accounts)
+	if all, ok := h.Find("all@acme.test"); len(h.List) != 30_001 || !ok || len(all.Emails) != 30_001 {
+		t.Errorf("%d people", len(h.List))
+	}
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("took %v", took)
+	} else {
+		t.Logf("joined in %v", took)
+	}
+}
+
 func TestBotsAndLeavers(t *testing.T) {
 	t.Parallel()
 	left := entry("people", "bob@acme.test", "Bob Bobson")

@@ -322,11 +322,9 @@ func (t *Tracer) byDockerfile(ctx context.Context, f *fact.Finding, source kuber
 				continue
 			}
 			base := file.Stages[file.Root(stage)].Base
-			line, end := base.Line, base.EndLine
-			if n := len(base.Args); n > 0 {
-				line, end = base.Args[n-1].Line, base.Args[n-1].Line
+			for _, lines := range baseLines(base) {
+				put(lines[0], lines[1], "names the base image", base.Image)
 			}
-			put(line, end, "names the base image", base.Image)
 			for _, step := range some {
 				put(step.Line, step.EndLine, "installs packages that may bring it", "")
 				tie = true
@@ -343,6 +341,15 @@ func (t *Tracer) byDockerfile(ctx context.Context, f *fact.Finding, source kuber
 		cause.Status = fact.CauseFound
 	}
 	return cause, nil
+}
+
+// baseLines are the lines that name a base image: those of the arguments that decide
+// it, then that of the FROM.
+func baseLines(base dockerfile.Reference) (lines [][2]int) {
+	for _, arg := range base.Args {
+		lines = append(lines, [2]int{arg.Line, arg.Line})
+	}
+	return append(lines, [2]int{base.Line, base.EndLine})
 }
 
 // plainName cuts the version off a package as a package manager is given it.
@@ -403,13 +410,11 @@ func (t *Tracer) imageNamed(ctx context.Context, f *fact.Finding) (fact.Cause, e
 			if stage.Parent >= 0 || !same(stage.Base.Image) {
 				continue
 			}
-			line, end := stage.Base.Line, stage.Base.EndLine
-			if n := len(stage.Base.Args); n > 0 {
-				line, end = stage.Base.Args[n-1].Line, stage.Base.Args[n-1].Line
+			for _, lines := range baseLines(stage.Base) {
+				location := t.at(c.Path, lines[0], lines[1])
+				t.locate(&cause, location)
+				t.link(&cause, fact.Link{Kind: "dockerfile", Key: c.Path, Location: location, Evidence: fact.Evidence{Method: "names the image as its base", Source: c.Path, Strength: fact.Declared, Detail: stage.Base.Image}})
 			}
-			location := t.at(c.Path, line, end)
-			t.locate(&cause, location)
-			t.link(&cause, fact.Link{Kind: "dockerfile", Key: c.Path, Location: location, Evidence: fact.Evidence{Method: "names the image as its base", Source: c.Path, Strength: fact.Declared, Detail: stage.Base.Image}})
 		}
 	}
 	if len(cause.Locations) > 0 {

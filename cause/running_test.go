@@ -76,7 +76,7 @@ func TestFindingsOfWhatRunsLeadToLines(t *testing.T) {
 		"and that of another image into another":               {flawIn(imageCalled("acme/mail:1"), "npm", "qs", "6.1.0"), "found mail/package.json:3"},
 		"of an image that nobody builds here it is a tie":      {flawIn(imageCalled("other/thing:2"), "npm", "qs", "6.1.0"), "ambiguous mail/package.json:3 shop/package.json:3"},
 		"a system package that a RUN installs by name":         {flawIn(imageCalled("acme/shop:1"), "Debian:12", "curl", "7.88"), "found shop/Dockerfile:3"},
-		"another comes from the base or what the RUN drags in": {flawIn(imageCalled("acme/shop:1"), "Debian:12", "zlib1g", "1.2"), "ambiguous shop/Dockerfile:1 shop/Dockerfile:3"},
+		"another comes from the base or what the RUN drags in": {flawIn(imageCalled("acme/shop:1"), "Debian:12", "zlib1g", "1.2"), "ambiguous shop/Dockerfile:1 shop/Dockerfile:2 shop/Dockerfile:3"},
 		"with nothing installed it is the base":                {flawIn(imageCalled("acme/mail:1"), "Alpine:v3.19", "musl", "1.2"), "found mail/Dockerfile:1"},
 		"an image of another maker leads to where it is named": {flawIn(imageCalled("docker.io/library/redis:7.0"), "Debian:11", "zlib1g", "1.2"), "found k8s/cache.yaml:11"},
 		"or to the FROM that names it":                         {flawIn(imageCalled("alpine:3.19"), "Alpine:v3.19", "musl", "1.2"), "found mail/Dockerfile:1"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -139,7 +138,9 @@ func (r *reader) product(from *lifeProduct) error {
 		p.newest = max(p.newest, dayOf(cmp.Or(one.LatestDate, date)), c.Released)
 	}
 	p.tidy()
-	r.build.addLife(p)
+	if err := r.build.addLife(p); err != nil {
+		return err
+	}
 	source := &r.build.sources[r.source]
 	source.Kind = kindLife
 	source.Count++
@@ -150,8 +151,7 @@ func (r *reader) product(from *lifeProduct) error {
 // cycle takes one element of an answer of the first API. The file is named after the
 // product, since nothing in it names one.
 func (r *reader) cycle(from *cycleDocument) error {
-	name := r.label[strings.LastIndexAny(r.label, "/!\\")+1:]
-	name = strings.TrimSuffix(name, path.Ext(name))
+	name, _, _ := strings.Cut(r.label[strings.LastIndexAny(r.label, "/!\\")+1:], ".")
 	if name == "" || len(name) > maxLifeText {
 		return errors.New("a cycle of no product: expected a file that is named after the product, such as python.json")
 	}
@@ -179,7 +179,9 @@ func (r *reader) cycle(from *cycleDocument) error {
 func (r *reader) endLife() {
 	if r.open != nil {
 		r.open.tidy()
-		r.build.addLife(*r.open)
+		if err := r.build.addLife(*r.open); err != nil {
+			r.build.bad(r.label, 0, err)
+		}
 		r.open = nil
 	}
 }
@@ -280,13 +282,14 @@ func leading(text string) (number int64, rest string) {
 
 // addLife keeps a product; of two of one name the one with the newer releases, and of
 // equally new ones the one whose content sorts last. Identifiers of both count.
-func (b *builder) addLife(p life) {
+func (b *builder) addLife(p life) error {
 	old, twice := b.lives[p.Name]
+	if !twice && len(b.lives) == maxProducts {
+		return fmt.Errorf("%s: more than %d products", p.Name, maxProducts)
+	}
 	if !twice {
-		if len(b.lives) < maxProducts {
-			b.lives[p.Name] = p
-		}
-		return
+		b.lives[p.Name] = p
+		return nil
 	}
 	b.duplicates++
 	winner := old
@@ -296,6 +299,7 @@ func (b *builder) addLife(p life) {
 	winner.PURLs = append(slices.Clone(old.PURLs), p.PURLs...)
 	winner.tidy()
 	b.lives[p.Name] = winner
+	return nil
 }
 
 func encodeProduct(p *fact.Product) []byte {

@@ -16,7 +16,7 @@ import (
 func Elements(ctx context.Context, from io.Reader, members []string, give func(member string, raw json.RawMessage) error) error {
 	e := &elements{ctx: ctx, decoder: json.NewDecoder(from), members: members, give: give}
 	for answers := 0; ; answers++ {
-		err := e.answer()
+		err := e.answer(0)
 		if errors.Is(err, io.EOF) {
 			if answers > 0 {
 				return nil
@@ -48,8 +48,11 @@ func whole(err error) error {
 	return err
 }
 
+// maxNested bounds lists in lists, which would otherwise go as deep as a file says.
+const maxNested = 4
+
 // answer reads one answer, or a list of them.
-func (e *elements) answer() error {
+func (e *elements) answer(depth int) error {
 	token, err := e.decoder.Token()
 	if errors.Is(err, io.EOF) {
 		return err
@@ -57,9 +60,11 @@ func (e *elements) answer() error {
 	switch {
 	case err != nil:
 		return whole(err)
+	case token == json.Delim('[') && depth == maxNested:
+		return fmt.Errorf("expected an answer, found lists nested deeper than %d", maxNested)
 	case token == json.Delim('['):
 		for e.decoder.More() {
-			if err := e.answer(); err != nil {
+			if err := e.answer(depth + 1); err != nil {
 				return whole(err)
 			}
 		}

@@ -23,7 +23,7 @@ func New() report.Reader { return reader{} }
 func (reader) Describe() report.Description {
 	return report.Description{
 		ID: "report/scoutsuite", Name: "Scout Suite", Formats: "JavaScript (scoutsuite_results_*.js) and the JSON in it",
-		Docs: "Produce it with `scout aws` and take `scoutsuite-results/scoutsuite_results_*.js`. One finding a flagged item of a rule. A resource is known by its ARN, or by its id where it is one of Azure, as the inventory in the file names it; else by account and place in the inventory. " +
+		Docs: "Produce it with `scout aws` and take `scoutsuite-results/scoutsuite_results_*.js`. One finding a flagged item of a rule. A resource is known by its ARN, or by its id where it is one of Azure, as the inventory in the file names it; else by account and place in the inventory; what is set for an account as a whole belongs to the account. " +
 			"Resources of the inventory count as looked at. The level danger is read as high, warning as medium. The inventory itself and compliance references are left out.",
 	}
 }
@@ -219,8 +219,11 @@ func (s *scan) asset(item, pattern string) (fact.Asset, string) {
 	// The pattern names the resource by its last "id": s3.buckets.id.acl.
 	parts, names := strings.Split(item, "."), strings.Split(pattern, ".")
 	n := len(parts)
-	if last := lastIndex(names, "id"); last >= 0 && last < n {
+	switch last := lastIndex(names, "id"); {
+	case last >= 0 && last < n:
 		n = last + 1
+	case last < 0 && pattern != "" && s.account != "": // of the account as a whole
+		return fact.Asset{Kind: fact.AssetAccount, Key: cmp.Or(s.provider, "cloud") + "/" + s.account, Name: s.account}, item
 	}
 	key := strings.Join(parts[:n], ".")
 	asset := report.CloudAsset(cmp.Or(s.provider, "cloud")+"/"+cmp.Or(s.account, "unknown")+"/"+key, parts[n-1])

@@ -533,6 +533,18 @@ func (e *Estate) hidden(ctx context.Context, r Request) ([]*Object, error) {
 	return all, ctx.Err()
 }
 
+// mentions says whether a template of the chart writes objects of a kind, as far as
+// its text shows.
+func (r *Release) mentions(kind string) bool {
+	want := "kind: " + strings.ToLower(kind)
+	for name, data := range r.job.Files {
+		if strings.Contains(name, "templates/") && strings.Contains(strings.ToLower(string(data)), want) {
+			return true
+		}
+	}
+	return false
+}
+
 func (e *Estate) switchedOn(ctx context.Context, release *Release, r Request) ([]*Object, error) {
 	var off []leaf
 	for _, l := range leaves(release.values, nil, nil) {
@@ -540,7 +552,7 @@ func (e *Estate) switchedOn(ctx context.Context, release *Release, r Request) ([
 			off = append(off, l)
 		}
 	}
-	if len(off) == 0 {
+	if len(off) == 0 || !release.mentions(r.Kind) {
 		return nil, nil
 	}
 	session, err := e.options.Renderer.Open(ctx, release.job)

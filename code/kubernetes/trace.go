@@ -36,9 +36,11 @@ type Live struct {
 }
 
 // ReadLive reads an export of live objects and keeps what tracing objects of a kind
-// needs: those, the objects of tools that deploy, and Helm's releases.
+// needs: those, the controllers that make them, the objects of tools that deploy,
+// and Helm's releases.
 func ReadLive(ctx context.Context, name string, in io.Reader, kind string) (Live, []Problem, error) {
 	live := Live{Releases: map[string]HelmRelease{}}
+	made := strings.EqualFold(kind, "Pod") || strings.EqualFold(kind, "ReplicaSet") || strings.EqualFold(kind, "Job")
 	var unread []Problem
 	problems, err := Stream(ctx, name, in, func(o *Object) error {
 		release, ok, err := ReadHelmRelease(o)
@@ -50,13 +52,16 @@ func ReadLive(ctx context.Context, name string, in io.Reader, kind string) (Live
 				live.Releases[key] = release
 			}
 		}
-		if strings.EqualFold(o.Kind, kind) || o.Kind == "Application" || o.Kind == "Kustomization" || o.Kind == "HelmRelease" || o.Kind == "GitRepository" {
+		if strings.EqualFold(o.Kind, kind) || made && controllers[o.Kind] || o.Kind == "Application" || o.Kind == "Kustomization" || o.Kind == "HelmRelease" || o.Kind == "GitRepository" {
 			live.Objects = append(live.Objects, o)
 		}
 		return nil
 	})
 	return live, append(problems, unread...), err
 }
+
+// controllers make pods, or what makes pods.
+var controllers = map[string]bool{"Deployment": true, "StatefulSet": true, "DaemonSet": true, "ReplicaSet": true, "Job": true, "CronJob": true, "Rollout": true}
 
 // Answer is where it is decided.
 type Answer struct {
@@ -70,6 +75,70 @@ type Answer struct {
 	// Shared are the other objects that the deciding line reaches.
 	Shared   []string `json:"shared"`
 	Problems []string `json:"problems"`
+}
+
+// climb is how a live object was followed to the one that a manifest may declare.
+type climb struct {
+	live  *Object // nil when it is not in the dump
+	links []fact.Link
+}
+
+// climb follows a live object that nothing in the repository declares to its
+// controller: a pod to its Deployment, a Job to its CronJob. The request and the
+// field become the controller's.
+func (e *Estate) climb(r *Request, live *Object, field *[]Segment) climb {
+	c := climb{live: live}
+	for range 4 {
+		if c.live == nil || len(e.candidates(*r, c.live)) > 0 {
+			return c
+		}
+		var kind, name string
+		for _, ref := range c.live.Root.List("metadata", "ownerReferences") {
+			if ref.String("controller") == "true" {
+				kind, name = ref.String("kind"), ref.String("name")
+			}
+		}
+		if kind == "" {
+			return c
+		}
+		by := fact.Evidence{Method: "owner_reference", Source: "metadata.ownerReferences", Strength: fact.Attested, Detail: kind + "/" + name}
+		next := r.Live.object(kind, name, c.live.Namespace)
+		if deployment, ok := strings.CutSuffix(name, "-"+c.live.Root.String("metadata", "labels", "pod-template-hash")); next == nil && ok && kind == "ReplicaSet" {
+			// A Deployment calls its ReplicaSets by its own name and this hash.
+			kind, name = "Deployment", deployment
+			by.Strength, by.Detail = fact.Derived, by.Detail+", by its hash of Deployment/"+name
+			next = r.Live.object(kind, name, c.live.Namespace)
+		}
+		c.links = append(c.links, fact.Link{Kind: "kubernetes_object", Key: c.live.ID(), Evidence: by})
+		*field = ofController(*field, c.live.Kind, kind)
+		r.Kind, r.Name, r.Namespace = kind, name, c.live.Namespace
+		c.live = next
+	}
+	return c
+}
+
+func (l Live) object(kind, name, namespace string) *Object {
+	for _, o := range l.Objects {
+		if o.Kind == kind && o.Name == name && o.Namespace == namespace {
+			return o
+		}
+	}
+	return nil
+}
+
+// ofController gives the path in a controller that a path of what it makes comes from.
+func ofController(field []Segment, kind, controller string) []Segment {
+	if len(field) == 0 {
+		return nil
+	}
+	key := func(name string) Segment { return Segment{Key: name, Index: -1} }
+	switch {
+	case controller == "CronJob" && kind == "Job":
+		return append([]Segment{key("spec"), key("jobTemplate")}, field...)
+	case kind == "Pod":
+		return append([]Segment{key("spec"), key("template")}, field...)
+	}
+	return field
 }
 
 // place of one candidate.
@@ -101,16 +170,20 @@ func (e *Estate) Trace(ctx context.Context, r Request) (Answer, error) {
 	var liveValue *Node
 	if live != nil {
 		liveValue, _ = live.Root.Find(field)
-		a.Manager = manager(live.Root, field)
 		if len(field) > 0 && !sensitive(live) {
 			a.Live = liveValue.Value()
+		}
+		climbed := e.climb(&r, live, &field)
+		a.Cause.Chain = append(a.Cause.Chain, climbed.links...)
+		if live = climbed.live; live != nil {
+			a.Manager = manager(live.Root, field)
 		}
 	} else if len(r.Live.Objects)+len(r.Live.Releases) > 0 {
 		a.Cause.Missing = append(a.Cause.Missing, fmt.Sprintf("the dump holds no %s/%s", r.Kind, r.Name))
 	}
 	candidates := e.candidates(r, live)
 	by := fact.Evidence{Method: "kubernetes_name", Source: "kind and name", Strength: fact.Guess}
-	if live == nil && len(candidates) > 0 {
+	if live == nil && len(candidates) > 0 && len(a.Cause.Chain) == 0 {
 		by.Strength, by.Method = fact.Declared, "kubernetes_manifest"
 	}
 	if len(candidates) == 0 {

@@ -278,3 +278,42 @@ func TestMarksOfToolsAreRead(t *testing.T) {
 		}
 	}
 }
+
+func TestAPodIsFollowedToTheManifestOfItsController(t *testing.T) {
+	t.Parallel()
+	files := "-- a.yaml --\n" + deploymentText + "-- job.yaml --\napiVersion: batch/v1\nkind: CronJob\nmetadata: {name: tidy}\nspec:\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          containers:\n          - {name: a, image: \"tidy:1\"}\n"
+	pod := func(name, owner, image string) string {
+		return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: shop, labels: {pod-template-hash: 7d8f}, ownerReferences: [" + owner + "]}\nspec: {containers: [{name: web, image: \"" + image + "\"}]}\n"
+	}
+	set := "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: web-7d8f, namespace: shop, ownerReferences: [{kind: Deployment, name: web, controller: true}]}\n"
+	ofSet := "{kind: ReplicaSet, name: web-7d8f, controller: true}"
+	job := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: tidy-1, namespace: shop, ownerReferences: [{kind: CronJob, name: tidy, controller: true}]}\nspec: {template: {spec: {containers: [{name: a, image: \"tidy:1\"}]}}}\n"
+	for name, c := range map[string]struct {
+		kind, object, field string
+		live                []string
+		want, verdict       string
+		chain               string
+	}{
+		"whole chain":   {"Pod", "web-7d8f-x", "spec.containers[name=web].image", []string{pod("web-7d8f-x", ofSet, "web:1"), set, marked("labels: {a: b}")}, "found a.yaml:4", Proven, "shop/Pod/web-7d8f-x attested, shop/ReplicaSet/web-7d8f attested, shop/Deployment/web guess"},
+		"drift":         {"Pod", "web-7d8f-x", "spec.containers[name=web].image", []string{pod("web-7d8f-x", ofSet, "web:9"), set}, "found a.yaml:4", Drift, "shop/Pod/web-7d8f-x attested, shop/ReplicaSet/web-7d8f attested"},
+		"a pod alone":   {"Pod", "web-7d8f-x", "spec.containers[name=web].image", []string{pod("web-7d8f-x", ofSet, "web:1")}, "found a.yaml:4", Proven, "shop/Pod/web-7d8f-x derived"},
+		"a set alone":   {"ReplicaSet", "web-7d8f", "spec.template.spec.containers[name=web].image", []string{set}, "found a.yaml:4", Unverified, "shop/ReplicaSet/web-7d8f attested"},
+		"job":           {"Job", "tidy-1", "spec.template.spec.containers[name=a].image", []string{job}, "found job.yaml:10", Proven, "shop/Job/tidy-1 attested"},
+		"nobody's pod":  {"Pod", "web-7d8f-x", "spec.containers[name=web].image", []string{pod("web-7d8f-x", "", "web:1")}, "unknown ", Unverified, "shop/Pod/web-7d8f-x guess"},
+		"another's pod": {"Pod", "x", "", []string{pod("x", "{kind: ReplicaSet, name: other-7d8f, controller: true}", "web:1")}, "unknown ", Unverified, "shop/Pod/x derived"},
+	} {
+		a := traceOf(t, loadText(t, files), Request{Kind: c.kind, Name: c.object, Field: c.field, Live: liveOf(t, c.kind, c.live...)})
+		var chain, at []string
+		for _, l := range a.Cause.Chain {
+			if l.Kind == "kubernetes_object" {
+				chain = append(chain, l.Key+" "+string(l.Evidence.Strength))
+			}
+		}
+		for _, l := range a.Cause.Locations {
+			at = append(at, fmt.Sprintf("%s:%d", l.Path, l.Line))
+		}
+		if got := fmt.Sprintf("%s %s", a.Cause.Status, strings.Join(at, ",")); got != c.want || a.Verdict != c.verdict || strings.Join(chain, ", ") != c.chain {
+			t.Errorf("%s: got %s, %s by %s; want %s, %s by %s", name, got, a.Verdict, strings.Join(chain, ", "), c.want, c.verdict, c.chain)
+		}
+	}
+}

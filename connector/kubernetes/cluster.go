@@ -242,10 +242,35 @@ func (c *cluster) tell(scope string, o *kubernetes.Object) {
 		home = fact.Asset{Kind: fact.AssetKubernetes, Key: c.key("", "Namespace", "", o.Namespace), Name: o.Namespace}
 	}
 	c.relate(scope, asset, fact.PartOf, home, "kubernetes_object", fact.Attested, 0, nil)
+	if machine := c.machine(o); machine.Key != "" {
+		c.relate(scope, asset, fact.PartOf, machine, "provider_id", fact.Attested, 0, properties{"same": "true"})
+	}
 	c.claims(scope, asset, o)
 	if len(o.Containers()) > 0 {
 		c.tellWorkload(scope, o, said)
 	}
+}
+
+// machine gives the cloud's own machine behind a node, in the account of a cluster
+// that is named by its ARN; an asset without key when it is not known.
+func (c *cluster) machine(o *kubernetes.Object) fact.Asset {
+	zone, id, ok := strings.Cut(strings.TrimPrefix(o.Root.String("spec", "providerID"), "aws:///"), "/")
+	arn := strings.SplitN(c.asset.Key, ":", 6)
+	if o.Kind != "Node" || !ok || !strings.HasPrefix(id, "i-") || len(arn) != 6 || arn[0] != "arn" || !strings.HasPrefix(zone, arn[3]) {
+		return fact.Asset{}
+	}
+	return fact.Asset{Kind: fact.AssetResource, Key: strings.Join([]string{"arn", arn[1], "ec2", arn[3], arn[4], "instance/" + id}, ":"), Name: id}
+}
+
+// addresses are those that the cluster reports for what it exposes, sorted.
+func addresses(o *kubernetes.Object) string {
+	set := map[string]bool{}
+	for _, a := range slices.Concat(o.Root.List("status", "loadBalancer", "ingress"), o.Root.List("status", "addresses")) {
+		if address := cmp.Or(a.String("ip"), a.String("hostname"), a.String("value"), a.String("address")); address != "" {
+			set[address] = true
+		}
+	}
+	return list(set)
 }
 
 // tellWorkload says that an object runs, under the key of the object.
@@ -273,6 +298,7 @@ func describe(o *kubernetes.Object, said properties) {
 		slices.Sort(all)
 		return strings.Join(all, ", ")
 	}
+	said["addresses"] = addresses(o)
 	switch o.Kind {
 	case "Service":
 		said["type"] = root.String("spec", "type")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -213,6 +214,8 @@ func TestAnExportedClusterLeadsFromTheInternetToImagesRolesAndRepositories(t *te
 		{fact.AssetIdentity, "@shop/ServiceAccount/web", "privileges", "admin"},
 		{fact.AssetIdentity, "@shop/ServiceAccount/default", "privileges", "read"},
 		{fact.AssetKubernetes, "@-/Node/n1", "provider_id", "aws:///eu-west-1a/i-1"},
+		{fact.AssetKubernetes, "@-/Node/n1", "addresses", "10.0.0.1"},
+		{fact.AssetKubernetes, "@shop/Ingress.networking.k8s.io/web", "addresses", "203.0.113.7"},
 		{fact.AssetKubernetes, "@shop/Secret/db", "type", "Opaque"},
 		{fact.AssetKubernetes, "@-/Namespace/shop", "label:team", "storefront"},
 	} {
@@ -220,6 +223,9 @@ func TestAnExportedClusterLeadsFromTheInternetToImagesRolesAndRepositories(t *te
 		if got := node.Properties[c.property]; !ok || got != c.want {
 			t.Errorf("%s %s: %s is %q, want %q", c.kind, c.key, c.property, got, c.want)
 		}
+	}
+	if parts := r.Edges(fact.PartOf); !slices.Contains(parts, at("@-/Node/n1 -> arn:aws:ec2:eu-west-1:111122223333:instance/i-1")) {
+		t.Errorf("the node is no machine of the cloud: %v", parts)
 	}
 	var claims []string
 	for _, claim := range r.Claims {

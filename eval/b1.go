@@ -145,7 +145,10 @@ var peerKinds = []peerKind{
 	},
 	{folders: []string{"detect_secrets"}, invented: []string{"cwe"}},
 	{folders: []string{"composer_audit"}}, {folders: []string{"dependency_check"}}, {folders: []string{"cargo_audit"}}, {folders: []string{"dependency_track"}},
-	{folders: []string{"brakeman"}}, {folders: []string{"ggshield"}}, {folders: []string{"noseyparker"}, invented: []string{"cwe"}},
+	{folders: []string{"brakeman"}}, {folders: []string{"ggshield"}},
+	// Two of the peer's files are refused here: a log of Yarn and an empty object name
+	// no tool.
+	{folders: []string{"noseyparker"}, invented: []string{"cwe"}},
 }
 
 // sameItem merges what was made of one item of a report.

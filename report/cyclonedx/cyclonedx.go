@@ -5,6 +5,7 @@ package cyclonedx
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -64,89 +65,40 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	}
 	head = head[:n]
 	in = io.MultiReader(bytes.NewReader(head), in)
-	d := newDocument(sink)
+	d := &document{
+		Inventory: report.NewInventory(sink, fact.Run{Tool: "cyclonedx", Format: "cyclonedx", Complete: true}),
+		known:     map[string]fact.Package{},
+	}
+	defer d.Close()
 	defer d.held.Close()
 	if bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))), []byte("<")) {
 		err = d.readXML(ctx, in)
 	} else {
 		err = report.JSON(ctx, in, d.readJSON)
 	}
-	if d.sinkErr != nil {
-		return d.sinkErr
-	}
-	if flushErr := d.flush(); flushErr != nil {
-		return flushErr
-	}
-	return err
+	return d.End(cmp.Or(d.settle(), err))
 }
 
 // document is the state of reading one document.
 type document struct {
-	sink    report.Sink
-	sinkErr error
-	run     fact.Run
-	started bool
-	subject fact.Asset
-	known   map[string]fact.Package // by bom-ref
-	held    report.Spool
-
-	// Dependencies come after the components, which are held for them up to
-	// maxHeld; those beyond are given on at once, without their dependencies.
-	components []fact.Component
-	requires   map[string][]string
-}
-
-// maxHeld bounds the components that are held for their dependencies.
-const maxHeld = 50_000
-
-func newDocument(sink report.Sink) *document {
-	return &document{
-		sink: sink, known: map[string]fact.Package{}, requires: map[string][]string{},
-		run:     fact.Run{Tool: "cyclonedx", Format: "cyclonedx", Complete: true},
-		subject: fact.Asset{Kind: fact.AssetUnknown},
-	}
-}
-
-func (d *document) give(err error) bool {
-	if d.sinkErr == nil {
-		d.sinkErr = err
-	}
-	return d.sinkErr == nil
-}
-
-// start begins the run, as late as can be: what describes it may come last.
-func (d *document) start() {
-	if !d.started {
-		d.started = true
-		d.give(d.sink.Run(d.run))
-	}
+	*report.Inventory
+	known map[string]fact.Package // by bom-ref
+	held  report.Spool            // vulnerabilities, whose components may come after them
 }
 
 // component gives an entry of the inventory on and keeps its name.
-func (d *document) component(c fact.Component) {
+func (d *document) component(c fact.Component) error {
 	if c.Ref != "" && len(d.known) < maxComponents {
 		d.known[c.Ref] = c.Package
 	}
-	if len(d.components) < maxHeld {
-		d.components = append(d.components, c)
-		return
-	}
-	d.start()
-	d.give(d.sink.Component(c))
-}
-
-// dependency notes what a component requires.
-func (d *document) dependency(ref string, on []string) {
-	if ref != "" && len(on) > 0 && len(d.requires) < maxHeld {
-		d.requires[ref] = append(d.requires[ref], on...)
-	}
+	return d.Component(c)
 }
 
 // Attributes that only live until the document's end.
 const heldRef = "\x00ref"
 
 // vulnerability holds one finding for each component that it affects.
-func (d *document) vulnerability(f fact.Finding, refs []string) {
+func (d *document) vulnerability(f fact.Finding, refs []string) error {
 	if len(refs) == 0 {
 		refs = []string{""}
 	}
@@ -159,24 +111,15 @@ func (d *document) vulnerability(f fact.Finding, refs []string) {
 		if i > 0 {
 			one.Position.Item = fmt.Sprintf("%s.affects[%d]", f.Position.Item, i)
 		}
-		if !d.give(d.held.Add(one)) {
-			return
+		if err := d.held.Add(one); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// flush resolves what was held, after the last component.
-func (d *document) flush() error {
-	d.start()
-	for _, c := range d.components {
-		c.Requires = d.requires[c.Ref]
-		if !d.give(d.sink.Component(c)) {
-			break
-		}
-	}
-	if d.sinkErr != nil {
-		return d.sinkErr
-	}
+// settle resolves what was held, after the last component.
+func (d *document) settle() error {
 	return d.held.Replay(func(f fact.Finding) error {
 		ref := f.Attributes[heldRef]
 		delete(f.Attributes, heldRef)
@@ -193,16 +136,16 @@ func (d *document) flush() error {
 			if ref != "" {
 				s.Products = []string{ref}
 			}
-			return d.sink.Statement(s)
+			return d.Statement(s)
 		}
 		if f.Analysis.State != "" && pkg.PURL != "" && len(d.known) == 0 {
 			// A document without inventory speaks about what others find.
 			s := fact.Statement{Advisory: f.Rule, Aliases: f.Aliases, Products: []string{pkg.PURL}, Analysis: f.Analysis, Position: f.Position}
-			if err := d.sink.Statement(s); err != nil {
+			if err := d.Statement(s); err != nil {
 				return err
 			}
 		}
-		f.Package, f.Asset = pkg, d.subject
+		f.Package = pkg
 		name, version := pkg.Name, pkg.Version
 		if !ok {
 			name, version = "None", "None"
@@ -210,7 +153,7 @@ func (d *document) flush() error {
 		if f.Title == "" {
 			f.Title = name + ":" + version + " | " + f.Rule
 		}
-		return d.sink.Finding(f)
+		return d.Finding(f)
 	})
 }
 
@@ -221,7 +164,7 @@ func (d *document) readJSON(s *report.Scanner) {
 			s.Object(func(key string) {
 				switch key {
 				case "timestamp":
-					d.run.Started = report.Micros(s.Text())
+					d.Run.Started = report.Micros(s.Text())
 				case "tools":
 					d.tools(s)
 				case "component":
@@ -230,7 +173,7 @@ func (d *document) readJSON(s *report.Scanner) {
 				}
 			})
 		case "components", "services":
-			s.Array(func(int) { readComponent(s, d.component) })
+			s.Array(func(int) { readComponent(s, func(c fact.Component) { s.Fail(d.component(c)) }) })
 		case "vulnerabilities":
 			s.Array(func(int) { d.readVulnerability(s) })
 		case "dependencies":
@@ -245,10 +188,9 @@ func (d *document) readJSON(s *report.Scanner) {
 						on = s.Texts()
 					}
 				})
-				d.dependency(ref, on)
+				d.Requires(ref, on...)
 			})
 		}
-		s.Fail(d.sinkErr)
 	})
 }
 
@@ -256,12 +198,12 @@ func (d *document) setSubject(c fact.Component, kind string) {
 	if c.Ref != "" {
 		d.known[c.Ref] = c.Package
 	}
-	d.run.Target = c.Package.Name
+	d.Run.Target = c.Package.Name
 	switch kind {
 	case "container":
-		d.subject = report.ImageAsset(c.Package.Name, c.Package.Version)
+		d.Subject = report.ImageAsset(c.Package.Name, c.Package.Version)
 	case "application", "library", "file":
-		d.subject = fact.Asset{Kind: fact.AssetRepository, Key: c.Package.Name, Name: c.Package.Name}
+		d.Subject = fact.Asset{Kind: fact.AssetRepository, Key: c.Package.Name, Name: c.Package.Name}
 	}
 }
 
@@ -277,8 +219,8 @@ func (d *document) tools(s *report.Scanner) {
 				version = s.Text()
 			}
 		})
-		if name != "" && d.run.ToolVersion == "" {
-			d.run.Tool, d.run.ToolVersion = name, version
+		if name != "" && d.Run.ToolVersion == "" {
+			d.Run.Tool, d.Run.ToolVersion = name, version
 		}
 	}
 	if s.Kind() == report.KindArray {
@@ -496,7 +438,7 @@ func (d *document) readVulnerability(s *report.Scanner) {
 	f.Aliases = report.Aliases(f.Rule, aliases...)
 	f.Position = fact.Position{Offset: from, Length: s.Offset() - from, Item: item}
 	if s.Err() == nil {
-		d.vulnerability(f, refs)
+		s.Fail(d.vulnerability(f, refs))
 	}
 }
 

@@ -26,7 +26,7 @@ func (d *document) bom(x *report.Elements) {
 		case "vulnerabilities":
 			x.Children(func(t report.Element) {
 				if f, refs, ok := d.readXMLVulnerability(x, t); ok {
-					d.vulnerability(f, refs)
+					x.Fail(d.vulnerability(f, refs))
 				}
 			})
 		case "dependencies":
@@ -37,10 +37,9 @@ func (d *document) bom(x *report.Elements) {
 						on = append(on, ref)
 					}
 				})
-				d.dependency(t.Attribute("ref"), on)
+				d.Requires(t.Attribute("ref"), on...)
 			})
 		}
-		x.Fail(d.sinkErr)
 	})
 }
 
@@ -48,7 +47,7 @@ func (d *document) metadata(x *report.Elements) {
 	x.Children(func(t report.Element) {
 		switch t.Name {
 		case "timestamp":
-			d.run.Started = report.Micros(x.Text())
+			d.Run.Started = report.Micros(x.Text())
 		case "component":
 			c := d.xmlComponent(x, t, false)
 			d.setSubject(c, c.Type)
@@ -71,8 +70,8 @@ func (d *document) xmlTools(x *report.Elements) {
 					version = x.Text()
 				}
 			})
-			if name != "" && d.run.ToolVersion == "" {
-				d.run.Tool, d.run.ToolVersion = name, version
+			if name != "" && d.Run.ToolVersion == "" {
+				d.Run.Tool, d.Run.ToolVersion = name, version
 			}
 		case "components":
 			d.xmlTools(x)
@@ -119,7 +118,7 @@ func (d *document) xmlComponent(x *report.Elements, t report.Element, give bool)
 		case "vulnerabilities": // the extension of 1.0 to 1.3
 			x.Children(func(t report.Element) {
 				if f, _, ok := d.readXMLVulnerability(x, t); ok { // it is of this component, whatever it refers to
-					later = append(later, func() { d.vulnerability(f, []string{c.Ref}) })
+					later = append(later, func() { x.Fail(d.vulnerability(f, []string{c.Ref})) })
 				}
 			})
 		}
@@ -133,7 +132,7 @@ func (d *document) xmlComponent(x *report.Elements, t report.Element, give bool)
 	}
 	c.Position.Length = x.Offset() - c.Position.Offset
 	if give && x.Err() == nil {
-		d.component(c)
+		x.Fail(d.component(c))
 		for _, emit := range later {
 			emit()
 		}

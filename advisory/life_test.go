@@ -170,3 +170,33 @@ func TestAnIndexWithoutProductsHasNone(t *testing.T) {
 		t.Errorf("lives = %v, %v", lives, err)
 	}
 }
+
+func TestTheProductsOfTheSiteAreReadWhole(t *testing.T) {
+	t.Parallel()
+	out := filepath.Join(t.TempDir(), "index")
+	summary, err := Import(context.Background(), out, []string{filepath.Join(dataFolder(t), "endoflife.jsonl.zst")}, time.UnixMicro(1))
+	if err != nil || summary.Products < 400 || len(summary.Problems) > 0 {
+		t.Fatalf("%d products, problems %v, %v", summary.Products, summary.Problems, err)
+	}
+	x, err := Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	lives, err := x.Lives()
+	if err != nil || len(lives) != summary.Products {
+		t.Fatalf("%d of %d products, %v", len(lives), summary.Products, err)
+	}
+	cycles := 0
+	for i := range lives {
+		cycles += len(lives[i].Cycles)
+		for j := range lives[i].Cycles {
+			if c := &lives[i].Cycles[j]; lives[i].Name == "python" && c.Name == "3.7" && (c.End != micro("2023-06-27") || c.Latest != "3.7.17") {
+				t.Errorf("Python 3.7 = %+v", c)
+			}
+		}
+	}
+	if cycles < 8000 {
+		t.Errorf("%d cycles", cycles)
+	}
+}

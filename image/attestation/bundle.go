@@ -3,19 +3,13 @@ package attestation
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
-	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
-	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
-	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -136,55 +130,4 @@ func (r *Root) issuedBy(leaf *x509.Certificate) (certificate.Summary, error) {
 		}
 	}
 	return certificate.SummarizeCertificate(leaf)
-}
-
-// cosignEntry reads the log entry that cosign stored in an annotation.
-func cosignEntry(text string) (*protorekor.TransparencyLogEntry, error) {
-	var stored struct {
-		SignedEntryTimestamp []byte
-		Payload              struct {
-			Body           []byte `json:"body"`
-			IntegratedTime int64  `json:"integratedTime"`
-			LogIndex       int64  `json:"logIndex"`
-			LogID          string `json:"logID"`
-		}
-	}
-	if err := decode([]byte(text), &stored); err != nil {
-		return nil, err
-	}
-	id, err := hex.DecodeString(stored.Payload.LogID)
-	if err != nil {
-		return nil, fmt.Errorf("logID: %w", err)
-	}
-	var body struct {
-		Kind    string `json:"kind"`
-		Version string `json:"apiVersion"`
-	}
-	if err := json.Unmarshal(stored.Payload.Body, &body); err != nil {
-		return nil, fmt.Errorf("body: %w", err)
-	}
-	return &protorekor.TransparencyLogEntry{
-		LogIndex:          stored.Payload.LogIndex,
-		LogId:             &protocommon.LogId{KeyId: id},
-		KindVersion:       &protorekor.KindVersion{Kind: body.Kind, Version: body.Version},
-		IntegratedTime:    stored.Payload.IntegratedTime,
-		InclusionPromise:  &protorekor.InclusionPromise{SignedEntryTimestamp: stored.SignedEntryTimestamp},
-		CanonicalizedBody: stored.Payload.Body,
-	}, nil
-}
-
-// cosignProto makes the bundle that cosign would write today.
-func cosignProto(a *Attestation, signature []byte, leaf *x509.Certificate, entry *protorekor.TransparencyLogEntry) *protobundle.Bundle {
-	return &protobundle.Bundle{
-		MediaType: bundleType + "+json;version=0.1",
-		VerificationMaterial: &protobundle.VerificationMaterial{
-			Content: &protobundle.VerificationMaterial_X509CertificateChain{X509CertificateChain: &protocommon.X509CertificateChain{
-				Certificates: []*protocommon.X509Certificate{{RawBytes: leaf.Raw}},
-			}},
-			TlogEntries: []*protorekor.TransparencyLogEntry{entry},
-		},
-		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: &protodsse.Envelope{
-			Payload: a.payload, PayloadType: a.payloadType, Signatures: []*protodsse.Signature{{Sig: signature}},
-		}},
-	}
 }

@@ -111,6 +111,8 @@ func FuzzCosign(f *testing.F) {
 	envelope, annotations := older(f, ours, provenanceOf(sumA))
 	policy := ours.policy()
 	f.Add(envelope, annotations[cosignBundle], annotations[cosignCertificate])
+	envelope, annotations = ours.oldest(workflow, provenanceOf(sumA), soon())
+	f.Add(envelope, annotations[cosignBundle], annotations[cosignCertificate])
 	f.Fuzz(func(t *testing.T, envelope []byte, entry, certificate string) {
 		r := readCosign("fuzz", envelope, map[string]string{cosignBundle: entry, cosignCertificate: certificate}).Verify(policy, nil)
 		if r.Strength == fact.Proven && r.Signer != workflow {

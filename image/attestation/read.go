@@ -12,7 +12,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
-	"google.golang.org/protobuf/encoding/protojson"
 )
 
 // Form is how an attestation is written.
@@ -39,6 +38,8 @@ type Attestation struct {
 	claimed string
 	// named requires that signatures name their key as Google's key service does.
 	named bool
+	// stored is what cosign keeps beside an envelope.
+	stored *stored
 	// err is why it cannot be read.
 	err error
 }
@@ -230,52 +231,4 @@ func equalJSON(a, b jsontext.Value) bool {
 	}
 	a, b = a.Clone(), b.Clone()
 	return a.Canonicalize() == nil && b.Canonicalize() == nil && bytes.Equal(a, b)
-}
-
-// cosign's annotations of the layers of its older attestation manifests.
-const (
-	cosignBundle      = "dev.sigstore.cosign/bundle"
-	cosignCertificate = "dev.sigstore.cosign/certificate"
-	mediaDSSE         = "application/vnd.dsse.envelope.v1+json"
-)
-
-// readCosign reads an attestation as cosign stored it before bundles: an
-// envelope whose certificate and log entry are annotations of its layer.
-func readCosign(name string, data []byte, annotations map[string]string) *Attestation {
-	a := readEnvelope(name, data)
-	certificate := annotations[cosignCertificate]
-	if a.err != nil || certificate == "" {
-		return a
-	}
-	leaf, err := parseCertificate(certificate)
-	if err != nil {
-		a.err = err
-		return a
-	}
-	if annotations[cosignBundle] == "" {
-		for i := range a.envelope.Signatures {
-			a.envelope.Signatures[i].Cert = certificate
-		}
-		return a
-	}
-	entry, err := cosignEntry(annotations[cosignBundle])
-	if err != nil {
-		a.err = fmt.Errorf("annotation %s: %w", cosignBundle, err)
-		return a
-	}
-	if len(a.envelope.Signatures) != 1 {
-		a.err = fmt.Errorf("envelope: %d signatures, expected one", len(a.envelope.Signatures))
-		return a
-	}
-	signature, err := decodeBase64(a.envelope.Signatures[0].Sig)
-	if err != nil {
-		a.err = fmt.Errorf("envelope: signature: %w", err)
-		return a
-	}
-	data, err = protojson.Marshal(cosignProto(a, signature, leaf, entry))
-	if err != nil {
-		a.err = err
-		return a
-	}
-	return readBundle(name, data)
 }

@@ -182,6 +182,9 @@ func (a *Attestation) verifyEnvelope(r *Result, policy Policy) error {
 		}
 		failed = err
 	}
+	if len(policy.Roots) > 0 && a.stored != nil {
+		return a.verifyStored(r, policy)
+	}
 	if len(policy.Roots) > 0 && a.envelope.Signatures[0].Cert != "" {
 		return a.certifiedWithoutTime(policy)
 	}
@@ -281,12 +284,8 @@ func (a *Attestation) verifyContent(r *Result, policy Policy, of verify.Artifact
 		if err := policy.allows(*summary); err != nil {
 			return err
 		}
-		r.Signer, r.Issuer, r.claims = summary.SubjectAlternativeName, summary.Issuer, summary.Extensions
-		r.Checked = append(r.Checked, "signature by the certificate of "+r.Signer, "certificate issued under "+root.Name+", "+r.Issuer+" vouched for it")
-		if len(root.material.CTLogs()) > 0 {
-			r.Checked = append(r.Checked, "certificate is in a certificate log")
-		}
-		r.times(result)
+		r.certified(root, *summary)
+		r.times(result.VerifiedTimestamps)
 		return nil
 	}
 	return fmt.Errorf("bundle: %w", errors.Join(failed...))
@@ -315,16 +314,25 @@ func (a *Attestation) verifyKeyed(r *Result, policy Policy, of verify.ArtifactPo
 			if logged && root == nil {
 				r.Checked = append(r.Checked, "log entry not checked: no trusted root was given")
 			}
-			r.times(result)
+			r.times(result.VerifiedTimestamps)
 			return nil
 		}
 	}
 	return fmt.Errorf("bundle: %w", failed)
 }
 
+// certified notes whose certificate signed, and under which root it was issued.
+func (r *Result) certified(root *Root, summary certificate.Summary) {
+	r.Signer, r.Issuer, r.claims = summary.SubjectAlternativeName, summary.Issuer, summary.Extensions
+	r.Checked = append(r.Checked, "signature by the certificate of "+r.Signer, "certificate issued under "+root.Name+", "+r.Issuer+" vouched for it")
+	if len(root.material.CTLogs()) > 0 {
+		r.Checked = append(r.Checked, "certificate is in a certificate log")
+	}
+}
+
 // times notes what vouches for the time of the signature.
-func (r *Result) times(result *verify.VerificationResult) {
-	for _, stamp := range result.VerifiedTimestamps {
+func (r *Result) times(stamps []verify.TimestampVerificationResult) {
+	for _, stamp := range stamps {
 		at := stamp.Timestamp.UTC()
 		if r.SignedAt == nil || at.Before(*r.SignedAt) {
 			r.SignedAt = &at

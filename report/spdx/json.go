@@ -153,13 +153,15 @@ type graph struct {
 	licensed map[string][]string // ids of licences by package
 	declared map[string][]string
 	roots    map[string][]string // of documents and inventories
+	flaws    map[string]flaw
+	verdicts []verdict
 	kept     int
 }
 
 func newGraph(d *document) *graph {
 	g := &graph{
 		document: d, names: map[string]string{}, licences: map[string]string{}, licensed: map[string][]string{}, declared: map[string][]string{},
-		roots: map[string][]string{},
+		roots: map[string][]string{}, flaws: map[string]flaw{},
 	}
 	d.Finish = g.licence
 	return g
@@ -191,7 +193,8 @@ func (g *graph) element(s *report.Scanner) {
 	var e entry
 	c := &e.component
 	kind, relation, source, name, expression, version, started := "", "", "", "", "", "", int64(0)
-	var targets, tools, roots []string
+	justification, impact, action, text := "", "", "", ""
+	var targets, tools, roots, ids []string
 	s.Object(func(key string) {
 		switch local(key) {
 		case "type", "@type":
@@ -225,7 +228,19 @@ func (g *graph) element(s *report.Scanner) {
 		case "verifiedUsing":
 			s.Each(func(int) { verified(s, c) })
 		case "externalIdentifier":
-			s.Each(func(int) { identified(s, &e) })
+			s.Each(func(int) {
+				if id := identified(s, &e); id != "" {
+					ids = append(ids, id)
+				}
+			})
+		case "justificationType":
+			justification = snake(local(s.Text()))
+		case "impactStatement":
+			impact = s.Text()
+		case "actionStatement":
+			action = s.Text()
+		case "description":
+			text = s.Text()
 		case "externalRef":
 			s.Each(func(int) { referred(s, &e) })
 		}
@@ -261,8 +276,30 @@ func (g *graph) element(s *report.Scanner) {
 		if g.keep() {
 			g.licences[c.Ref] = cmp.Or(expression, name)
 		}
+	case "Vulnerability":
+		if g.keep() {
+			g.flaws[c.Ref] = vulnerability(ids, name, text)
+		}
 	case "Relationship", "LifecycleScopedRelationship":
+		if relation == "hasAssociatedVulnerability" {
+			for _, target := range targets {
+				g.verdict(verdict{flaw: target, packages: []string{source}, position: c.Position})
+			}
+			return
+		}
 		g.relations(source, relation, targets)
+	default:
+		if state := assessments[kind]; state != "" {
+			a := fact.Analysis{State: state, Justification: justification, Detail: cmp.Or(impact, action), Source: "spdx"}
+			g.verdict(verdict{flaw: source, packages: targets, analysis: a, position: c.Position})
+		}
+	}
+}
+
+// verdict keeps what is said of a flaw, which may come later.
+func (g *graph) verdict(v verdict) {
+	if g.keep() {
+		g.verdicts = append(g.verdicts, v)
 	}
 }
 
@@ -307,7 +344,8 @@ func verified(s *report.Scanner, c *fact.Component) {
 	hash(c, algorithm, value)
 }
 
-func identified(s *report.Scanner, e *entry) {
+// identified reads an identifier, and gives one that names a flaw.
+func identified(s *report.Scanner, e *entry) string {
 	kind, value := "", ""
 	s.Object(func(key string) {
 		switch local(key) {
@@ -320,6 +358,10 @@ func identified(s *report.Scanner, e *entry) {
 	if strings.EqualFold(kind, "packageUrl") || kind == "purl" {
 		e.external("purl", value)
 	}
+	if kind == "cve" || kind == "securityOther" {
+		return value
+	}
+	return ""
 }
 
 func referred(s *report.Scanner, e *entry) {
@@ -354,6 +396,7 @@ func (g *graph) end(s *report.Scanner) {
 		s.Fail(&report.Error{Offset: s.Offset(), Item: "@graph", Expected: "specVersion 3.0"})
 		return
 	}
+	s.Fail(g.judge())
 	for _, id := range g.tools {
 		if name := g.names[id]; name != "" {
 			g.tool(name)

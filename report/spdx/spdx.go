@@ -28,7 +28,7 @@ func (reader) Describe() report.Description {
 		ID: "report/spdx", Name: "SPDX", Formats: "2.2 and 2.3 as JSON or tag-value, 3.0 as JSON-LD",
 		Docs: "Produce it with `syft IMAGE -o spdx-json` or any other maker of SPDX. Packages become the inventory, relationships of dependency their " +
 			"dependencies; links, files and snippets are not read. It may also stand in the answer of GitHub's dependency graph (`gh api repos/OWNER/REPO/dependency-graph/sbom`), " +
-			"in what `docker buildx imagetools inspect` gives, or in an in-toto statement, whose signature is not looked at. An external reference of the type advisory becomes a finding of its package. " +
+			"in what `docker buildx imagetools inspect` gives, or in an in-toto statement, whose signature is not looked at. An external reference of the type advisory becomes a finding of its package; of the security profile of 3.0, associated vulnerabilities are findings and assessments statements. " +
 			"A document without an SPDX identifier, or of a version that is not known, is refused.",
 	}
 }

@@ -81,12 +81,45 @@ const version3 = `{"@context":"https://spdx.org/rdf/3.0.1/spdx-context.jsonld","
  {"spdxId":"u:f","type":"software_File","name":"./f"},
  {"spdxId":"u:l","type":"simplelicensing_LicenseExpression","simplelicensing_licenseExpression":"MIT"}]}`
 
-func TestConformance(t *testing.T) {
+const assessed = `{"@context":"https://spdx.org/rdf/3.0.1/spdx-context.jsonld","@graph":[
+ {"type":"security_VexNotAffectedVulnAssessmentRelationship","spdxId":"u:x1","relationshipType":"doesNotAffect","from":"u:v","to":["u:a","u:gone"],"security_justificationType":"vulnerableCodeNotPresent","security_impactStatement":"not built in"},
+ {"type":"Relationship","spdxId":"u:r1","relationshipType":"hasAssociatedVulnerability","from":"u:a","to":["u:v","u:unknown"]},
+ {"@id":"_:c","type":"CreationInfo","specVersion":"3.0.1","created":"0001-01-01T00:00:00Z"},
+ {"type":"security_Vulnerability","spdxId":"u:v","name":"Bad","description":"text","externalIdentifier":[{"type":"ExternalIdentifier","externalIdentifierType":"securityOther","identifier":"GHSA-aaaa-bbbb-cccc"},{"type":"ExternalIdentifier","externalIdentifierType":"cve","identifier":"CVE-2024-1"}]},
+ {"type":"security_VexFixedVulnAssessmentRelationship","spdxId":"u:x2","relationshipType":"fixedIn","from":"u:v","to":["u:a"]},
+ {"spdxId":"u:a","type":"software_Package","name":"a","software_packageVersion":"1","software_packageUrl":"pkg:npm/a@1"}]}`
+
+func TestTheSecurityProfileIsReadIntoFindingsAndStatements(t *testing.T) {
 	t.Parallel()
-	reporttest.Conformance(t, New(), version2, version3)
+	facts := reporttest.Read(t, New(), assessed)
+	aliases := []string{"GHSA-aaaa-bbbb-cccc"}
+	not := fact.Analysis{State: fact.AnalysisNotAffected, Justification: "vulnerable_code_not_present", Detail: "not built in", Source: "spdx"}
+	want := []fact.Statement{
+		{Advisory: "CVE-2024-1", Aliases: aliases, Products: []string{"pkg:npm/a@1"}, Analysis: not},
+		{Advisory: "CVE-2024-1", Aliases: aliases, Products: []string{"u:gone"}, Analysis: not},
+		{Advisory: "CVE-2024-1", Aliases: aliases, Products: []string{"pkg:npm/a@1"}, Analysis: fact.Analysis{State: fact.AnalysisResolved, Source: "spdx"}},
+	}
+	if diff := cmp.Diff(want, facts.Statements, cmpopts.IgnoreFields(fact.Statement{}, "Position")); diff != "" {
+		t.Errorf("statements (-want +got):\n%s", diff)
+	}
+	var got []string
+	for _, f := range facts.Findings {
+		got = append(got, reporttest.InShort(f))
+	}
+	if diff := cmp.Diff([]string{"vulnerability CVE-2024-1 unknown pkg:npm/a@1@1 aka GHSA-aaaa-bbbb-cccc"}, got); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+	if started := facts.Runs[0].Started; started != 0 {
+		t.Errorf("started %d, want unknown for the year 1", started)
+	}
 }
 
-func FuzzRead(f *testing.F) { reporttest.Fuzz(f, New(), version2, version3, tagged) }
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	reporttest.Conformance(t, New(), version2, version3, assessed)
+}
+
+func FuzzRead(f *testing.F) { reporttest.Fuzz(f, New(), version2, version3, tagged, assessed) }
 
 func TestEachFormTellsTheSame(t *testing.T) {
 	t.Parallel()

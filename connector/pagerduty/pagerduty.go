@@ -529,7 +529,10 @@ func (a *account) files(ctx context.Context, at string) error {
 		for _, name := range holds[list] {
 			a.where = name
 			n := 0
-			err := elements(ctx, filepath.Join(folder, name), []string{list}, func(_ string, raw json.RawMessage) error {
+			err := elements(ctx, filepath.Join(folder, name), lists, func(of string, raw json.RawMessage) error {
+				if of != list {
+					return nil
+				}
 				n++
 				return a.take(list, n, raw)
 			})

@@ -113,7 +113,15 @@ func claims(r *connectortest.Recorder) []string {
 
 func TestWhoIsOnCallForServicesAndTeams(t *testing.T) {
 	t.Parallel()
-	for name, settings := range map[string]map[string]string{"API": {"address": api(t, 2, nil), "token": "s3cret"}, "files": {"path": export(t)}} {
+	single := filepath.Join(t.TempDir(), "all.json") // everything in one file, in no order
+	var text strings.Builder
+	for list, elements := range account {
+		fmt.Fprintf(&text, "{%q: [%s]}\n", list, strings.Join(elements, ","))
+	}
+	if err := os.WriteFile(single, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, settings := range map[string]map[string]string{"API": {"address": api(t, 2, nil), "token": "s3cret"}, "files": {"path": export(t)}, "one file": {"path": single}} {
 		r := &connectortest.Recorder{}
 		if err := connectortest.Run(t, pagerduty.New(quick), settings, r); err != nil {
 			t.Fatal(err)

@@ -603,29 +603,66 @@ func (r rights) identity(name string, beside *Object) Identity {
 		if o.Unit != beside.Unit || harmless[o.Root.String("roleRef", "name")] || !binds(o, name, beside.Namespace) {
 			continue
 		}
-		b := Binding{Binding: o, Role: o.Root.String("roleRef", "kind") + "/" + o.Root.String("roleRef", "name"), Cluster: o.Kind == "ClusterRoleBinding"}
-		for _, role := range r.roles {
-			if role.Kind == o.Root.String("roleRef", "kind") && role.Name == o.Root.String("roleRef", "name") && role.Unit == o.Unit && (role.Kind == "ClusterRole" || together(role, o)) {
-				b.Rules = role
-			}
+		id.bind(r.binding(o))
+	}
+	return id
+}
+
+// binding reads a binding with its role.
+func (r rights) binding(o *Object) Binding {
+	b := Binding{Binding: o, Role: o.Root.String("roleRef", "kind") + "/" + o.Root.String("roleRef", "name"), Cluster: o.Kind == "ClusterRoleBinding"}
+	for _, role := range r.roles {
+		if role.Kind == o.Root.String("roleRef", "kind") && role.Name == o.Root.String("roleRef", "name") && role.Unit == o.Unit && (role.Kind == "ClusterRole" || together(role, o)) {
+			b.Rules = role
 		}
-		b.judge()
-		id.Bindings = append(id.Bindings, b)
-		id.Privileges = stronger(id.Privileges, b.Privileges)
-		for _, p := range b.Powers {
-			if !slices.Contains(id.Powers, p) {
-				id.Powers = append(id.Powers, p)
-			}
+	}
+	b.judge()
+	return b
+}
+
+func (id *Identity) bind(b Binding) {
+	id.Bindings = append(id.Bindings, b)
+	id.Privileges = Stronger(id.Privileges, b.Privileges)
+	for _, p := range b.Powers {
+		if !slices.Contains(id.Powers, p) {
+			id.Powers = append(id.Powers, p)
 		}
 	}
 	slices.Sort(id.Powers)
-	return id
+}
+
+// Subjects says what users and groups may do, by the bindings that name them; their
+// Account is "User/name" or "Group/name". Sorted by that.
+func Subjects(objects []*Object) []Identity {
+	r := rightsOf(objects)
+	found := map[string]*Identity{}
+	for _, o := range r.bindings {
+		if harmless[o.Root.String("roleRef", "name")] {
+			continue
+		}
+		for _, s := range o.Root.List("subjects") {
+			kind, name := s.String("kind"), s.String("name")
+			if kind != "User" && kind != "Group" || name == "" || strings.HasPrefix(name, "system:serviceaccount:") {
+				continue
+			}
+			if found[kind+"/"+name] == nil {
+				found[kind+"/"+name] = &Identity{Account: kind + "/" + name}
+			}
+			found[kind+"/"+name].bind(r.binding(o))
+		}
+	}
+	all := make([]Identity, 0, len(found))
+	for _, account := range sorted(found) {
+		all = append(all, *found[account])
+	}
+	return all
 }
 
 // privilegeLevels from nothing to everything.
 var privilegeLevels = []string{"", "read", "write", "privileged", "admin"}
 
-func stronger(a, b string) string {
+// Stronger gives the higher of two words for privileges.
+func Stronger(a, b string) string {
 	return privilegeLevels[max(slices.Index(privilegeLevels, a), slices.Index(privilegeLevels, b))]
 }
 
@@ -639,6 +676,10 @@ func binds(binding *Object, account, namespace string) bool {
 		switch s.String("kind") {
 		case "ServiceAccount":
 			if s.String("name") == account && near {
+				return true
+			}
+		case "User":
+			if namespace != "" && s.String("name") == "system:serviceaccount:"+namespace+":"+account {
 				return true
 			}
 		case "Group":
@@ -715,9 +756,9 @@ func (b *Binding) judge() {
 		case len(verbs) == 0:
 			continue
 		case slices.ContainsFunc(verbs, func(n *Node) bool { return n.Text != "get" && n.Text != "list" && n.Text != "watch" }):
-			b.Privileges = stronger(b.Privileges, "write")
+			b.Privileges = Stronger(b.Privileges, "write")
 		default:
-			b.Privileges = stronger(b.Privileges, "read")
+			b.Privileges = Stronger(b.Privileges, "read")
 		}
 		if has("verbs") && has("resources") && has("apiGroups") {
 			b.Powers = append(b.Powers, "everything"+scope)
@@ -725,7 +766,7 @@ func (b *Binding) judge() {
 			if b.Cluster {
 				level = "admin"
 			}
-			b.Privileges = stronger(b.Privileges, level)
+			b.Privileges = Stronger(b.Privileges, level)
 			continue
 		}
 		for _, p := range privileged {
@@ -736,7 +777,7 @@ func (b *Binding) judge() {
 				continue // those that are named, which are its own
 			}
 			b.Powers = append(b.Powers, p.say+scope)
-			b.Privileges = stronger(b.Privileges, "privileged")
+			b.Privileges = Stronger(b.Privileges, "privileged")
 		}
 	}
 }

@@ -115,6 +115,40 @@ func TestRightsAreSummedUpInOneWord(t *testing.T) {
 	}
 }
 
+func TestUsersAndGroupsHaveTheRightsOfTheirBindings(t *testing.T) {
+	t.Parallel()
+	objects, _ := Objects("x.yaml", []byte(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: a}
+roleRef: {kind: ClusterRole, name: cluster-admin}
+subjects: [{kind: Group, name: ops}, {kind: User, name: "system:serviceaccount:shop:web"}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: b, namespace: shop}
+roleRef: {kind: ClusterRole, name: view}
+subjects: [{kind: User, name: ann}, {kind: Group, name: ops}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: c}
+roleRef: {kind: ClusterRole, name: "system:discovery"}
+subjects: [{kind: Group, name: "system:authenticated"}]
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: web, namespace: shop}
+`))
+	var got []string
+	for _, id := range append(Subjects(objects), Accounts(objects)...) {
+		got = append(got, fmt.Sprintf("%s %s %d", id.Account, id.Privileges, len(id.Bindings)))
+	}
+	if joined := strings.Join(got, ", "); joined != "Group/ops admin 2, User/ann read 1, shop/web admin 1" {
+		t.Error(joined)
+	}
+}
+
 func TestWhatReachesBeyondThePodIsNamed(t *testing.T) {
 	t.Parallel()
 	objects, _ := Objects("x.yaml", []byte("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostPID: true, hostIPC: false, volumes: [{name: v, hostPath: {path: /var/run/docker.sock}}], containers: [{name: a, securityContext: {runAsUser: 0, privileged: true, capabilities: {add: [SYS_ADMIN]}}}]}\n"))

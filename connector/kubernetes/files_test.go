@@ -117,7 +117,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: web}
 roleRef: {kind: ClusterRole, name: cluster-admin}
-subjects: [{kind: ServiceAccount, name: web, namespace: shop}]
+subjects: [{kind: ServiceAccount, name: web, namespace: shop}, {kind: Group, name: ops}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -191,7 +191,7 @@ func TestAnExportedClusterLeadsFromTheInternetToImagesRolesAndRepositories(t *te
 			at("@shop/TrainingJob.ml.example.com/train -> @shop/ServiceAccount/default"),
 		},
 		fact.CanAssume: {at("@shop/ServiceAccount/web -> arn:aws:iam::111122223333:role/web")},
-		fact.MayAct:    {at("@shop/ServiceAccount/default -> @-/Namespace/shop"), at("@shop/ServiceAccount/web -> " + clusterARN)},
+		fact.MayAct:    {at("@-/Group/ops -> " + clusterARN), at("@shop/ServiceAccount/default -> @-/Namespace/shop"), at("@shop/ServiceAccount/web -> " + clusterARN)},
 		fact.RunsIn: {
 			at("@shop/Deployment.apps/web -> " + clusterARN), at("@shop/Pod/lone -> " + clusterARN),
 			at("@shop/StatefulSet.apps/db -> " + clusterARN), at("@shop/TrainingJob.ml.example.com/train -> " + clusterARN),
@@ -213,6 +213,7 @@ func TestAnExportedClusterLeadsFromTheInternetToImagesRolesAndRepositories(t *te
 		{fact.AssetWorkload, "@shop/StatefulSet.apps/db", "gitops_path", "shop"},
 		{fact.AssetIdentity, "@shop/ServiceAccount/web", "privileges", "admin"},
 		{fact.AssetIdentity, "@shop/ServiceAccount/default", "privileges", "read"},
+		{fact.AssetIdentity, "@-/Group/ops", "privileges", "admin"},
 		{fact.AssetKubernetes, "@-/Node/n1", "provider_id", "aws:///eu-west-1a/i-1"},
 		{fact.AssetKubernetes, "@-/Node/n1", "addresses", "10.0.0.1"},
 		{fact.AssetKubernetes, "@shop/Ingress.networking.k8s.io/web", "addresses", "203.0.113.7"},

@@ -118,10 +118,11 @@ func (c *cluster) controller(namespace string, by owner) fact.Asset {
 // images tells which images run where: by digest from the status of pods, by name
 // for what has none.
 func (v *view) images() {
-	type edge struct{ workload, image fact.Asset }
+	type edge struct{ workload, digest string }
 	type seen struct {
+		workload               fact.Asset
 		containers, references map[string]bool
-		pods                   int
+		running                int
 	}
 	found := map[edge]*seen{}
 	running := map[string]bool{}
@@ -144,23 +145,25 @@ func (v *view) images() {
 				continue
 			}
 			running[workload.Key+"\x00"+r.container] = true
-			e := edge{workload, fact.Asset{Kind: fact.AssetImage, Key: r.digest, Name: r.reference}}
+			e := edge{workload.Key, r.digest}
 			if found[e] == nil {
-				found[e] = &seen{map[string]bool{}, map[string]bool{}, 0}
+				found[e] = &seen{workload, map[string]bool{}, map[string]bool{}, 0}
 			}
 			found[e].containers[r.container], found[e].references[r.reference] = true, true
-			found[e].pods++
+			found[e].running++
 		}
 	}
 	order := slices.SortedFunc(maps.Keys(found), func(a, b edge) int {
-		return cmp.Or(cmp.Compare(a.workload.Key, b.workload.Key), cmp.Compare(a.image.Key, b.image.Key), cmp.Compare(a.image.Name, b.image.Name))
+		return cmp.Or(cmp.Compare(a.workload, b.workload), cmp.Compare(a.digest, b.digest))
 	})
 	for _, e := range order {
-		if v.once("image", e.image.Key, e.image.Name) {
-			v.node(v.scope, e.image, properties{"reference": e.image.Name, "digest": e.image.Key})
+		all := found[e]
+		image := fact.Asset{Kind: fact.AssetImage, Key: e.digest, Name: slices.Min(slices.Collect(maps.Keys(all.references)))}
+		if v.once("image", image.Key) {
+			v.node(v.scope, image, properties{"reference": image.Name, "digest": image.Key})
 		}
-		v.relate(v.scope, e.workload, fact.InstanceOf, e.image, "pod_status", fact.Attested, 0, properties{
-			"containers": list(found[e].containers), "reference": list(found[e].references), "containers_running": strconv.Itoa(found[e].pods),
+		v.relate(v.scope, all.workload, fact.InstanceOf, image, "pod_status", fact.Attested, 0, properties{
+			"containers": list(all.containers), "references": list(all.references), "containers_running": strconv.Itoa(all.running),
 		})
 	}
 	for _, o := range v.objects() {
@@ -180,10 +183,10 @@ func (v *view) images() {
 			containers[image][container.Name] = true
 		}
 		for _, image := range slices.SortedFunc(maps.Keys(containers), func(a, b fact.Asset) int { return cmp.Compare(a.Name, b.Name) }) {
-			if v.once("image", image.Key, image.Name) {
+			if v.once("image", image.Key) {
 				v.node(v.scope, image, properties{"reference": image.Name})
 			}
-			v.relate(v.scope, workload, fact.InstanceOf, image, "pod_template", fact.Declared, 0, properties{"containers": list(containers[image]), "reference": image.Name})
+			v.relate(v.scope, workload, fact.InstanceOf, image, "pod_template", fact.Declared, 0, properties{"containers": list(containers[image]), "references": image.Name})
 		}
 	}
 }
@@ -271,22 +274,21 @@ func (v *view) identities() {
 		account := v.account(id.Object.Namespace, id.Object.Name)
 		v.node(v.scope, account, properties{"identity": "service account", "namespace": id.Object.Namespace, "privileges": id.Privileges, "powers": strings.Join(id.Powers, ", ")})
 		v.relate(v.scope, account, fact.PartOf, v.object(id.Object), "kubernetes_object", fact.Attested, 0, properties{"same": "true"})
-		for _, b := range id.Bindings {
-			to := v.asset
-			if !b.Cluster {
-				to = fact.Asset{Kind: fact.AssetKubernetes, Key: v.key("", "Namespace", "", b.Binding.Namespace), Name: b.Binding.Namespace}
-			}
-			said := properties{"role": b.Role, "binding": b.Binding.ID(), "actions": strings.Join(b.Powers, ", "), "privileges": b.Privileges}
-			if b.Rules == nil {
-				said["role_not_read"] = "true"
-			}
-			v.relate(v.scope, account, fact.MayAct, to, "rbac", fact.Attested, 0, said)
-		}
+		v.mayAct(account, id)
 		for _, cloud := range id.Cloud {
 			name := cloud.Name[strings.LastIndexByte(cloud.Name, '/')+1:]
 			to := fact.Asset{Kind: fact.AssetIdentity, Key: cloud.Name, Name: name}
 			v.relate(v.scope, account, fact.CanAssume, to, cloud.Evidence.Method, cloud.Evidence.Strength, 0, properties{"provider": cloud.Provider, "annotation": cloud.Evidence.Source})
 		}
+	}
+	for _, id := range kubernetes.Subjects(objects) {
+		kind, name, _ := strings.Cut(id.Account, "/")
+		who := fact.Asset{Kind: fact.AssetIdentity, Key: v.key("", kind, "", name), Name: name}
+		if strings.HasPrefix(name, "arn:") {
+			who.Key = name // as clouds that map their identities into the cluster call it
+		}
+		v.node(v.scope, who, properties{"identity": strings.ToLower(kind), "privileges": id.Privileges, "powers": strings.Join(id.Powers, ", ")})
+		v.mayAct(who, id)
 	}
 	for _, id := range kubernetes.Identities(objects) {
 		workload := of(id.Workload)
@@ -299,6 +301,40 @@ func (v *view) identities() {
 			v.node(v.scope, account, properties{"identity": "service account", "namespace": id.Workload.Namespace})
 		}
 		v.relate(v.scope, workload, fact.RunsAs, account, "kubernetes_object", fact.Attested, 0, properties{"token_mounted": strconv.FormatBool(id.Token)})
+	}
+}
+
+// mayAct tells what an identity may do, where: all bindings of one place together.
+func (v *view) mayAct(who fact.Asset, id kubernetes.Identity) {
+	type rights struct {
+		roles, bindings, powers, unread map[string]bool
+		privileges                      string
+	}
+	places := map[fact.Asset]*rights{}
+	for _, b := range id.Bindings {
+		to := v.asset
+		if !b.Cluster {
+			to = fact.Asset{Kind: fact.AssetKubernetes, Key: v.key("", "Namespace", "", b.Binding.Namespace), Name: b.Binding.Namespace}
+		}
+		all := places[to]
+		if all == nil {
+			all = &rights{map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}, ""}
+			places[to] = all
+		}
+		all.roles[b.Role], all.bindings[b.Binding.ID()] = true, true
+		for _, power := range b.Powers {
+			all.powers[power] = true
+		}
+		if b.Rules == nil {
+			all.unread[b.Role] = true
+		}
+		all.privileges = kubernetes.Stronger(all.privileges, b.Privileges)
+	}
+	for _, to := range slices.SortedFunc(maps.Keys(places), func(a, b fact.Asset) int { return cmp.Compare(a.Key, b.Key) }) {
+		all := places[to]
+		v.relate(v.scope, who, fact.MayAct, to, "rbac", fact.Attested, 0, properties{
+			"roles": list(all.roles), "bindings": list(all.bindings), "actions": list(all.powers), "privileges": all.privileges, "roles_not_read": list(all.unread),
+		})
 	}
 }
 

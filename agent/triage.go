@@ -345,6 +345,61 @@ type spot struct {
 	index  int
 }
 
+// String names the place for people.
+func (at spot) String() string {
+	p := at.module.Packages[at.index]
+	return fmt.Sprintf("%s %s (%s:%d)", p.Name, p.Version, p.Path, p.Line)
+}
+
+// plainName is a key under which equal names of any ecosystem meet.
+func plainName(name string) string {
+	return strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
+}
+
+// byName gives the findings of packages that are still seen, by name.
+func (s *scene) byName() map[string][]int {
+	list := map[string][]int{}
+	for i := range s.findings {
+		if f := &s.findings[i]; f.Kind == fact.Vulnerability && f.Package.Name != "" && f.State != issue.FindingUnconfirmed {
+			list[plainName(f.Package.Name)] = append(list[plainName(f.Package.Name)], i)
+		}
+	}
+	return list
+}
+
+// copies gives the places of an issue's package that must change, in the modules
+// that hold its cause: each version that a detector saw, and when one named none,
+// each that the advisories affect.
+func (s *scene) copies(it *issue.Issue, pkg fact.Package, seen map[string][]int, advisories fix.Advisories) []spot {
+	versions := []string{pkg.Version}
+	for _, n := range seen[plainName(pkg.Name)] {
+		f := &s.findings[n]
+		ids := append([]string{f.Rule}, f.Aliases...)
+		if slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(it.Advisories, id) }) && !slices.Contains(versions, f.Package.Version) {
+			versions = append(versions, f.Package.Version)
+		}
+	}
+	pkg.Version = ""
+	var list []spot
+	for _, found := range locate(s.modules, pkg) {
+		if !holds(found.module, it.Cause) {
+			continue
+		}
+		version := found.module.Packages[found.index].Version
+		affected := slices.ContainsFunc(versions, func(v string) bool { return v != "" && lockfile.SameVersion(found.module.Ecosystem, version, v) })
+		if !affected && slices.Contains(versions, "") {
+			known, err := advisories.Affecting(found.module.Fact(found.index))
+			affected = err != nil || slices.ContainsFunc(known, func(a fact.Advisory) bool {
+				return slices.Contains(it.Advisories, a.ID) || slices.ContainsFunc(a.Aliases, func(id string) bool { return slices.Contains(it.Advisories, id) })
+			}) // one that cannot be judged counts
+		}
+		if affected {
+			list = append(list, found)
+		}
+	}
+	return list
+}
+
 // locate finds a package in the modules, at its version when it names one.
 func locate(modules []lockfile.Module, pkg fact.Package) []spot {
 	var spots []spot
@@ -389,7 +444,9 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 	}
 	var targets []target
 	where := map[spot]int{}
-	spots := make([]int, len(issues)) // how many places each issue must be fixed in
+	spots := make([][]spot, len(issues)) // the places that each issue must be fixed in
+	seen := s.byName()
+	advisories := judged{s.known, result.problem}
 	for i := range issues {
 		issues[i].FixPaths, issues[i].Blocked = []fix.Path{}, []string{}
 		if issues[i].Package == nil || issues[i].Kind != fact.Vulnerability {
@@ -400,11 +457,8 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 			continue
 		}
 		pkg.Version = issues[i].Package.Version
-		for _, found := range locate(s.modules, pkg) {
-			if !holds(found.module, issues[i].Cause) {
-				continue
-			}
-			spots[i]++
+		spots[i] = s.copies(&issues[i], pkg, seen, advisories)
+		for _, found := range spots[i] {
 			n, seen := where[found]
 			if !seen {
 				n = len(targets)
@@ -415,14 +469,24 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 		}
 	}
 	planned := make([][]fix.Path, len(issues))
+	type rest struct {
+		fix.Path
+		left int
+	}
+	partial := make([][]rest, len(issues)) // paths that leave some of an issue's places
 	without := make([]string, len(issues)) // why an issue may have no path although nothing blocks one
-	advisories := judged{s.known, result.problem}
 	for n, t := range targets {
 		d.Progress("comparing fixes", n, len(targets))
 		request := fix.Target{Module: t.module, Modules: s.modules, Package: t.index, Tree: s.tree, Advisories: advisories, Registry: registries[t.module.Ecosystem]}
 		for _, i := range t.issues {
 			request.Close = append(request.Close, issues[i].Advisories...)
+			for _, other := range spots[i] {
+				if other.module == t.module && other.index != t.index && !slices.Contains(request.Others, other.index) {
+					request.Others = append(request.Others, other.index)
+				}
+			}
 		}
+		slices.Sort(request.Others)
 		present := t.module.Packages[t.index]
 		why := "fixes are not planned for " + t.module.Tool
 		for _, fixer := range d.Fixers {
@@ -448,13 +512,27 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 				}
 			}
 			for _, path := range paths {
+				moves := path.Moves
+				if len(moves) == 0 {
+					moves = []string{present.Key}
+				}
 				closes, findings := []string{}, 0
 				for _, i := range t.issues {
-					everywhere := spots[i] == 1 || path.Kind == fix.Override
-					if everywhere && slices.ContainsFunc(issues[i].Advisories, func(id string) bool { return slices.Contains(path.Closes, id) }) {
+					if !slices.ContainsFunc(issues[i].Advisories, func(id string) bool { return slices.Contains(path.Closes, id) }) {
+						continue
+					}
+					left := slices.DeleteFunc(slices.Clone(spots[i]), func(at spot) bool {
+						return at.module == t.module && slices.Contains(moves, at.module.Packages[at.index].Key)
+					})
+					if len(left) == 0 {
 						closes = append(closes, issues[i].ID)
 						findings += issues[i].Findings
+						continue
 					}
+					some := path
+					some.Closes, some.Findings = []string{}, 0
+					some.Reason = fmt.Sprintf("leaves %d of %d places: %s", len(left), len(spots[i]), left[0].String())
+					partial[i] = append(partial[i], rest{some, len(left)})
 				}
 				if len(closes) == 0 {
 					continue
@@ -476,6 +554,13 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 		switch {
 		case len(planned[i]) > 0:
 			issues[i].FixPaths = fix.Compare(fix.Group(planned[i]))
+		case len(partial[i]) > 0:
+			slices.SortStableFunc(partial[i], func(a, b rest) int { return a.left - b.left })
+			var list []fix.Path
+			for _, r := range partial[i] {
+				list = append(list, r.Path)
+			}
+			issues[i].FixPaths = fix.Group(list)
 		case len(issues[i].Blocked) == 0 && without[i] != "":
 			issues[i].Blocked = append(issues[i].Blocked, without[i])
 		}

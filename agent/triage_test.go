@@ -406,3 +406,61 @@ func TestAnIssueWithoutAFixPathSaysWhy(t *testing.T) {
 		t.Errorf("reasons = %q, want %q", got, want)
 	}
 }
+
+func TestAPathClosesAnIssueOnlyWhenItReachesEveryCopy(t *testing.T) {
+	t.Parallel()
+	lock := func(bundled string) string {
+		return `{"name": "m", "lockfileVersion": 3, "packages": {
+"": {"name": "m", "dependencies": {"a": "1.0.0", "b": "1.0.0"}},
+"node_modules/a": {"version": "1.0.0", "dependencies": {"left": "^1.0.0"}},
+"node_modules/b": {"version": "1.0.0", "dependencies": {"left": "~2.0.0"}},
+"node_modules/left": {"version": "1.0.0"},
+"node_modules/b/node_modules/left": {"version": "2.0.0"` + bundled + `}}}`
+	}
+	for name, c := range map[string]struct{ bundled, want, reason string }{
+		"two versions":        {"", "override every left (1.0.0, 2.0.0) with 2.0.1 in package.json until its ancestors allow it", ""},
+		"one that is bundled": {`, "inBundle": true`, "", "leaves 1 of 2 places: left 2.0.0 (package-lock.json:6)"},
+	} {
+		later := 0
+		_, desk := build(t, &later)
+		dir := t.TempDir()
+		run(t, dir, "init", "-q", ".")
+		vulnerability := func(version string) string {
+			return `{"VulnerabilityID": "CVE-2024-1", "PkgName": "left", "InstalledVersion": "` + version + `", "FixedVersion": "1.0.1, 2.0.1", "Severity": "HIGH", "PkgIdentifier": {"PURL": "pkg:npm/left@` + version + `"}}`
+		}
+		for file, text := range map[string]string{
+			"package.json": "{\n  \"name\": \"m\",\n  \"dependencies\": {\n    \"a\": \"1.0.0\",\n    \"b\": \"1.0.0\"\n  }\n}\n", "package-lock.json": lock(c.bundled),
+			"trivy.json": `{"SchemaVersion": 2, "ArtifactName": ".", "ArtifactType": "filesystem", "Results": [{"Target": "package-lock.json", "Class": "lang-pkgs", "Type": "npm", "Vulnerabilities": [` + vulnerability("1.0.0") + "," + vulnerability("2.0.0") + `]}]}`,
+		} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run(t, dir, "add", "-A")
+		run(t, dir, "commit", "-q", "-m", "start")
+		issues := triage(t, desk, agent.Request{Repo: dir, Reports: []string{filepath.Join(dir, "trivy.json")}}).Issues
+		if len(issues) != 1 || len(issues[0].FixPaths) == 0 {
+			t.Fatalf("%s: issues = %+v", name, issues)
+		}
+		var places []int
+		for _, l := range issues[0].Cause.Locations {
+			places = append(places, l.Line)
+		}
+		slices.Sort(places)
+		if !slices.Equal(places, []int{4, 5}) {
+			t.Errorf("%s: places on lines %v of package.json, want those of a and b", name, places)
+		}
+		recommended := ""
+		for _, path := range issues[0].FixPaths {
+			if path.Recommended {
+				recommended = path.Summary
+			}
+			if len(path.Closes) > 0 != (path.Summary == c.want) {
+				t.Errorf("%s: %s closes %v", name, path.Summary, path.Closes)
+			}
+		}
+		if recommended != c.want || c.reason != "" && issues[0].FixPaths[0].Reason != c.reason {
+			t.Errorf("%s: recommended %q because %q, want %q, %q", name, recommended, issues[0].FixPaths[0].Reason, c.want, c.reason)
+		}
+	}
+}

@@ -44,6 +44,7 @@ type Target struct {
 	Module     *lockfile.Module
 	Modules    []lockfile.Module // all modules of the repository
 	Package    int               // index into Module.Packages
+	Others     []int             // other copies of the package in the module that must change too, rising
 	Tree       code.Tree
 	Advisories Advisories
 	// Close are the ids that the change is to close (any id of a class).
@@ -119,6 +120,10 @@ type Path struct {
 	Residual  []string `json:"residual,omitempty"`  // advisories that stay
 	Brings    []string `json:"brings,omitempty"`    // advisories that are new
 	Temporary bool     `json:"temporary,omitempty"` // an override, to be taken back later
+
+	// Moves are the keys of the packages of the module that it raises; none
+	// stands for the target's own. It only lives while paths are planned.
+	Moves []string `json:"-"`
 }
 
 // Change is one version that moves.

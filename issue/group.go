@@ -225,8 +225,12 @@ func (g *group) issue(c Context) Issue {
 		i.Severity = max(i.Severity, m.Severity)
 		score = max(score, m.Score)
 		i.EPSS = max(i.EPSS, m.EPSS)
-		if better(m.cause, i.Cause) {
+		switch {
+		case gone(m) != gone(first):
+		case better(m.cause, i.Cause):
 			i.Cause = m.cause
+		case m.cause.Status == fact.CauseFound && i.Cause.Status == fact.CauseFound:
+			i.Cause = joined(i.Cause, m.cause)
 		}
 		if i.Title == "" && (m.Kind != fact.Vulnerability || !strings.HasPrefix(m.Title, m.Rule)) {
 			i.Title = m.Title // of a flaw, only a title that says more than its id
@@ -298,6 +302,30 @@ func (g *group) issue(c Context) Issue {
 	i.Risk, i.RiskTerms = Risk(factors)
 	i.Cause = complete(i.Cause)
 	return i
+}
+
+// maxPlaces bounds the places of a cause that are joined from several findings.
+const maxPlaces = 100
+
+// joined adds the places of another finding's cause, such as those through which
+// another version of a package came in, with the steps that lead there.
+func joined(a, b fact.Cause) fact.Cause {
+	fresh := false
+	for _, place := range b.Locations {
+		if !slices.Contains(a.Locations, place) && len(a.Locations) < maxPlaces {
+			a.Locations = append(slices.Clip(a.Locations), place)
+			fresh = true
+		}
+	}
+	if !fresh {
+		return a
+	}
+	for _, link := range b.Chain {
+		if !slices.ContainsFunc(a.Chain, func(l fact.Link) bool { return l.Kind == link.Kind && l.Key == link.Key && l.Location == link.Location }) {
+			a.Chain = append(slices.Clip(a.Chain), link)
+		}
+	}
+	return a
 }
 
 // better says whether a cause says more than another.

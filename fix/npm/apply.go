@@ -161,7 +161,12 @@ func (p *project) edited(path fix.Path, manifests []*manifest) (exact, final map
 		if p.manifest.overridden[change.Package] {
 			return nil, nil, fmt.Errorf("%s: overrides names %s already", p.manifest.path, change.Package)
 		}
-		members = append(members, p.overrides(change.Package, change.From, change.To)...)
+		several := func(c fix.Change) bool { return c.Package == change.Package && c.From != change.From }
+		if path.Kind != fix.Override || !slices.ContainsFunc(path.Changes, several) {
+			members = append(members, p.overrides(change.Package, change.From, change.To)...)
+		} else if member := everyone(change.Package, change.To); !slices.Contains(members, member) {
+			members = append(members, member) // every copy at once
+		}
 	}
 	values := len(rootEdits)
 	if len(members) > 0 {
@@ -309,7 +314,7 @@ func (l *lock) raised(written *lock, change fix.Change) error {
 	reached := len(written.instances(change.Package)) == 0
 	for _, key := range written.instances(change.Package) {
 		text := written.entries[key].Version
-		if text == change.From {
+		if text == change.From && !written.entries[key].InBundle {
 			return fmt.Errorf("%s is still at %s (%s) after the change", change.Package, text, key)
 		}
 		v, ok := parseVersion(text)

@@ -225,6 +225,15 @@ func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error
 	}
 	if len(stated) == 0 && p.lock != nil && !p.manifest.overridden[present.Name] {
 		paths = append(paths, p.planOverride(choice, holds))
+		if len(target.Others) > 0 && target.Package < target.Others[0] {
+			all, err := p.planOverrideOfAll(choice, known)
+			if err != nil {
+				return nil, err
+			}
+			if all != nil {
+				paths = append(paths, *all)
+			}
+		}
 	}
 	if len(paths) == 0 || len(blocking) > 0 && len(stated) == 0 {
 		for _, h := range blocking {
@@ -315,7 +324,13 @@ func (p *project) planOverride(choice fix.Choice, holds []hold) fix.Path {
 	path.Temporary = true
 	path.Effort = fix.EffortMedium
 	path.Summary = fmt.Sprintf("override %s %s with %s in package.json until its ancestors allow it", present.Name, present.Version, choice.Version)
-	text := `"overrides": {` + strings.Join(p.overrides(present.Name, present.Version, choice.Version), ", ") + "}"
+	members := p.overrides(present.Name, present.Version, choice.Version)
+	text := `"overrides": {` + strings.Join(members, ", ") + "}"
+	for _, key := range p.lock.instances(present.Name) {
+		if p.lock.entries[key].Version == present.Version && !p.lock.entries[key].InBundle {
+			path.Moves = append(path.Moves, key)
+		}
+	}
 	path.Steps = append(path.Steps,
 		fix.Step{Text: "Add " + text + ".", Location: &fact.Location{Path: p.manifest.path}},
 		fix.Step{Text: "Let npm rewrite the lock.", Command: refresh})
@@ -329,6 +344,78 @@ func (p *project) planOverride(choice fix.Choice, holds []hold) fix.Path {
 	}
 	return path
 }
+
+// planOverrideOfAll forces one version on whoever asks for any of the copies that
+// must change and are not bundled: the highest of those that close each. It gives
+// nil where a copy would go down.
+func (p *project) planOverrideOfAll(choice fix.Choice, known []string) (*fix.Path, error) {
+	target := p.target
+	highest, changes := choice, []fix.Change{}
+	var moves []string
+	for _, index := range append([]int{target.Package}, target.Others...) {
+		pkg := target.Module.Packages[index]
+		entry, locked := p.lock.entries[pkg.Key]
+		if locked && entry.InBundle {
+			continue // no override reaches it
+		}
+		if _, states := p.manifest.spec(pkg.Name); states || !locked || pkg.Source != "" {
+			return nil, nil
+		}
+		one := *target
+		one.Package = index
+		picked, err := fix.Pick(&one, known)
+		if errors.Is(err, fix.ErrNoVersion) || errors.Is(err, fix.ErrNotAffected) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if higher(picked.Version, highest.Version) {
+			highest = picked
+		}
+		if !slices.ContainsFunc(changes, func(c fix.Change) bool { return c.From == pkg.Version }) {
+			changes = append(changes, fix.Change{Package: pkg.Name, From: pkg.Version, Direct: pkg.Direct})
+		}
+	}
+	for _, key := range p.lock.instances(target.Present().Name) {
+		entry := p.lock.entries[key]
+		if higher(entry.Version, highest.Version) && !entry.InBundle {
+			return nil, nil
+		}
+		if !entry.InBundle {
+			moves = append(moves, key)
+		}
+	}
+	path := target.NewPath(ID, fix.Override, highest)
+	path.ID += ":all"
+	path.Temporary = true
+	path.Effort = fix.EffortMedium
+	path.Moves = moves
+	path.Changes = nil
+	var froms []string
+	for _, change := range changes {
+		change.To = highest.Version
+		path.Add(change)
+		froms = append(froms, change.From)
+	}
+	name := target.Present().Name
+	path.Summary = fmt.Sprintf("override every %s (%s) with %s in package.json until its ancestors allow it", name, strings.Join(froms, ", "), highest.Version)
+	path.Steps = append(path.Steps,
+		fix.Step{Text: "Add " + `"overrides": {` + everyone(name, highest.Version) + "}.", Location: &fact.Location{Path: p.manifest.path}},
+		fix.Step{Text: "Let npm rewrite the lock.", Command: refresh},
+		fix.Step{Text: fmt.Sprintf("Take the override back when the packages that ask for %s allow %s themselves.", name, highest.Version)})
+	return &path, nil
+}
+
+// higher says whether a version is above another; one that is none is not.
+func higher(a, b string) bool {
+	x, ok := parseVersion(a)
+	y, known := parseVersion(b)
+	return ok && known && y.less(x)
+}
+
+// everyone is the member of "overrides" for whoever asks for a package.
+func everyone(name, to string) string { return fmt.Sprintf(`"%s": "%s"`, quote(name), quote(to)) }
 
 // overrides gives the members to add to "overrides" so that whoever has name
 // at a version gets another: all of them by name when that lowers nobody and
@@ -360,7 +447,7 @@ func (p *project) overrides(name, from, to string) []string {
 		}
 	}
 	if all || len(parents) == 0 {
-		return []string{fmt.Sprintf(`"%s": "%s"`, quote(name), quote(to))}
+		return []string{everyone(name, to)}
 	}
 	slices.Sort(parents)
 	var members []string

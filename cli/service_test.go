@@ -78,3 +78,47 @@ func TestServicesAreFoundAndStayAsPeopleSay(t *testing.T) {
 		t.Errorf("show Basket:\n%s", out)
 	}
 }
+
+func TestOwnersOfAServiceReachItsWorkloadAndLeaversFallBack(t *testing.T) {
+	t.Parallel()
+	state, dir := t.TempDir(), t.TempDir()
+	run := func(want int, args ...string) string {
+		t.Helper()
+		code, out, stderr := command(t, state, args...)
+		if code != want {
+			t.Fatalf("%v: exit code %d, want %d: %s", args, code, want, stderr)
+		}
+		return out
+	}
+	for name, text := range map[string]string{
+		"kubernetes/all.json": `{"apiVersion": "v1", "kind": "List", "items": [
+			{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop", "labels": {"backstage.io/kubernetes-id": "shop"}},
+			 "spec": {"template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "w", "image": "web:1"}]}}}}]}`,
+		"backstage/catalog-info.yaml": "apiVersion: backstage.io/v1alpha1\nkind: Component\nmetadata: {name: shop, annotations: {backstage.io/kubernetes-id: shop, pagerduty.com/service-id: V1}}\n" +
+			"spec: {type: service, owner: web}\n---\napiVersion: backstage.io/v1alpha1\nkind: Group\nmetadata: {name: web}\nspec: {type: team, children: []}\n",
+		"pagerduty/all.json": `{"users": [{"id": "U1", "name": "Ada", "email": "ada@acme.test"}]}
+			{"escalation_policies": [{"id": "P1", "name": "Web", "escalation_rules": [{"targets": [{"id": "U1", "type": "user_reference"}]}]}]}
+			{"services": [{"id": "V1", "name": "Shop", "escalation_policy": {"id": "P1"}}]}`,
+		"scim/Users.json": `{"totalResults": 2, "Resources": [{"id": "1", "userName": "ada@acme.test", "displayName": "Ada Lovelace", "active": false,
+			"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"manager": {"value": "3"}}}, {"id": "3", "userName": "eve@acme.test", "displayName": "Eve Evans", "active": true}]}`,
+	} {
+		at := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		kind := filepath.Base(filepath.Dir(at))
+		args := []string{"source", "add", kind, kind, "--set", "path=" + filepath.Dir(at)}
+		if kind == "kubernetes" {
+			args = append(args, "--set", "cluster=prod")
+		}
+		run(exitClean, args...)
+	}
+	run(exitIncomplete, "source", "sync") // the export of the cluster holds no nodes
+	out := run(exitClean, "owner", "explain", "workload:prod/shop/Deployment.apps/web")
+	if !strings.Contains(out, "team web (owner)") || !strings.Contains(out, "person Eve Evans (on_call)") || !strings.Contains(out, "for Ada Lovelace, who is not active any longer; falls to the manager Eve Evans") {
+		t.Errorf("owners of the workload:\n%s", out)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/gocty"
 
+	"github.com/backstitch/backstitch/cause"
 	"github.com/backstitch/backstitch/code/dockerfile"
 	"github.com/backstitch/backstitch/code/terraform"
 	"github.com/backstitch/backstitch/fact"
@@ -106,7 +107,8 @@ func (d *Desk) loadDeclared(ctx context.Context, s *scene, result *Triage) error
 }
 
 // decide names for each exposure of a cloud resource the attribute that opens it: of
-// those that may, the first that the configuration sets.
+// those that may, the first that the configuration sets. A rule of a security group may
+// be a resource of its own.
 func (s *scene) decide(ctx context.Context, declared []running, findings []issue.StoredFinding) error {
 	roots := map[string]*terraform.Configuration{}
 	for i := range findings {
@@ -134,9 +136,12 @@ func (s *scene) decide(ctx context.Context, declared []running, findings []issue
 		if roots[root] == nil {
 			continue
 		}
-		if field := deciding(roots[root], address, f.Attributes); field != "" {
+		if by, field := deciding(roots[root], address, f.Attributes); field != "" {
 			f.Attributes = maps.Clone(f.Attributes) // the stored ones are shared
 			f.Attributes["field"] = field
+			if by.String() != address.String() {
+				f.Attributes["address"], f.Attributes["root"], f.Attributes["group"] = by.String(), root, declared[at].by.Key
+			}
 		}
 	}
 	return nil
@@ -145,39 +150,103 @@ func (s *scene) decide(ctx context.Context, declared []running, findings []issue
 // maxRules bounds the rules of a security group that are compared with a port.
 const maxRules = 60
 
-// deciding gives the attribute of a resource that opens it, "" when none is known.
-func deciding(c *terraform.Configuration, address terraform.Address, told map[string]string) string {
-	known := func(field string) (cty.Value, bool) {
-		path, ok := terraform.FieldPath(field)
-		if !ok {
-			return cty.NilVal, false
-		}
-		trace := c.Origin(address, path)
-		value, ok := trace.Known()
-		return value, ok && trace.Status == terraform.TraceFound && !value.IsNull()
+// origin gives the value of an attribute where the configuration tells it.
+func origin(c *terraform.Configuration, address terraform.Address, field string) (cty.Value, terraform.Trace, bool) {
+	path, ok := terraform.FieldPath(field)
+	if !ok {
+		return cty.NilVal, terraform.Trace{}, false
 	}
+	trace := c.Origin(address, path)
+	value, ok := trace.Known()
+	return value, trace, ok && trace.Status == terraform.TraceFound && !value.IsNull()
+}
+
+// deciding gives the attribute that opens a resource, and whose it is; "" when none is
+// known.
+func deciding(c *terraform.Configuration, address terraform.Address, told map[string]string) (by terraform.Address, field string) {
 	for field := range strings.SplitSeq(told["decides"], ",") {
 		if field != "ingress" {
-			if _, ok := known(field); ok {
-				return field
+			if _, _, ok := origin(c, address, field); ok {
+				return address, field
 			}
 			continue
 		}
 		for i := range maxRules {
-			rule := fmt.Sprintf("ingress[%d].", i)
-			from, ok := known(rule + "from_port")
-			to, too := known(rule + "to_port")
-			if !ok || !too || !reaches(from, to, told["ports"]) {
+			if field := opens(c, address, fmt.Sprintf("ingress[%d].", i), told["ports"]); field != "" {
+				return address, field
+			}
+		}
+		for _, rule := range c.Instances() {
+			if rule.Type != "aws_security_group_rule" && rule.Type != "aws_vpc_security_group_ingress_rule" || !ofGroup(c, rule, address) {
 				continue
 			}
-			for _, ranges := range []string{"cidr_blocks", "ipv6_cidr_blocks"} {
-				if value, ok := known(rule + ranges); ok && worldwide(value) {
-					return rule + ranges
-				}
+			if kind, _, ok := origin(c, rule, "type"); ok && kind.Type() == cty.String && kind.AsString() != "ingress" {
+				continue
+			}
+			if field := opens(c, rule, "", told["ports"]); field != "" {
+				return rule, field
 			}
 		}
 	}
+	return address, ""
+}
+
+// opens gives the attribute with the ranges of a rule that lets the world reach ports,
+// "" when it does not.
+func opens(c *terraform.Configuration, address terraform.Address, rule, ports string) string {
+	from, _, ok := origin(c, address, rule+"from_port")
+	to, _, too := origin(c, address, rule+"to_port")
+	if !ok || !too {
+		protocol, _, known := origin(c, address, rule+"ip_protocol")
+		if !known || protocol.Type() != cty.String || protocol.AsString() != "-1" {
+			return ""
+		}
+		from, to = cty.NumberIntVal(0), cty.NumberIntVal(0) // every protocol has no ports
+	}
+	if !reaches(from, to, ports) {
+		return ""
+	}
+	for _, ranges := range []string{"cidr_blocks", "ipv6_cidr_blocks", "cidr_ipv4", "cidr_ipv6"} {
+		if value, _, ok := origin(c, address, rule+ranges); ok && worldwide(value) {
+			return rule + ranges
+		}
+	}
 	return ""
+}
+
+// ofGroup says whether a rule names a security group of its own module.
+func ofGroup(c *terraform.Configuration, rule, group terraform.Address) bool {
+	if fmt.Sprint(rule.Modules) != fmt.Sprint(group.Modules) {
+		return false
+	}
+	_, trace, _ := origin(c, rule, "security_group_id")
+	alone := terraform.Address{Type: group.Type, Name: group.Name}
+	return slices.ContainsFunc(trace.Missing, func(name string) bool {
+		rest, ok := strings.CutPrefix(name, alone.String())
+		return ok && (strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "["))
+	})
+}
+
+// trace finds the cause of a finding. Of an exposure that a rule opens which is a
+// resource of its own, the cause is that rule.
+func (s *scene) trace(ctx context.Context, tracer *cause.Tracer, f *fact.Finding) (fact.Cause, error) {
+	address := f.Attributes["address"]
+	if f.Kind != fact.Exposure || address == "" {
+		return tracer.Trace(ctx, f)
+	}
+	group := *f // leads to the group, as the graph tells it
+	group.Attributes = nil
+	led, err := tracer.Trace(ctx, &group)
+	if err != nil {
+		return led, err
+	}
+	answer, err := cause.Terraform(ctx, cause.TerraformRequest{Repository: s.identity, Commit: s.commit, Tree: s.tree, Address: address + "." + f.Attributes["field"], Root: f.Attributes["root"]})
+	if err != nil {
+		return fact.Cause{}, err
+	}
+	rule := fact.Link{Kind: fact.AssetTerraform, Key: address, Evidence: fact.Evidence{Method: "its security_group_id names the group", Source: f.Attributes["group"], Strength: fact.Declared}}
+	answer.Cause.Chain = append(append(led.Chain, rule), answer.Cause.Chain...)
+	return answer.Cause, nil
 }
 
 // reaches says whether a rule's ports hold the first of those that were told, such as
@@ -201,8 +270,11 @@ func reaches(from, to cty.Value, told string) bool {
 	return err == nil && other == nil && low <= a && b <= high
 }
 
-// worldwide says whether a list of ranges holds more or less every address.
+// worldwide says whether a range, or one of a list, holds more or less every address.
 func worldwide(list cty.Value) bool {
+	if list.IsKnown() && list.Type() == cty.String {
+		list = cty.TupleVal([]cty.Value{list})
+	}
 	if !list.IsWhollyKnown() || !list.CanIterateElements() {
 		return false
 	}

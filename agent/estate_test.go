@@ -129,6 +129,46 @@ resource "aws_security_group" "web" {
 `
 )
 
+func TestARuleOfAGroupMayBeAResourceOfItsOwn(t *testing.T) {
+	t.Parallel()
+	const group = "resource \"aws_security_group\" \"web\" {\n  name = \"web\"\n}\n\n"
+	rule := func(kind, name, rest string) string {
+		return fmt.Sprintf("resource %q %q {\n  security_group_id = aws_security_group.%s.id\n%s}\n", kind, name, "web", rest)
+	}
+	const ssh = "  from_port = 22\n  to_port = 22\n"
+	for name, one := range map[string]struct{ text, want string }{
+		"rule":              {group + rule("aws_security_group_rule", "ssh", "  type = \"ingress\"\n"+ssh+"  cidr_blocks = [\"10.0.0.0/8\", \"0.0.0.0/0\"]\n"), "main.tf:10"},
+		"ingress rule":      {group + rule("aws_vpc_security_group_ingress_rule", "ssh", ssh+"  cidr_ipv4 = \"0.0.0.0/0\"\n"), "main.tf:9"},
+		"of every protocol": {group + rule("aws_vpc_security_group_ingress_rule", "all", "  ip_protocol = \"-1\"\n  cidr_ipv4 = \"0.0.0.0/0\"\n"), "main.tf:1"},
+		"egress":            {group + rule("aws_security_group_rule", "ssh", "  type = \"egress\"\n"+ssh+"  cidr_blocks = [\"0.0.0.0/0\"]\n"), "main.tf:1"},
+		"of a few":          {group + rule("aws_security_group_rule", "ssh", "  type = \"ingress\"\n"+ssh+"  cidr_blocks = [\"10.0.0.0/8\"]\n"), "main.tf:1"},
+		"of another group":  {group + strings.Replace(rule("aws_security_group_rule", "ssh", "  type = \"ingress\"\n"+ssh+"  cidr_blocks = [\"0.0.0.0/0\"]\n"), "group.web.id", "group.web2.id", 1), "main.tf:1"},
+	} {
+		later := 0
+		_, desk := build(t, &later)
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "groups.json"), []byte(strings.Replace(webGroups, "PERMISSIONS", sshOpen, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, source := range []app.Source{
+			{Name: "state", Type: "terraformstate", Settings: map[string]string{"path": written(t, "web.tfstate", webState), "repository": "example.com/acme/shop"}},
+			{Name: "cloud", Type: "aws", Settings: map[string]string{"path": folder}},
+		} {
+			if synced, err := desk.SyncSource(t.Context(), source); err != nil {
+				t.Fatalf("%+v, %v", synced, err)
+			}
+		}
+		found := ofKind(triage(t, desk, agent.Request{Repo: held(t, map[string]string{"main.tf": one.text})}), fact.Exposure)
+		if len(found) != 1 || len(found[0].Cause.Locations) != 1 {
+			t.Errorf("%s: issues %+v", name, found)
+			continue
+		}
+		if at := found[0].Cause.Locations[0]; fmt.Sprint(at.Path, ":", at.Line) != one.want {
+			t.Errorf("%s: line %s:%d, want %s\n%+v", name, at.Path, at.Line, one.want, found[0].Cause.Chain)
+		}
+	}
+}
+
 func TestAnExposureOfACloudResourceLeadsToTheTerraformLineThatOpensIt(t *testing.T) {
 	t.Parallel()
 	later := 0

@@ -258,7 +258,7 @@ func (d *Desk) investigate(ctx context.Context, s *scene, running cause.Running,
 	issues := issue.Group(s.findings, issue.Context{
 		Repository: s.identity,
 		Cause: func(f *issue.StoredFinding) fact.Cause {
-			found, err := tracer.Trace(ctx, &f.Finding)
+			found, err := s.trace(ctx, tracer, &f.Finding)
 			if err != nil {
 				traceErr = errors.Join(traceErr, err)
 			}

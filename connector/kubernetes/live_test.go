@@ -400,6 +400,27 @@ func TestAKubeconfigRunsNoCommandAndReadsNoFileUnlessAllowed(t *testing.T) {
 	}
 }
 
+func TestCertificatesBesideTheKubeconfigAreRead(t *testing.T) {
+	t.Parallel()
+	_, address := newServer(t, running())
+	any := httptest.NewTLSServer(http.NotFoundHandler())
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: any.Certificate().Raw})
+	any.Close()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "pki", "ca.crt"), string(authority))
+	name := filepath.Join(dir, "config")
+	for _, at := range []string{"pki/ca.crt", filepath.Join(dir, "pki", "ca.crt")} {
+		write(t, name, `{apiVersion: v1, kind: Config, current-context: prod, clusters: [{name: kubernetes, cluster: {server: "`+address+`", certificate-authority: "`+at+`"}}], users: [{name: u, user: {token: `+bearer+`}}], contexts: [{name: prod, context: {cluster: kubernetes, user: u}}]}`)
+		r, _ := ask(t, map[string]string{"kubeconfig": name})
+		if len(r.Gaps) > 0 || len(r.Nodes) == 0 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0].Value, "as others are called too") {
+			t.Errorf("%s: gaps %v, notes %v", at, r.Gaps, r.Notes)
+		}
+		if r, _ = ask(t, map[string]string{"kubeconfig": name, "cluster": "prod"}); len(r.Notes) > 0 || r.Nodes[0].Value.Key != "prod" {
+			t.Errorf("%s: notes %v, first asset %v", at, r.Notes, r.Nodes[0].Value.Asset)
+		}
+	}
+}
+
 func TestACredentialPluginThatHangsIsAGap(t *testing.T) {
 	t.Parallel()
 	_, address := newServer(t, running())

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strings"
@@ -22,8 +23,9 @@ func newCauseKubernetes(s *streams) *cobra.Command {
 			"value is found by changing one value at a time. With --live, a dump as of kubectl\n" +
 			"get -o yaml, tracking annotations choose between places, and the value is held\n" +
 			"against the live one: proven when equal, drift when not.",
-		Example: "  backstitch cause kubernetes 'Deployment/web.spec.template.spec.containers[name=web].image' --repo .",
-		Args:    cobra.ExactArgs(1),
+		Example: "  backstitch cause kubernetes 'Deployment/web.spec.template.spec.containers[name=web].image' --repo .\n" +
+			"  kubectl get pods,replicasets,deployments -n shop -o json | backstitch cause kubernetes Pod/web-7d8f-x --repo . --live -",
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kind, rest, ok := strings.Cut(args[0], "/")
 			if !ok || kind == "" || rest == "" {
@@ -44,12 +46,16 @@ func newCauseKubernetes(s *streams) *cobra.Command {
 			}
 			request := kubernetes.Request{Kind: kind, Namespace: namespace, Repository: identity, Commit: at}
 			if live != "" {
-				file, err := os.Open(live)
-				if err != nil {
-					return err
+				var in io.Reader = s.in
+				if live != "-" {
+					file, err := os.Open(live)
+					if err != nil {
+						return err
+					}
+					defer file.Close()
+					in = file
 				}
-				defer file.Close()
-				objects, problems, err := kubernetes.ReadLive(cmd.Context(), live, file, kind)
+				objects, problems, err := kubernetes.ReadLive(cmd.Context(), live, in, kind)
 				if err != nil {
 					return fmt.Errorf("%s: %w", live, err)
 				}
@@ -77,6 +83,6 @@ func newCauseKubernetes(s *streams) *cobra.Command {
 	cmd.Flags().StringVar(&repo, "repo", ".", "folder of the repository, or any folder")
 	cmd.Flags().StringVar(&commit, "at", "", "commit to look at (default: the files as they are)")
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "namespace of the object (default: any)")
-	cmd.Flags().StringVar(&live, "live", "", "dump of live objects, as of kubectl get -o yaml or json")
+	cmd.Flags().StringVar(&live, "live", "", "dump of live objects, as of kubectl get -o yaml or json; - reads it from standard input")
 	return cmd
 }

@@ -76,6 +76,17 @@ func TestTheLineThatDecidesAKubernetesField(t *testing.T) {
 	}
 }
 
+func TestALiveObjectIsReadFromStandardInput(t *testing.T) {
+	t.Parallel()
+	repo := repository(t, map[string]string{"web.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2\n"})
+	pod := `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-7d8f-x", "namespace": "shop", "labels": {"pod-template-hash": "7d8f"}, "ownerReferences": [{"kind": "ReplicaSet", "name": "web-7d8f", "controller": true}]}}`
+	var out, fault strings.Builder
+	code := Main([]string{"cause", "kubernetes", "Pod/web-7d8f-x", "--repo", repo, "--live", "-", "--state", t.TempDir()}, strings.NewReader(pod), &out, &fault)
+	if code != exitClean || !strings.Contains(out.String(), "  web.yaml:1\n") || !strings.Contains(out.String(), "derived  kubernetes_object shop/Pod/web-7d8f-x") {
+		t.Errorf("exit code %d\n%s%s", code, out.String(), fault.String())
+	}
+}
+
 func TestWrongUseOfCauseKubernetesIsNamed(t *testing.T) {
 	t.Parallel()
 	repo := repository(t, map[string]string{"a.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"})

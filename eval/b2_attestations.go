@@ -200,6 +200,11 @@ func attestations(ctx context.Context, data string) (Result, error) {
 		if err := ctx.Err(); err != nil {
 			return result, err
 		}
+		// A copy in which nothing is changed must be believed, or what is refused below
+		// is refused for the copying.
+		if copied, _, err := b2Edit(func(_, _ b2Object) bool { return true })(&subjects[i], &subjects[i]); err != nil || b2Refused(copied) {
+			return result, fmt.Errorf("%s: a copy without a change is refused (%v)", subjects[i].name, err)
+		}
 		for _, change := range b2Changes {
 			changed, ok, err := change.make(&subjects[i], &subjects[(i+1)%len(subjects)])
 			if err != nil {

@@ -120,6 +120,9 @@ type truth bool
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *truth) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
 	value, err := strconv.ParseBool(strings.ToLower(strings.Trim(string(data), `"`)))
 	if err != nil {
 		return fmt.Errorf("active is %.20s, expected true or false", data)

@@ -47,6 +47,7 @@ type row struct {
 	emails, logins, teams  []string
 	manager, active, left  string
 	title, department, bot string
+	status                 string
 	file                   string
 	line                   int
 }
@@ -90,6 +91,9 @@ func (r *row) person() (connector.Person, error) {
 		}
 		p.Left = day
 	}
+	if r.active == "" { // a status may be anything, such as on leave
+		active, known = truth(r.status)
+	}
 	if known {
 		p.Active = &active
 	}
@@ -100,6 +104,9 @@ func (r *row) person() (connector.Person, error) {
 	p.Bot = bot
 	if r.title != "" {
 		p.Said["title"] = r.title
+	}
+	if r.status != "" {
+		p.Said["status"] = r.status
 	}
 	if r.department != "" {
 		p.Said["department"] = r.department

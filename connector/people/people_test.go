@@ -32,7 +32,7 @@ const table = "\ufeffName;E-Mail;GitHub;Team;Manager E-Mail;Status;Termination d
 	"Zoë Ångström;Zoe@Acme.test, z@acme.test;zoe-a;Web;li@acme.test;active;;37\r\n" +
 	"\"Bob; the builder\";bob@acme.test;;Web, Ops;zoe@acme.test;terminated;2026-03-04;\r\n" +
 	"\r\n" +
-	"李雷;li@acme.test;;;;yes;;\r\n"
+	"李雷;li@acme.test;;;;On leave;;\r\n"
 
 const list = `people:
   - name: CI
@@ -63,9 +63,9 @@ func TestPeopleTeamsManagersAndLeavers(t *testing.T) {
 	t.Parallel()
 	r := sync(t, map[string]string{"a.csv": table, "b.yaml": list})
 	for key, want := range map[string]map[string]string{
-		"zoe@acme.test": {"id": "people:github.com/zoe-a", "emails": "zoe@acme.test,z@acme.test", "logins": "github.com/zoe-a", "active": "true", "manager": "li@acme.test"},
-		"bob@acme.test": {"id": "people:bob@acme.test", "emails": "bob@acme.test", "active": "false", "left": "2026-03-04", "manager": "zoe@acme.test"},
-		"li@acme.test":  {"id": "people:li@acme.test", "emails": "li@acme.test", "active": "true"},
+		"zoe@acme.test": {"id": "people:github.com/zoe-a", "emails": "zoe@acme.test,z@acme.test", "logins": "github.com/zoe-a", "active": "true", "status": "active", "manager": "li@acme.test"},
+		"bob@acme.test": {"id": "people:bob@acme.test", "emails": "bob@acme.test", "active": "false", "status": "terminated", "left": "2026-03-04", "manager": "zoe@acme.test"},
+		"li@acme.test":  {"id": "people:li@acme.test", "emails": "li@acme.test", "status": "On leave"},
 		"ci@acme.test":  {"id": "people:github.com/acme-ci", "emails": "ci@acme.test", "logins": "github.com/acme-ci", "bot": "true", "active": "true", "manager": "zoe@acme.test"},
 		"ann@acme.test": {"id": "people:ann@acme.test", "emails": "ann@acme.test", "left": "2026-01-02"},
 	} {
@@ -114,7 +114,7 @@ func TestBadRowsAreNamedByLineAndTheRestGoesOn(t *testing.T) {
 		`a.csv:8: left "03/04/2026": expected a day like 2006-01-02`,
 		"a.csv:9: 7 fields, expected 4",
 		"a.csv:10: expected text in UTF-8",
-		`b.yml:4: a person has no "shoe"; expected name, emails, logins, github, gitlab, teams, manager, active, left, id, title, department or bot`,
+		`b.yml:4: a person has no "shoe"; expected name, emails, logins, github, gitlab, teams, manager, active, status, left, id, title, department or bot`,
 		"b.yml:5: expected a person with a name and an email",
 		"b.yml:6: expected a text or a list of texts",
 		"c.yaml: yaml: line 1: did not find expected node content",

@@ -32,7 +32,7 @@ var columns = map[string]string{
 	"login": "login", "logins": "login", "username": "login", "samaccountname": "login", "uid": "login", "github": "github", "githublogin": "github", "githubusername": "github", "gitlab": "gitlab", "gitlablogin": "gitlab", "gitlabusername": "gitlab",
 	"team": "team", "teams": "team", "group": "team", "groups": "team", "memberof": "team",
 	"manager": "manager", "manageremail": "manager", "managerid": "manager", "supervisor": "manager", "supervisoremail": "manager", "reportsto": "manager",
-	"active": "active", "accountenabled": "active", "enabled": "active", "status": "active", "employmentstatus": "active",
+	"active": "active", "accountenabled": "active", "enabled": "active", "status": "status", "employmentstatus": "status",
 	"left": "left", "lefton": "left", "leavingdate": "left", "enddate": "left", "terminationdate": "left", "lastday": "left",
 	"id": "id", "employeeid": "id", "employeenumber": "id", "personid": "id", "title": "title", "jobtitle": "title", "department": "department", "bot": "bot", "serviceaccount": "bot",
 }
@@ -75,6 +75,8 @@ func (r *row) set(column, value string) {
 		r.manager = value
 	case "active":
 		r.active = value
+	case "status":
+		r.status = value
 	case "left":
 		r.left = value
 	case "id":
@@ -288,7 +290,7 @@ func rowOf(name string, node *yaml.Node) (*row, error) {
 		key, value := node.Content[i], node.Content[i+1]
 		meaning := column(key.Value)
 		if meaning == "" {
-			return r, fmt.Errorf("%s:%d: a person has no %.40q; expected name, emails, logins, github, gitlab, teams, manager, active, left, id, title, department or bot", name, key.Line, key.Value)
+			return r, fmt.Errorf("%s:%d: a person has no %.40q; expected name, emails, logins, github, gitlab, teams, manager, active, status, left, id, title, department or bot", name, key.Line, key.Value)
 		}
 		switch value.Kind {
 		case yaml.ScalarNode:

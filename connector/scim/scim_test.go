@@ -29,7 +29,7 @@ const enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 func user(id, name, email string, active any, manager string) map[string]any {
 	return map[string]any{
 		"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:User", enterprise}, "id": id, "userName": strings.Split(email, "@")[0], "displayName": name, "active": active,
-		"emails":   []any{map[string]any{"value": "second-" + email}, map[string]any{"value": email, "primary": true}},
+		"emails":   []any{map[string]any{"value": "second-" + email, "primary": nil}, map[string]any{"value": email, "primary": true}},
 		enterprise: map[string]any{"department": "Sales", "manager": map[string]any{"value": manager}}, "meta": map[string]any{"resourceType": "User", "lastModified": "2026-01-02T03:04:05Z"},
 	}
 }

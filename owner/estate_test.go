@@ -361,7 +361,9 @@ func TestAWordIsKeptOverResyncAndAPinHolds(t *testing.T) {
 		t.Errorf("history %+v %v", list, err)
 	}
 	// The answers taught: what a catalog says of resources counts less from now on, and the explanation shows it.
-	w.tell("catalog2", func(r *graph.Run) error { return all(r, claimOn(asset("cloud_resource", "b"), "backstage", "owner", "team", "web", .9)) })
+	w.tell("catalog2", func(r *graph.Run) error {
+		return all(r, claimOn(asset("cloud_resource", "b"), "backstage", "owner", "team", "web", .9))
+	})
 	if x := w.explain(e, "cloud_resource", "b"); len(x.Lessons) != 1 || x.Lessons[0].Wrong == 0 || x.Lessons[0].Factor >= 1 || x.Owners[0].Confidence >= .9 || !strings.Contains(x.Owners[0].Evidence[0].Detail, " answers") {
 		t.Errorf("learned %+v %+v", x.Lessons, x.Owners)
 	}

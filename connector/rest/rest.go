@@ -14,10 +14,12 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -27,6 +29,7 @@ const (
 	maxWait     = time.Minute
 	timeout     = 2 * time.Minute
 	maxAnswer   = 64 << 20
+	dialTimeout = 30 * time.Second
 )
 
 // Client asks. It is safe for concurrent use.
@@ -41,7 +44,25 @@ func New(wait func(ctx context.Context, d time.Duration) error) *Client {
 	if wait == nil {
 		wait = pause
 	}
-	return &Client{http: &http.Client{Timeout: timeout, CheckRedirect: sameHost}, wait: wait, now: time.Now}
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: dialTimeout, Control: notLinkLocal}).DialContext,
+		TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4, IdleConnTimeout: timeout,
+	}
+	return &Client{http: &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: sameHost}, wait: wait, now: time.Now}
+}
+
+var errLinkLocal = errors.New("the address is link-local, where clouds keep the credentials of machines: it is not asked")
+
+// notLinkLocal refuses to connect to link-local addresses, whatever name led there.
+func notLinkLocal(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	if at.Addr().Unmap().IsLinkLocalUnicast() {
+		return errLinkLocal
+	}
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -156,7 +177,7 @@ func worthAnother(err error) bool {
 		return status.again()
 	}
 	var unknown *net.DNSError
-	if errors.As(err, &unknown) && unknown.IsNotFound {
+	if errors.As(err, &unknown) && unknown.IsNotFound || errors.Is(err, errLinkLocal) {
 		return false
 	}
 	var network *net.OpError

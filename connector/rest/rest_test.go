@@ -122,6 +122,20 @@ func TestWhatStaysCutIsNamed(t *testing.T) {
 	}
 }
 
+func TestCredentialsOfMachinesAreNotAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"http://169.254.169.254/latest", "http://[fe80::1]/", "http://[::ffff:169.254.169.254]/"} {
+		base, err := rest.Base(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := rest.New(func(context.Context, time.Duration) error { t.Errorf("%s was tried again", address); return nil })
+		if err := rest.Get(t.Context(), client, base, nil, &answer{}); err == nil || !strings.Contains(err.Error(), "the address is link-local") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -138,6 +138,7 @@ var peerKinds = []peerKind{
 	{folders: []string{"yarn_audit"}}, {folders: []string{"pnpm_audit"}},
 	{folders: []string{"hadolint"}}, {folders: []string{"dockle"}}, {folders: []string{"gosec"}}, {folders: []string{"bandit"}},
 	{folders: []string{"kubelinter"}, invented: []string{"severity"}},
+	{folders: []string{"rusty_hog"}},
 	{
 		folders: []string{"trufflehog", "trufflehog3"}, invented: []string{"cwe"},
 		same: func(f *fact.Finding) string { return f.Rule + "\x00" + f.Path },

@@ -1,5 +1,5 @@
 // Package trufflehog reads what TruffleHog writes: the lines of JSON of version 3 and of
-// version 2, and the lists of the tool trufflehog3 that follows the old one.
+// version 2, and the lists of the tools trufflehog3 and Rusty Hog that follow the old one.
 //
 // The value of a secret is never kept, see report.SecretAnchor.
 package trufflehog
@@ -23,7 +23,7 @@ func New() report.Reader { return reader{} }
 
 func (reader) Describe() report.Description {
 	return report.Description{
-		ID: "report/trufflehog", Name: "TruffleHog", Formats: "lines of JSON of version 3 and 2; JSON of trufflehog3",
+		ID: "report/trufflehog", Name: "TruffleHog", Formats: "lines of JSON of version 3 and 2; JSON of trufflehog3 and of Rusty Hog",
 		Docs: "Produce it with `trufflehog git URL --json > FILE`. One finding a secret and place, critical when TruffleHog verified that it works. " +
 			"The secret, also where TruffleHog blackened a part of it, and what else it learned by using it are not kept but for the account. " +
 			"Lines do not say whether more would have followed: only with the log line that the scan finished is a report taken as all there is.",
@@ -71,6 +71,8 @@ type result struct {
 	texts                []string // what an old version quotes
 	decoder, verified    bool
 	message, logger      string
+	rusty                bool
+	url                  string // of a page or ticket
 }
 
 func read(d *report.Document, f *fact.Finding) {
@@ -130,6 +132,14 @@ func read(d *report.Document, f *fact.Finding) {
 			f.Kind, r.raw, r.decoder = fact.Secret, d.Text(), true
 		case "path", "line", "date", "branch", "author", "commit":
 			place(d.Scanner, f, key)
+		case "linenum", "new_line_num": // Rusty Hog, from here on
+			f.Line, r.rusty = d.Int(), true
+		case "parent_commit_hash":
+			r.rusty = true
+		case "url":
+			r.url, r.rusty = d.Text(), true
+		case "issue_id", "page_id", "location":
+			report.Attribute(f, key, d.Text())
 		case "msg":
 			r.message = d.Text()
 		case "logger":
@@ -143,6 +153,15 @@ func read(d *report.Document, f *fact.Finding) {
 		f.Commit = hash // beside it, commit is the message
 	}
 	f.Rule = cmp.Or(detector, f.Rule)
+	if r.rusty {
+		d.Run.Tool = "rusty-hog"
+	}
+	if r.url != "" {
+		f.References = append(f.References, r.url)
+		if f.Path == "" { // a page or a ticket, and no file
+			f.Asset, f.Path = fact.Asset{Kind: fact.AssetUnknown, Key: r.url, Name: r.url}, r.url
+		}
+	}
 	settle(f, &r)
 }
 

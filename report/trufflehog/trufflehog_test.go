@@ -51,6 +51,15 @@ var cases = []reporttest.Case{
 		},
 	},
 	{
+		Name: "Rusty Hog", Score: 95, Complete: true,
+		Report: `[{"stringsFound":["hunter22hunter22"],"path":"a.html","reason":"password","linenum":7,"diff":"hunter22hunter22"},{"stringsFound":["hunter22hunter22"],"page_id":"12","reason":"RSA key","url":"https://w.test/12"},{"commit":"m","commitHash":"c4","path":"b","reason":"Email","stringsFound":["x@y.test"],"old_line_num":3,"new_line_num":4,"parent_commit_hash":"c3"}]`,
+		Want: []string{
+			"secret password high a.html:7-7",
+			"secret RSA key high https://w.test/12:0-0",
+			"secret Email high b:4-4",
+		},
+	},
+	{
 		Name: "trufflehog3", Score: 90, Complete: true,
 		Report: `[{"rule":{"id":"aws.key","message":"AWS key","pattern":"AKIA","severity":"LOW"},"path":"a.py","line":"5","secret":"AKIAQQQQZZZZ","context":{"5":"k = AKIAQQQQZZZZ"},"id":"1","branch":"main","message":"m","author":"a","commit":"c3","date":"d"}]`,
 		Want: []string{
@@ -62,11 +71,20 @@ var cases = []reporttest.Case{
 func TestEqualSecretsHaveOneAnchorInEachVersion(t *testing.T) {
 	t.Parallel()
 	anchors := map[string]bool{}
-	for _, i := range []int{0, 1, 3} {
+	for _, i := range []int{0, 1, 4} {
 		anchors[reporttest.Read(t, New(), cases[i].Report).Findings[0].Anchor] = true
 	}
 	if len(anchors) != 1 || anchors[""] {
 		t.Errorf("anchors %v, want one", anchors)
+	}
+}
+
+func TestRustyHogIsNamedAsItself(t *testing.T) {
+	t.Parallel()
+	for i, want := range map[int]string{2: "trufflehog", 3: "rusty-hog", 4: "trufflehog"} {
+		if got := reporttest.Read(t, New(), cases[i].Report).Runs[0].Tool; got != want {
+			t.Errorf("%s is of the tool %q, want %q", cases[i].Name, got, want)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -163,7 +164,7 @@ func ownerPush(ctx context.Context, dir string, repo *git.Repository, index *own
 	}
 	whole := time.Since(began)
 	const pushes = 20
-	var slowest time.Duration
+	var times []time.Duration
 	estate := owner.NewEstate(db, owner.DefaultPrecedence(), owner.DefaultTagRules(), func() time.Time { return now })
 	for i := range pushes {
 		now = now.Add(time.Hour)
@@ -179,7 +180,7 @@ func ownerPush(ctx context.Context, dir string, repo *git.Repository, index *own
 			return row, err
 		}
 		x, err := estate.Explain(ctx, file(i))
-		slowest = max(slowest, time.Since(began))
+		times = append(times, time.Since(began))
 		if err != nil {
 			return row, err
 		}
@@ -187,9 +188,11 @@ func ownerPush(ctx context.Context, dir string, repo *git.Repository, index *own
 			return row, fmt.Errorf("%s: the owners %v do not follow the push", file(i).Key, x.Owners)
 		}
 	}
+	slices.Sort(times)
+	median := times[len(times)/2]
 	return Row{
-		What: fmt.Sprintf("owners after a push, slowest of %d", pushes), Value: milliseconds(slowest), Unit: "ms", Baseline: milliseconds(whole), Against: "the whole repository",
-		Target: "under 200 ms", OK: slowest < 200*time.Millisecond,
+		What: fmt.Sprintf("owners after a push, median of %d", pushes), Value: milliseconds(median), Unit: "ms", Baseline: milliseconds(whole), Against: "the whole repository",
+		Target: "under 200 ms", OK: median < 200*time.Millisecond,
 	}, nil
 }
 

@@ -112,6 +112,10 @@ type Suggested struct {
 	Unknown []string `json:"unknown"`
 }
 
+// confirmAfter is how old a person's word may be before an explanation asks to confirm
+// it, in days. It holds all the same.
+const confirmAfter = 365
+
 // day in microseconds.
 const dayMicros = 86400 * 1e6
 
@@ -169,6 +173,9 @@ func (w *weigher) weigh(claims []Claimed, rulings []Ruling) Suggested {
 			word, t.ruled = "pinned", 2
 		}
 		t.worths = append(t.worths, sourceWorth{SourceHuman, 1})
+		if days := float64(w.now-r.At) / dayMicros; days >= confirmAfter && r.At > 0 && !w.terse {
+			s.Stale = append(s.Stale, fmt.Sprintf("%s by %s: said %.0f days ago, and to be confirmed: backstitch owner accept says it anew", cmp.Or(r.Owner.Name, r.Owner.ID), r.By, days))
+		}
 		if !w.terse {
 			t.reasons = append(t.reasons, fact.OwnerEvidence{Kind: SourceHuman, Source: r.By, Detail: strings.TrimSpace(word + " " + r.Reason), Weight: 1})
 		}

@@ -372,6 +372,35 @@ func TestAWordIsKeptOverResyncAndAPinHolds(t *testing.T) {
 	}
 }
 
+func TestAWordIsAskedToBeConfirmedAfterAYear(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := asset("cloud_resource", "a")
+	w.tell("cloud", func(r *graph.Run) error { return all(r, *node(a.Kind, a.Key)) })
+	e := w.estate(nil)
+	say := func() bool {
+		t.Helper()
+		changed, err := e.Say(t.Context(), Answer{By: "ada", Subject: a, Verb: Accept, Owner: fact.Party{Kind: "team", ID: "ops"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return changed
+	}
+	if !say() || say() {
+		t.Error("said once, and again the same day")
+	}
+	w.now = w.now.AddDate(1, 0, 1)
+	if x := w.explain(e, a.Kind, a.Key); brief(x) != "team ops 1.000" || len(x.Stale) != 1 || !strings.Contains(x.Stale[0], "366 days ago, and to be confirmed") {
+		t.Errorf("%s %q", brief(x), x.Stale)
+	}
+	if !say() {
+		t.Error("a confirmation was not kept")
+	}
+	if x := w.explain(e, a.Kind, a.Key); len(x.Stale) != 0 {
+		t.Errorf("%q", x.Stale)
+	}
+}
+
 func TestAnswersTeachAndOneNeverOverturns(t *testing.T) {
 	t.Parallel()
 	p := DefaultPrecedence()

@@ -99,6 +99,9 @@ const (
 	maxName   = 1000
 )
 
+// renewAfter is after how many days the same word again is kept, as a confirmation.
+const renewAfter = 30
+
 // roles are what an owner may be to a subject.
 var roles = []string{RoleOwner, RolePrimary, RoleReviewer, "creator", RoleLastAuthor, "on_call", "security_champion"}
 
@@ -183,7 +186,7 @@ func stands(before []Answer, a *Answer) (bool, error) {
 			by = now[at]
 		}
 		return false, fmt.Errorf("%w: %s %s pinned %s as %s; unpin it first", ErrPinned, by.By, time.UnixMicro(by.At).UTC().Format(time.DateOnly), by.Owner.Name, by.Role)
-	case at < 0:
+	case at < 0, float64(a.At-now[at].At) >= renewAfter*dayMicros:
 		return true, nil
 	case a.Verb == Reject:
 		return now[at].Accept, nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -276,6 +277,32 @@ func gitIn(dir string, args ...string) error {
 		return fmt.Errorf("git %v: %w: %s", args, err, out)
 	}
 	return nil
+}
+
+func TestAnEstateServesManyAtOnce(t *testing.T) {
+	t.Parallel()
+	w, e := tagged(t)
+	if _, err := e.Say(t.Context(), Answer{By: "ada", Subject: asset("account", "aws/1"), Verb: Assign, Owner: fact.Party{Kind: "team", ID: "ops"}}); err != nil {
+		t.Fatal(err)
+	}
+	want := brief(w.explain(e, "cloud_resource", "arn:aws:s3:eu:1:b01"))
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			for range 10 {
+				x, err := e.Explain(t.Context(), asset("cloud_resource", "arn:aws:s3:eu:1:b01"))
+				if err != nil || brief(x) != want {
+					t.Errorf("%v, want %s", err, want)
+				}
+			}
+			if i%4 == 0 {
+				if _, err := e.Coverage(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
 }
 
 func FuzzReadClaim(f *testing.F) {

@@ -33,6 +33,7 @@ const ID = "connector/scim"
 // Bounds of the protocol.
 const (
 	pageSize = 200
+	fewer    = 20 // groups a page: each may have everybody as a member
 	maxPages = 100_000
 	scope    = "directory" // one scope: groups and managers name people anywhere in it
 )
@@ -422,8 +423,12 @@ func (b *book) download(ctx context.Context, client *rest.Client, values connect
 // than were asked for; the list ends when as many were given as there are.
 func (b *book) list(ctx context.Context, client *rest.Client, base *url.URL, header http.Header, list, filter string) error {
 	given, last := 0, ""
+	count := pageSize
+	if list == "Groups" {
+		count = fewer
+	}
 	for range maxPages {
-		query := url.Values{"startIndex": {strconv.Itoa(given + 1)}, "count": {strconv.Itoa(pageSize)}}
+		query := url.Values{"startIndex": {strconv.Itoa(given + 1)}, "count": {strconv.Itoa(count)}}
 		if filter != "" {
 			query.Set("filter", filter)
 		}

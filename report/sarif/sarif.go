@@ -63,6 +63,8 @@ const (
 	heldSeverity  = "\x00severity"
 	heldMessage   = "\x00message"
 	heldArguments = "\x00arguments"
+	heldArtifact  = "\x00artifact"
+	heldBase      = "\x00base"
 )
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
@@ -83,6 +85,7 @@ func readRun(s *report.Scanner, sink report.Sink) {
 	run := fact.Run{Tool: "sarif", Format: "sarif", Complete: true}
 	var driver []rule
 	var extensions [][]rule
+	where := places{bases: map[string]artifact{}}
 	ended := s.Object(func(key string) {
 		switch key {
 		case "tool":
@@ -98,6 +101,24 @@ func readRun(s *report.Scanner, sink report.Sink) {
 			s.Array(func(int) {
 				for _, f := range result(s) {
 					s.Fail(held.Add(f))
+				}
+			})
+		case "artifacts":
+			s.Array(func(int) {
+				var a artifact
+				s.Object(func(key string) {
+					if key == "location" {
+						a = artifactLocation(s)
+					}
+				})
+				if len(where.artifacts) < maxArtifacts {
+					where.artifacts = append(where.artifacts, a)
+				}
+			})
+		case "originalUriBaseIds":
+			s.Object(func(name string) {
+				if base := artifactLocation(s); len(where.bases) < maxArtifacts {
+					where.bases[name] = base
 				}
 			})
 		case "invocations":
@@ -150,6 +171,9 @@ func readRun(s *report.Scanner, sink report.Sink) {
 					r = byID[f.Rule[:at]]
 				}
 			}
+			below := ""
+			f.Path, below = where.resolve(artifact{path: f.Path, base: f.Attributes[heldBase], index: f.Attributes[heldArtifact]})
+			report.Attribute(&f, "repo_file_path", below)
 			complete(&f, r, run.Tool)
 			return sink.Finding(f)
 		})
@@ -267,9 +291,10 @@ func firstOf(texts ...string) string {
 func result(s *report.Scanner) []fact.Finding {
 	from, item := s.Offset(), s.Item()
 	f := fact.Finding{Kind: fact.CodeFlaw, Attributes: map[string]string{}}
-	var places []spot
+	var found []spot
 	prints := map[string]string{}
 	kind, text := "", ""
+	var target artifact // what was analysed, for a result without locations
 	s.Object(func(key string) {
 		switch key {
 		case "ruleId":
@@ -300,9 +325,11 @@ func result(s *report.Scanner) []fact.Finding {
 		case "locations":
 			s.Array(func(i int) {
 				if i < maxLocations {
-					places = append(places, location(s))
+					found = append(found, location(s))
 				}
 			})
+		case "analysisTarget":
+			target = artifactLocation(s)
 		case "fingerprints", "partialFingerprints":
 			s.Object(func(name string) {
 				if s.Kind() == report.KindString {
@@ -360,18 +387,20 @@ func result(s *report.Scanner) []fact.Finding {
 			print = prints[name]
 		}
 	}
-	if len(places) == 0 {
-		places = append(places, spot{})
+	if len(found) == 0 {
+		found = append(found, spot{artifact: target})
 	}
-	list := make([]fact.Finding, 0, len(places))
-	for i, at := range places {
+	list := make([]fact.Finding, 0, len(found))
+	for i, at := range found {
 		one := f
 		one.Attributes = maps.Clone(f.Attributes)
 		one.Path, one.Line, one.EndLine = at.path, at.line, at.end
+		report.Attribute(&one, heldArtifact, at.index)
+		report.Attribute(&one, heldBase, at.base)
 		snippet := digest(at.snippet)
 		report.Attribute(&one, "snippet_sha256", snippet)
 		one.Anchor = firstOf(at.logical, print, snippet)
-		if len(places) > 1 {
+		if len(found) > 1 {
 			one.Anchor = firstOf(at.logical, snippet, print)
 			one.Position.Item = item + ".locations[" + strconv.Itoa(i) + "]"
 		}
@@ -412,8 +441,57 @@ func fill(text, arguments string) string {
 }
 
 type spot struct {
-	path, logical, snippet string
-	line, end              int
+	artifact
+	logical, snippet string
+	line, end        int
+}
+
+// artifact is a file as a location names it: by its URI, perhaps relative to a
+// base, or by its index among the artifacts of the run.
+type artifact struct{ path, base, index string }
+
+func artifactLocation(s *report.Scanner) (a artifact) {
+	s.Object(func(key string) {
+		switch key {
+		case "uri":
+			a.path = file(s.Text())
+		case "uriBaseId":
+			a.base = s.Text()
+		case "index":
+			a.index = s.Text()
+		}
+	})
+	return a
+}
+
+// places are the artifacts and the bases that the locations of a run refer to.
+type places struct {
+	artifacts []artifact
+	bases     map[string]artifact
+}
+
+// maxArtifacts bounds the artifacts of a run that are kept to resolve indexes.
+const maxArtifacts = 200_000
+
+// resolve gives the path of a file as the report writes it, and below the bases
+// where these are folders of the root; absolute ones are the root as another
+// machine has it.
+func (p *places) resolve(a artifact) (name, below string) {
+	if n, err := strconv.Atoi(a.index); a.path == "" && err == nil && n >= 0 && n < len(p.artifacts) {
+		a = p.artifacts[n]
+	}
+	name = a.path
+	seen := map[string]bool{}
+	for a.path != "" && !seen[a.base] { // bases refer to each other
+		seen[a.base] = true
+		base, ok := p.bases[a.base]
+		folder := strings.Trim(base.path, " /")
+		if !ok || folder == "" || strings.Contains(folder, ":") || strings.HasPrefix(base.path, "/") {
+			break
+		}
+		a.path, a.base, below = folder+"/"+a.path, base.base, folder+"/"+a.path
+	}
+	return name, below
 }
 
 func location(s *report.Scanner) spot {
@@ -424,11 +502,7 @@ func location(s *report.Scanner) spot {
 			s.Object(func(key string) {
 				switch key {
 				case "artifactLocation":
-					s.Object(func(key string) {
-						if key == "uri" {
-							at.path = file(s.Text())
-						}
-					})
+					at.artifact = artifactLocation(s)
 				case "region":
 					s.Object(func(key string) {
 						switch key {
@@ -513,7 +587,7 @@ func complete(f *fact.Finding, r *rule, tool string) {
 	}
 	f.Description = fill(f.Description, f.Attributes[heldArguments])
 	f.Title = strings.TrimSpace(f.Description)
-	for _, name := range []string{heldIndex, heldExtension, heldLevel, heldSeverity, heldMessage, heldArguments} {
+	for _, name := range []string{heldIndex, heldExtension, heldLevel, heldSeverity, heldMessage, heldArguments, heldArtifact, heldBase} {
 		delete(f.Attributes, name)
 	}
 	if r != nil {

@@ -1,7 +1,10 @@
 package sarif
 
 import (
+	"fmt"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/report/reporttest"
@@ -72,5 +75,26 @@ func TestTellsVulnerabilitiesAndSecretsFromCode(t *testing.T) {
 	}
 	if facts.Runs[1].Complete {
 		t.Error("a run that says that it failed is complete")
+	}
+}
+
+func TestAFileIsNamedByIndexBaseOrTarget(t *testing.T) {
+	t.Parallel()
+	facts := reporttest.Read(t, New(), `{"version":"2.1.0","runs":[{"results":[
+ {"ruleId":"a","message":{"text":"m"},"locations":[{"physicalLocation":{"artifactLocation":{"index":1},"region":{"startLine":3}}}]},
+ {"ruleId":"b","message":{"text":"m"},"locations":[{"physicalLocation":{"artifactLocation":{"uri":"x%20y.js","uriBaseId":"WEB"},"region":{"startLine":4}}}]},
+ {"ruleId":"c","message":{"text":"m"},"analysisTarget":{"uri":"lib/z.c"}},
+ {"ruleId":"d","message":{"text":"m"},"locations":[{"physicalLocation":{"artifactLocation":{"index":7},"region":{"startLine":5}}}]},
+ {"ruleId":"e","message":{"text":"m"},"locations":[{"physicalLocation":{"artifactLocation":{"uri":"y.js","uriBaseId":"LOOP"}}}]}],
+ "artifacts":[{"location":{"uri":"src/a.py"}},{"location":{"uri":"b.py","uriBaseId":"WEB"}}],
+ "originalUriBaseIds":{"ROOT":{"uri":"file:///home/build/"},"WEB":{"uri":"web/","uriBaseId":"ROOT"},"LOOP":{"uri":"l/","uriBaseId":"LOOP"}},
+ "tool":{"driver":{"name":"t"}}}]}`)
+	var got []string
+	for _, f := range facts.Findings {
+		got = append(got, fmt.Sprintf("%s %s:%d %s", f.Rule, f.Path, f.Line, f.Attributes["repo_file_path"]))
+	}
+	want := []string{"a b.py:3 web/b.py", "b x y.js:4 web/x y.js", "c lib/z.c:0 ", "d :5 ", "e y.js:0 l/y.js"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("places (-want +got):\n%s", diff)
 	}
 }

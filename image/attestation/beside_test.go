@@ -26,10 +26,9 @@ const (
 
 // place keeps blobs and manifests of a test, in a layout or a registry.
 type place struct {
-	t       testing.TB
-	blob    func(data []byte)
-	put     func(name, mediaType string, data []byte)
-	entries []values
+	t    testing.TB
+	blob func(data []byte)
+	put  func(name, mediaType string, data []byte)
 }
 
 func (p *place) content(data []byte) string {

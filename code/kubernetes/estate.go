@@ -42,6 +42,7 @@ type Estate struct {
 	problems []Problem
 	builds   []Build
 	names    []string
+	titles   map[string][]string // of Dockerfiles, by their labels
 }
 
 func (e *Estate) problem(at Place, format string, args ...any) {

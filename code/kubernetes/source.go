@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"path"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/backstitch/backstitch/code/dockerfile"
 	"github.com/backstitch/backstitch/fact"
 )
 
@@ -18,7 +20,7 @@ type Build struct {
 	Image      string // repository part of the name, perhaps without a registry
 	Folder     string // build context, or the folder of the Dockerfile when that is the root
 	Dockerfile string
-	Method     string // skaffold, compose, workflow, script, bake, cloudbuild, tilt, goreleaser, name
+	Method     string // skaffold, compose, workflow, script, bake, tilt, goreleaser, label, name
 	Strength   fact.Strength
 	Place      Place
 }
@@ -135,6 +137,39 @@ func (e *Estate) readBuilds(ctx context.Context) {
 		}
 	}
 	e.repositoryNames(ctx)
+	e.titles = map[string][]string{}
+	for _, file := range e.dockerfiles() {
+		e.titles[file] = titles(file, e.bytes(ctx, file))
+	}
+}
+
+// titles are what the labels of a Dockerfile call its image.
+func titles(name string, data []byte) []string {
+	if !bytes.Contains(bytes.ToLower(data), []byte("label")) {
+		return nil
+	}
+	file, err := dockerfile.Parse(name, data)
+	if err != nil {
+		return nil // told where Dockerfiles are read for their own sake
+	}
+	var all []string
+	for _, stage := range file.Stages {
+		for _, in := range stage.Instructions {
+			if in.Kind != "LABEL" {
+				continue
+			}
+			for _, word := range dockerfile.Words(in.Text) {
+				key, value, _ := strings.Cut(word, "=")
+				switch strings.ToLower(key) {
+				case "org.opencontainers.image.title", "org.label-schema.name", "name":
+					if value = lastKnown(strings.Trim(value, `"'`)); value != "" {
+						all = append(all, value)
+					}
+				}
+			}
+		}
+	}
+	return all
 }
 
 // repositoryNames are what the root's own manifests call the repository.
@@ -665,7 +700,8 @@ func distinct(builds []Build) []Build {
 }
 
 // guess compares names only: the last part of the image's name with the folders
-// that hold a Dockerfile, allowing a prefix or suffix at a dash.
+// that hold a Dockerfile, allowing a prefix or suffix at a dash, and with what the
+// Dockerfile's labels call the image.
 func (e *Estate) guess(s Source, ref Reference) Source {
 	last := normal(path.Base(ref.Repository))
 	namespace := path.Dir(ref.Repository)
@@ -687,6 +723,16 @@ func (e *Estate) guess(s Source, ref Reference) Source {
 			} else if n == score {
 				best = append(best, b)
 			}
+		}
+		for _, title := range e.titles[file] {
+			if normal(path.Base(title)) != last || score > likeName {
+				continue
+			}
+			b := Build{title, folder, file, "label", fact.Guess, Place{Path: file, Line: 1}}
+			if score < likeName {
+				best, score = nil, likeName
+			}
+			best = append(best, b)
 		}
 	}
 	s.Builds = distinct(best)
@@ -722,6 +768,9 @@ func (e *Estate) folderNames(folder, file string) []string {
 	return e.names
 }
 
+// likeName is the likeness of equal names.
+const likeName = 10_000
+
 // likeness of an image's last part and a folder's name: equal, else how long the
 // name is that the other ends or begins with at a dash.
 func likeness(image, folder string) int {
@@ -729,7 +778,7 @@ func likeness(image, folder string) int {
 		return 0
 	}
 	if image == folder {
-		return 10_000
+		return likeName
 	}
 	if strings.ReplaceAll(image, "-", "") == strings.ReplaceAll(folder, "-", "") {
 		return 9_000

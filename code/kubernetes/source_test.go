@@ -155,6 +155,16 @@ func TestAnImageIsJoinedAsSurelyAsItsNameFits(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", image, got, want)
 		}
 	}
+	labelled, err := Load(t.Context(), filesOf("-- images/one/Dockerfile --\nFROM a AS build\nFROM scratch\nLABEL maintainer=x \\\n  org.opencontainers.image.title=\"front-end\"\n-- images/two/Dockerfile --\nFROM scratch\nLABEL name=acme/front_end\n-- images/three/Dockerfile --\nFROM scratch\nLABEL name=\"back\"\n"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := labelled.Source("quay.io/acme/back:1"); s.Folder() != "images/three" || s.Builds[0].Strength != fact.Guess || s.Builds[0].Method != "label" {
+		t.Errorf("by its label: %+v", s)
+	}
+	if s := labelled.Source("quay.io/acme/front-end:1"); len(s.Builds) != 2 || s.Folder() != "" {
+		t.Errorf("two of one label are no tie: %+v", s)
+	}
 	if b := e.Builds()[0]; b.Strength != fact.Declared {
 		t.Errorf("asking for an image changed what the repository says: %+v", b)
 	}

@@ -107,8 +107,8 @@ func (d *Desk) loadDeclared(ctx context.Context, s *scene, result *Triage) error
 }
 
 // decide names for each exposure of a cloud resource the attribute that opens it: of
-// those that may, the first that the configuration sets. A rule of a security group may
-// be a resource of its own.
+// those that may, the first that the configuration sets. It may be one of a resource of
+// its own beside the one that is open.
 func (s *scene) decide(ctx context.Context, declared []running, findings []issue.StoredFinding) error {
 	roots := map[string]*terraform.Configuration{}
 	for i := range findings {
@@ -136,11 +136,11 @@ func (s *scene) decide(ctx context.Context, declared []running, findings []issue
 		if roots[root] == nil {
 			continue
 		}
-		if by, field := deciding(roots[root], address, f.Attributes); field != "" {
+		if by, field := deciding(roots[root], address, f.Attributes); field != "" || by.String() != address.String() {
 			f.Attributes = maps.Clone(f.Attributes) // the stored ones are shared
 			f.Attributes["field"] = field
 			if by.String() != address.String() {
-				f.Attributes["address"], f.Attributes["root"], f.Attributes["group"] = by.String(), root, declared[at].by.Key
+				f.Attributes["address"], f.Attributes["root"], f.Attributes["of"] = by.String(), root, declared[at].by.Key
 			}
 		}
 	}
@@ -161,13 +161,30 @@ func origin(c *terraform.Configuration, address terraform.Address, field string)
 	return value, trace, ok && trace.Status == terraform.TraceFound && !value.IsNull()
 }
 
-// deciding gives the attribute that opens a resource, and whose it is; "" when none is
-// known.
+// companions are resources that say of another one what an attribute of it may say
+// too; names is what names the other.
+var companions = map[string]struct{ kind, names string }{
+	"acl":                {"aws_s3_bucket_acl", "bucket"},
+	"policy":             {"aws_s3_bucket_policy", "bucket"},
+	"authorization_type": {"aws_lambda_function_url", "function_name"},
+}
+
+// deciding gives the attribute that opens a resource, and whose it is; no attribute
+// when none is known.
 func deciding(c *terraform.Configuration, address terraform.Address, told map[string]string) (by terraform.Address, field string) {
 	for field := range strings.SplitSeq(told["decides"], ",") {
 		if field != "ingress" {
 			if _, _, ok := origin(c, address, field); ok {
 				return address, field
+			}
+			for _, other := range c.Instances() {
+				if beside := companions[field]; other.Type != beside.kind || !refers(c, other, beside.names, address) {
+					continue
+				}
+				if _, _, ok := origin(c, other, field); ok {
+					return other, field
+				}
+				return other, ""
 			}
 			continue
 		}
@@ -177,7 +194,7 @@ func deciding(c *terraform.Configuration, address terraform.Address, told map[st
 			}
 		}
 		for _, rule := range c.Instances() {
-			if rule.Type != "aws_security_group_rule" && rule.Type != "aws_vpc_security_group_ingress_rule" || !ofGroup(c, rule, address) {
+			if rule.Type != "aws_security_group_rule" && rule.Type != "aws_vpc_security_group_ingress_rule" || !refers(c, rule, "security_group_id", address) {
 				continue
 			}
 			if kind, _, ok := origin(c, rule, "type"); ok && kind.Type() == cty.String && kind.AsString() != "ingress" {
@@ -214,38 +231,42 @@ func opens(c *terraform.Configuration, address terraform.Address, rule, ports st
 	return ""
 }
 
-// ofGroup says whether a rule names a security group of its own module.
-func ofGroup(c *terraform.Configuration, rule, group terraform.Address) bool {
-	if fmt.Sprint(rule.Modules) != fmt.Sprint(group.Modules) {
+// refers says whether an attribute of a resource names another one of its module.
+func refers(c *terraform.Configuration, from terraform.Address, field string, to terraform.Address) bool {
+	if fmt.Sprint(from.Modules) != fmt.Sprint(to.Modules) {
 		return false
 	}
-	_, trace, _ := origin(c, rule, "security_group_id")
-	alone := terraform.Address{Type: group.Type, Name: group.Name}
-	return slices.ContainsFunc(trace.Missing, func(name string) bool {
-		rest, ok := strings.CutPrefix(name, alone.String())
+	_, trace, _ := origin(c, from, field)
+	names := slices.Clone(trace.Missing)
+	for _, step := range trace.Steps {
+		names = append(names, step.Name)
+	}
+	alone := terraform.Address{Type: to.Type, Name: to.Name}.String()
+	return slices.ContainsFunc(names, func(name string) bool {
+		rest, ok := strings.CutPrefix(name, alone)
 		return ok && (strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "["))
 	})
 }
 
-// trace finds the cause of a finding. Of an exposure that a rule opens which is a
-// resource of its own, the cause is that rule.
+// trace finds the cause of a finding. Of an exposure that a resource of its own opens,
+// such as a rule of a security group, the cause is there.
 func (s *scene) trace(ctx context.Context, tracer *cause.Tracer, f *fact.Finding) (fact.Cause, error) {
 	address := f.Attributes["address"]
 	if f.Kind != fact.Exposure || address == "" {
 		return tracer.Trace(ctx, f)
 	}
-	group := *f // leads to the group, as the graph tells it
-	group.Attributes = nil
-	led, err := tracer.Trace(ctx, &group)
+	open := *f // leads to what is open, as the graph tells it
+	open.Attributes = nil
+	led, err := tracer.Trace(ctx, &open)
 	if err != nil {
 		return led, err
 	}
-	answer, err := cause.Terraform(ctx, cause.TerraformRequest{Repository: s.identity, Commit: s.commit, Tree: s.tree, Address: address + "." + f.Attributes["field"], Root: f.Attributes["root"]})
+	answer, err := cause.Terraform(ctx, cause.TerraformRequest{Repository: s.identity, Commit: s.commit, Tree: s.tree, Address: strings.TrimSuffix(address+"."+f.Attributes["field"], "."), Root: f.Attributes["root"]})
 	if err != nil {
 		return fact.Cause{}, err
 	}
-	rule := fact.Link{Kind: fact.AssetTerraform, Key: address, Evidence: fact.Evidence{Method: "its security_group_id names the group", Source: f.Attributes["group"], Strength: fact.Declared}}
-	answer.Cause.Chain = append(append(led.Chain, rule), answer.Cause.Chain...)
+	beside := fact.Link{Kind: fact.AssetTerraform, Key: address, Evidence: fact.Evidence{Method: "names the resource", Source: f.Attributes["of"], Strength: fact.Declared}}
+	answer.Cause.Chain = append(append(led.Chain, beside), answer.Cause.Chain...)
 	return answer.Cause, nil
 }
 

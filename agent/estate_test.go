@@ -169,6 +169,42 @@ func TestARuleOfAGroupMayBeAResourceOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestWhatStandsBesideABucketLeadsToWhatOpensIt(t *testing.T) {
+	t.Parallel()
+	const bucket = "resource \"aws_s3_bucket\" \"logs\" {\n  bucket = \"acme-logs-7f3a\"\n}\n\n"
+	for name, one := range map[string]struct{ text, want string }{
+		"its own":         {"resource \"aws_s3_bucket\" \"logs\" {\n  bucket = \"acme-logs-7f3a\"\n  acl = \"public-read\"\n}\n", "main.tf:3"},
+		"beside, by id":   {bucket + "resource \"aws_s3_bucket_acl\" \"logs\" {\n  bucket = aws_s3_bucket.logs.id\n  acl = \"public-read\"\n}\n", "main.tf:7"},
+		"beside, by name": {bucket + "resource \"aws_s3_bucket_acl\" \"logs\" {\n  bucket = aws_s3_bucket.logs.bucket\n  acl = \"public-read\"\n}\n", "main.tf:7"},
+		"not known":       {bucket + "resource \"aws_s3_bucket_acl\" \"logs\" {\n  bucket = aws_s3_bucket.logs.id\n  acl = data.external.x.result\n}\n", "main.tf:5"},
+		"of another":      {bucket + "resource \"aws_s3_bucket_acl\" \"other\" {\n  bucket = aws_s3_bucket.logs2.id\n  acl = \"public-read\"\n}\n", "main.tf:1"},
+	} {
+		later := 0
+		_, desk := build(t, &later)
+		folder := t.TempDir()
+		answer := `{"Owner": {"ID": "1"}, "Grants": [{"Grantee": {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}, "Permission": "READ"}]}`
+		if err := os.WriteFile(filepath.Join(folder, "bucket=acme-logs-7f3a,acl.json"), []byte(answer), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, source := range []app.Source{
+			{Name: "state", Type: "terraformstate", Settings: map[string]string{"path": written(t, "logs.tfstate", bucketState), "repository": "example.com/acme/shop"}},
+			{Name: "cloud", Type: "aws", Settings: map[string]string{"path": folder}},
+		} {
+			if synced, err := desk.SyncSource(t.Context(), source); err != nil {
+				t.Fatalf("%+v, %v", synced, err)
+			}
+		}
+		found := ofKind(triage(t, desk, agent.Request{Repo: held(t, map[string]string{"main.tf": one.text})}), fact.Exposure)
+		if len(found) != 1 || len(found[0].Cause.Locations) != 1 {
+			t.Errorf("%s: issues %+v", name, found)
+			continue
+		}
+		if at := found[0].Cause.Locations[0]; fmt.Sprint(at.Path, ":", at.Line) != one.want {
+			t.Errorf("%s: line %s:%d, want %s\n%+v", name, at.Path, at.Line, one.want, found[0].Cause.Chain)
+		}
+	}
+}
+
 func TestAnExposureOfACloudResourceLeadsToTheTerraformLineThatOpensIt(t *testing.T) {
 	t.Parallel()
 	later := 0

@@ -184,7 +184,7 @@ func (x *exposures) judge(v *graph.View) error {
 	case strings.Contains(way["through"], "without authentication"):
 		return x.add(exposure{
 			asset: resourceOf(v.Asset), rule: "function-without-authentication", title: "Function " + v.Asset.Name + " can be called from the internet without authentication",
-			severity: fact.SeverityHigh, ports: way["ports"], detail: v.Properties["url"],
+			severity: fact.SeverityHigh, ports: way["ports"], detail: v.Properties["url"], decides: "authorization_type",
 		})
 	case v.Properties["kind"] == "Service" && v.Asset.Kind == fact.AssetKubernetes:
 		return x.ports(v, cmp.Or(way["ports"], v.Properties["ports"]), exposure{asset: v.Asset, field: "spec.type", detail: way["reason"]})

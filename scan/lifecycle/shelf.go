@@ -123,6 +123,13 @@ var knownImages = map[string]string{
 	"docker.io/opensuse/leap":       "opensuse",
 	"docker.io/apache/kafka":        "apache-kafka",
 
+	"docker.io/jaegertracing/all-in-one":       "jaeger",
+	"quay.io/jetstack/cert-manager-controller": "cert-manager",
+	"registry.k8s.io/kube-apiserver":           "kubernetes",
+	"registry.k8s.io/kube-controller-manager":  "kubernetes",
+	"registry.k8s.io/kube-proxy":               "kubernetes",
+	"registry.k8s.io/kube-scheduler":           "kubernetes",
+
 	"docker.io/rockylinux/rockylinux":          "rocky-linux",
 	"docker.io/azul/zulu-openjdk-alpine":       "azul-zulu",
 	"mcr.microsoft.com/dotnet/sdk":             "dotnet",

@@ -38,6 +38,8 @@ type Coverage struct {
 	// clear owner.
 	Sources map[string]Share `json:"assets_by_source"`
 	Gaps    []Gap            `json:"gaps"`
+	// Agreements are how often people named the first suggestion, by its confidence.
+	Agreements []Agreement `json:"agreements"`
 }
 
 // Gap is one thing that would give many assets an owner.
@@ -70,7 +72,7 @@ func (e *Estate) Coverage(ctx context.Context) (Coverage, error) {
 
 // Coverage counts who is owned.
 func (s *Survey) Coverage(ctx context.Context) (Coverage, error) {
-	c := Coverage{Kinds: map[string]Share{}, Sources: map[string]Share{}, Gaps: []Gap{}}
+	c := Coverage{Kinds: map[string]Share{}, Sources: map[string]Share{}, Gaps: []Gap{}, Agreements: s.learned.Agreements()}
 	open := map[gapKey][]int32{}
 	unowned := map[int32]bool{}
 	err := s.Each(ctx, func(one *Surveyed) error {
@@ -307,8 +309,9 @@ func (e *Estate) AcceptAbove(ctx context.Context, confidence float64, by string,
 			answers = answers[:0]
 			return nil
 		}
-		kept, err := Record(ctx, e.db, answers)
+		kept, err := record(ctx, e.db, answers, true)
 		b.Accepted += kept
+		b.Said += len(answers) - kept
 		answers = answers[:0]
 		return err
 	}

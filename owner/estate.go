@@ -152,6 +152,16 @@ func (e *Estate) say(ctx context.Context, a Answer, with *more) (bool, error) {
 		}
 		claims, _ := g.resolved(a.At, true)
 		a.Right, a.Wrong = lessons(&a, claims)
+		learned, err := e.taught(ctx, tx)
+		if err != nil {
+			return err
+		}
+		before, err := history(ctx, tx, a.Subject)
+		if err != nil || len(before) > 0 {
+			return err // the first suggestion was a person's already
+		}
+		w := weigher{p: &e.precedence, learned: learned, now: a.At, terse: true}
+		a.judge(w.weigh(claims, nil).Owners)
 		return nil
 	})
 	if err != nil {
@@ -159,6 +169,19 @@ func (e *Estate) say(ctx context.Context, a Answer, with *more) (bool, error) {
 	}
 	kept, err := Record(ctx, e.db, []Answer{a})
 	return kept > 0, err
+}
+
+// judge notes what an answer says of the first suggestion.
+func (a *Answer) judge(owners []fact.Owner) {
+	if len(owners) == 0 || a.Verb == Unpin {
+		return
+	}
+	first := fact.Party{Kind: owners[0].Kind, ID: owners[0].ID}
+	mine := sameParty(first, a.Owner)
+	if a.Verb == Reject && !mine {
+		return // of another one
+	}
+	a.First, a.Agreed = owners[0].Confidence, mine && a.Verb != Reject
 }
 
 // lessons gives the kinds of evidence that an answer speaks for and against.

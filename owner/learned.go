@@ -14,6 +14,7 @@ import (
 type Learned struct {
 	counts map[string]count // by kind of evidence
 	scoped map[[2]string]count
+	firsts [10]count // by tenths of the confidence that the first suggestion had
 }
 
 type count struct{ Right, Wrong int }
@@ -33,6 +34,10 @@ const (
 type taught struct {
 	Right []string `json:"right,omitempty"`
 	Wrong []string `json:"wrong,omitempty"`
+	// First is the confidence that the first suggestion had, 0 when there was none or
+	// the answer says nothing of it, and Agreed whether the answer names the same.
+	First  float64 `json:"first,omitempty"`
+	Agreed bool    `json:"agreed,omitempty"`
 }
 
 // lesson is the name of a kind of evidence: the source, and of tags the rule.
@@ -64,6 +69,14 @@ func loadLearned(ctx context.Context, tx store.Tx) (*Learned, error) {
 
 // take counts one answer about a subject of a kind.
 func (l *Learned) take(scope string, t taught) {
+	if t.First > 0 {
+		bin := &l.firsts[min(9, int(t.First*10))]
+		if t.Agreed {
+			bin.Right++
+		} else {
+			bin.Wrong++
+		}
+	}
 	for _, kind := range t.Right {
 		c, s := l.counts[kind], l.scoped[[2]string{kind, scope}]
 		c.Right++
@@ -114,6 +127,25 @@ func (l *Learned) Lessons(claims []Claimed) []Lesson {
 		source, _, _ := strings.Cut(c.Source, ":")
 		here := l.scoped[key]
 		list = append(list, Lesson{Kind: kind, Scope: c.Subject.Kind, Right: all.Right, Wrong: all.Wrong, RightHere: here.Right, WrongHere: here.Wrong, Factor: round(l.factor(c, source))})
+	}
+	return list
+}
+
+// Agreement is how often people's answers named the first suggestion, of those that
+// had a confidence from From up to a tenth more.
+type Agreement struct {
+	From    float64 `json:"from"`
+	Answers int     `json:"answers"`
+	Agreed  int     `json:"agreed"`
+}
+
+// Agreements lists the tenths of confidence with answers.
+func (l *Learned) Agreements() []Agreement {
+	list := []Agreement{}
+	for i, c := range l.firsts {
+		if n := c.Right + c.Wrong; n > 0 {
+			list = append(list, Agreement{float64(i) / 10, n, c.Right})
+		}
 	}
 	return list
 }

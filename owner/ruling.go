@@ -84,6 +84,10 @@ type Answer struct {
 	// Right and Wrong are the kinds of evidence that the answer spoke for and against.
 	Right []string `json:"right,omitempty"`
 	Wrong []string `json:"wrong,omitempty"`
+	// First is the confidence that the first suggestion had before, 0 when the answer
+	// says nothing of it, and Agreed whether it was the same.
+	First  float64 `json:"first,omitempty"`
+	Agreed bool    `json:"agreed,omitempty"`
 }
 
 // Errors of answers.
@@ -129,6 +133,12 @@ func (a *Answer) check() error {
 // Record keeps answers, all or none. One that changes nothing is not kept. What an
 // answer teaches is that of Right and Wrong, once: saying it again teaches nothing.
 func Record(ctx context.Context, db store.Engine, answers []Answer) (kept int, err error) {
+	return record(ctx, db, answers, false)
+}
+
+// record keeps answers; in bulk those are left out on whose subject somebody has
+// spoken in the meantime.
+func record(ctx context.Context, db store.Engine, answers []Answer, bulk bool) (kept int, err error) {
 	err = db.Write(ctx, store.Durable, func(tx store.Tx) error {
 		kept = 0
 		for i := range answers {
@@ -142,6 +152,9 @@ func Record(ctx context.Context, db store.Engine, answers []Answer) (kept int, e
 			if err != nil {
 				return err
 			}
+			if bulk && len(before) > 0 {
+				continue
+			}
 			changes, err := stands(before, a)
 			if err != nil {
 				return fmt.Errorf("%s:%s: %w", a.Subject.Kind, a.Subject.Key, err)
@@ -149,7 +162,7 @@ func Record(ctx context.Context, db store.Engine, answers []Answer) (kept int, e
 			if !changes {
 				continue
 			}
-			lesson, err := json.Marshal(taught{a.Right, a.Wrong})
+			lesson, err := json.Marshal(taught{a.Right, a.Wrong, a.First, a.Agreed})
 			if err != nil {
 				return err
 			}
@@ -265,7 +278,7 @@ func answerRow(into *[]Answer) func(store.Row) error {
 		if err := json.Unmarshal([]byte(row.Text(11)), &t); err != nil {
 			return fmt.Errorf("what an answer taught: %w", err)
 		}
-		a.Right, a.Wrong = t.Right, t.Wrong
+		a.Right, a.Wrong, a.First, a.Agreed = t.Right, t.Wrong, t.First, t.Agreed
 		*into = append(*into, a)
 		return nil
 	}

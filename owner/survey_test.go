@@ -70,6 +70,39 @@ func TestGapsAreAPlanThatClosesMostFirst(t *testing.T) {
 	}
 }
 
+func TestPeoplesAnswersShowHowOftenTheFirstWasRight(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.tell("catalog", func(r *graph.Run) error {
+		for i := range 4 {
+			if err := all(r, claimOn(asset("service", fmt.Sprint(i)), "backstage", "owner", "team", "web", .9), claimOn(asset("service", fmt.Sprint(i)), "backstage", "owner", "team", "ops", .6)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	e := w.estate(nil)
+	for i, a := range []Answer{{Verb: Accept, Owner: fact.Party{Kind: "team", ID: "web"}}, {Verb: Reject, Reason: "no", Owner: fact.Party{Kind: "team", ID: "web"}},
+		{Verb: Assign, Owner: fact.Party{Kind: "team", ID: "ops"}}, {Verb: Reject, Reason: "no", Owner: fact.Party{Kind: "team", ID: "ops"}}} {
+		a.By, a.Subject = "ada", asset("service", fmt.Sprint(i))
+		if _, err := e.Say(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		a.Verb, a.Owner = Pin, fact.Party{Kind: "team", ID: "web"} // a second answer says nothing of what was found
+		if _, err := e.Say(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := e.Coverage(t.Context())
+	answers, agreed := 0, 0
+	for _, a := range c.Agreements {
+		answers, agreed = answers+a.Answers, agreed+a.Agreed
+	}
+	if err != nil || answers != 3 || agreed != 1 {
+		t.Errorf("%+v %v, want one of three", c.Agreements, err)
+	}
+}
+
 func TestOtherRulesShowWhoseOwnersChangeAndNeverTouchAWord(t *testing.T) {
 	t.Parallel()
 	_, e := tagged(t)
@@ -111,6 +144,11 @@ func TestOtherRulesShowWhoseOwnersChangeAndNeverTouchAWord(t *testing.T) {
 	x, err := after.Explain(t.Context(), asset("cloud_resource", "arn:aws:s3:eu:1:b00"))
 	if err != nil || brief(x) != "team ops 1.000" || x.Rulings[0].By != "ada" || len(x.Lessons) != 0 {
 		t.Errorf("pinned: %s %+v %v", brief(x), x.Lessons, err)
+	}
+	// Whoever speaks while a bulk is under way is heard.
+	pinned := asset("cloud_resource", "arn:aws:s3:eu:1:b00")
+	if kept, err := record(t.Context(), e.db, []Answer{{At: 1, By: "bo", Subject: pinned, Verb: Accept, Owner: fact.Party{Kind: "team", ID: "web"}}}, true); err != nil || kept != 0 {
+		t.Errorf("a bulk over a pin: %d kept, %v", kept, err)
 	}
 	if _, err := after.AcceptAbove(t.Context(), .2, "bo", true); err == nil {
 		t.Error("suggestions that are not clear were accepted")

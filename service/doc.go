@@ -5,10 +5,11 @@
 // catalog's entity names it (annotation or label backstage.io/kubernetes-id, a
 // label selector); a label app.kubernetes.io/part-of; a Helm release; a GitOps
 // application; the label app.kubernetes.io/instance or name; a Compose project; a
-// tag; an ECS service; the repository it is built from; at last its name without the
-// environment. Reasons that are the same in several environments make one service. A
-// group whose workloads are all built from one repository, which one entity of the
-// catalog names as its source, is that entity and no second service.
+// tag or CloudFormation stack; an ECS service; the repository it is built from; at
+// last its name without the environment. Reasons that are the same in several
+// environments make one service. A group whose workloads are all built from one
+// repository, which one entity of the catalog names as its source, is that entity and
+// no second service.
 //
 // What people say comes last and stays: services merged, members split off, names
 // given. These edits name services and assets by key, are kept in the order in

@@ -482,6 +482,10 @@ func (f *finder) judge(t *thing) (verdict, bool) {
 			return verdict{key: foundKey("tag", strings.ToLower(name)), name: name, reason: word(property) + "=" + value, property: property, strength: fact.Declared}, true
 		}
 	}
+	if property, value := t.get("tag:aws:cloudformation:stack-name"); value != "" {
+		name := plainName(value)
+		return verdict{key: foundKey("stack", strings.ToLower(name)), name: name, reason: "CloudFormation stack " + value, property: property, strength: fact.Attested}, true
+	}
 	if strings.Contains(t.asset.Key, ":service/") && strings.HasPrefix(t.asset.Key, "arn:") && strings.Contains(t.asset.Key, ":ecs:") {
 		name := plainName(cmp.Or(t.asset.Name, t.asset.Key[strings.LastIndex(t.asset.Key, "/")+1:]))
 		return verdict{key: foundKey("ecs", strings.ToLower(name)), name: name, reason: "ECS service " + t.asset.Name, strength: fact.Derived}, true
@@ -493,8 +497,8 @@ func (f *finder) judge(t *thing) (verdict, bool) {
 		return verdict{key: foundKey("repository", t.repository), name: t.repository[strings.LastIndex(t.repository, "/")+1:], reason: "built from " + t.repository, strength: fact.Derived}, true
 	}
 	name := plainName(t.asset.Name)
-	if name == "" {
-		return verdict{}, false
+	if name == "" || strings.Contains(t.asset.Key, ":task-definition/") {
+		return verdict{}, false // a definition alone may run nowhere
 	}
 	return verdict{key: foundKey("named", strings.ToLower(name)), name: name, reason: "its name is " + t.asset.Name, strength: fact.Guess}, true
 }
@@ -510,7 +514,7 @@ func (f *finder) sourceOf(repository string) (verdict, bool) {
 }
 
 var (
-	versionPart = regexp.MustCompile(`^(v\d+|[0-9a-f]{8,10}|\d+)$`)
+	versionPart = regexp.MustCompile(`^(v\d+|[0-9a-f]{8,10}|[A-Z0-9]{12,13}|\d+)$`)
 	environment = map[string]bool{
 		"prod": true, "production": true, "prd": true, "live": true, "staging": true, "stage": true, "stg": true, "preprod": true, "uat": true, "qa": true, "test": true,
 		"testing": true, "dev": true, "development": true, "sandbox": true, "canary": true, "blue": true, "green": true, "preview": true,

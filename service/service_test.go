@@ -138,6 +138,8 @@ func TestServicesAreFoundByTheirStrongestReason(t *testing.T) {
 		workload("prod/a/Deployment.apps/redis", "label:app.kubernetes.io/name=redis"), workload("prod/b/Deployment.apps/redis", "label:app.kubernetes.io/name=redis"),
 		workload("host/compose/api", "label:com.docker.compose.project=wiki"), workload("host/compose/db", "label:com.docker.compose.project=wiki"),
 		ecs, bare, lambda,
+		workload("arn:aws:lambda:eu-west-1:1:function/archive-Handler-RUML739UKXP0"), workload("arn:aws:lambda:eu-west-1:1:function/x", "tag:aws:cloudformation:stack-name=data-prod"),
+		workload("arn:aws:ecs:eu-west-1:1:task-definition/unused:3"), workload("arn:aws:ecs:eu-west-1:1:task-definition/tagged:3", "tag:service=cart"),
 		// Objects come with their workloads; what is controlled is of its controller.
 		fact.Node{Asset: asset(fact.AssetKubernetes, "prod/shop/Service/web"), Properties: map[string]string{"label:app.kubernetes.io/part-of": "shop"}},
 		fact.Node{Asset: asset(fact.AssetKubernetes, "prod/misc/Deployment.apps/report-prod")},
@@ -150,6 +152,9 @@ func TestServicesAreFoundByTheirStrongestReason(t *testing.T) {
 		"found:ecs/cart (cart): arn:aws:ecs:eu-west-1:123456789012:service/prod/cart-prod",
 		"found:helm/db/orders (orders): prod/db-prod/StatefulSet.apps/db stage/db-stage/StatefulSet.apps/db",
 		"found:compose/wiki (wiki): host/compose/api host/compose/db",
+		"found:named/archive-handler (archive-Handler): arn:aws:lambda:eu-west-1:1:function/archive-Handler-RUML739UKXP0",
+		"found:stack/data (data): arn:aws:lambda:eu-west-1:1:function/x",
+		"found:tag/cart (cart): arn:aws:ecs:eu-west-1:1:task-definition/tagged:3",
 		"found:helm/q/queue (queue): prod/q/Deployment.apps/queue",
 		"found:gitops/pay (pay): prod/g/Deployment.apps/pay",
 		"found:name/a/redis (redis): prod/a/Deployment.apps/redis",

@@ -122,6 +122,8 @@ func TestABaseImageTellsItsProductAndItsDistribution(t *testing.T) {
 		"mcr.microsoft.com/dotnet/core/aspnet:3.1":        "dotnet/3.1",
 		"mcr.microsoft.com/dotnet/aspnet:8.0-buster-slim": "debian/10",
 		"gcr.io/distroless/java-debian10:nonroot":         "debian/10",
+		"gcr.io/distroless/nodejs14-debian12":             "nodejs/14",
+		"gcr.io/distroless/nodejs-debian10":               "debian/10",
 		"gcr.io/distroless/static:latest":                 "",
 		"registry.access.redhat.com/ubi6:latest":          "rhel/6",
 		"registry.access.redhat.com/ubi9/python-312":      "",

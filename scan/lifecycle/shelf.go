@@ -212,7 +212,13 @@ func (s *shelf) image(ref kubernetes.Reference) []use {
 	}
 	if ref.Registry == "gcr.io" && strings.HasPrefix(repository, "distroless/") {
 		_, name, _ := cutLast(repository)
-		return append(found, s.distribution(strings.Split(name, "-"))...)
+		parts := strings.Split(name, "-")
+		if told, ok := strings.CutPrefix(parts[0], "nodejs"); ok && s.byName["nodejs"] != nil {
+			if at := cycleOf(s.byName["nodejs"], told, false); at >= 0 {
+				found = append(found, use{s.byName["nodejs"], at, parts[0]})
+			}
+		}
+		return append(found, s.distribution(parts)...)
 	}
 	switch {
 	case numbered:

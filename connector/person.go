@@ -69,8 +69,15 @@ func (p *Person) Node() fact.Node {
 	set("emails", strings.Join(emails, ","))
 	var logins []string
 	for _, login := range p.Logins {
-		if login = strings.TrimSpace(login); login != "" && !strings.Contains(login, ",") && !slices.Contains(logins, login) {
-			logins = append(logins, login)
+		if login = strings.TrimSpace(login); login == "" || strings.Contains(login, ",") || slices.Contains(logins, login) {
+			continue
+		}
+		logins = append(logins, login)
+		// CODEOWNERS names people by the login alone.
+		for _, forge := range []string{"github", "gitlab"} {
+			if name, of := strings.CutPrefix(login, forge+".com/"); of && said[forge] == "" {
+				said[forge] = name
+			}
 		}
 	}
 	set("logins", strings.Join(logins, ","))

@@ -29,7 +29,7 @@ func TestAPersonIsToldInTheSameWords(t *testing.T) {
 		Active: &active, Left: "2026-02-03", Manager: "bob@acme.test", Bot: true, Said: map[string]string{"title": "Engineer"},
 	}
 	want := fact.Node{Asset: fact.Asset{Kind: "person", Key: "ada@acme.test", Name: "Ada"}, Properties: map[string]string{
-		"emails": "ada@acme.test,a.l@acme.test", "logins": "github.com/ada", "active": "false", "left": "2026-02-03", "manager": "bob@acme.test", "bot": "true", "id": "x:1", "title": "Engineer",
+		"emails": "ada@acme.test,a.l@acme.test", "logins": "github.com/ada", "github": "ada", "active": "false", "left": "2026-02-03", "manager": "bob@acme.test", "bot": "true", "id": "x:1", "title": "Engineer",
 	}}
 	if diff := cmp.Diff(want, p.Node()); diff != "" {
 		t.Error(diff)

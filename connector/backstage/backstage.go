@@ -374,7 +374,7 @@ func (e *Entity) properties() map[string]string {
 		}
 	}
 	if login := e.Metadata.Annotations["github.com/user-login"]; login != "" {
-		properties["logins"] = "github.com/" + login
+		properties["logins"], properties["github"] = "github.com/"+login, login
 	}
 	for name, value := range e.Metadata.Annotations {
 		properties["annotation:"+name] = value

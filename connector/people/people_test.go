@@ -63,10 +63,10 @@ func TestPeopleTeamsManagersAndLeavers(t *testing.T) {
 	t.Parallel()
 	r := sync(t, map[string]string{"a.csv": table, "b.yaml": list})
 	for key, want := range map[string]map[string]string{
-		"zoe@acme.test": {"id": "people:github.com/zoe-a", "emails": "zoe@acme.test,z@acme.test", "logins": "github.com/zoe-a", "active": "true", "status": "active", "manager": "li@acme.test"},
+		"zoe@acme.test": {"id": "people:github.com/zoe-a", "emails": "zoe@acme.test,z@acme.test", "logins": "github.com/zoe-a", "github": "zoe-a", "active": "true", "status": "active", "manager": "li@acme.test"},
 		"bob@acme.test": {"id": "people:bob@acme.test", "emails": "bob@acme.test", "active": "false", "status": "terminated", "left": "2026-03-04", "manager": "zoe@acme.test"},
 		"li@acme.test":  {"id": "people:li@acme.test", "emails": "li@acme.test", "status": "On leave"},
-		"ci@acme.test":  {"id": "people:github.com/acme-ci", "emails": "ci@acme.test", "logins": "github.com/acme-ci", "bot": "true", "active": "true", "manager": "zoe@acme.test"},
+		"ci@acme.test":  {"id": "people:github.com/acme-ci", "emails": "ci@acme.test", "logins": "github.com/acme-ci", "github": "acme-ci", "bot": "true", "active": "true", "manager": "zoe@acme.test"},
 		"ann@acme.test": {"id": "people:ann@acme.test", "emails": "ann@acme.test", "left": "2026-01-02"},
 	} {
 		node, _ := r.Asset(fact.AssetPerson, key)

@@ -20,7 +20,7 @@ import (
 // Tracking says which tool brought a live object, as the object's own labels and
 // annotations tell.
 type Tracking struct {
-	Method string // argocd_tracking, flux_kustomize, flux_helm, kustomize_origin, helm_release
+	Method string // argocd_tracking, argocd_instance, flux_kustomize, flux_helm, kustomize_origin, helm_release
 	Mark   string // the label or annotation that says so
 	// Kind, Namespace and Name of the object of the tool that tracks it: an
 	// Application, a Kustomization, a HelmRelease; of a Helm release Kind is "Release".
@@ -61,6 +61,10 @@ func (o *Object) Tracking() []Tracking {
 		}
 	}
 	release, chart := note("meta.helm.sh/release-name"), label("helm.sh/chart")
+	if app := label("app.kubernetes.io/instance"); app != "" && len(all) == 0 && release == "" {
+		// Argo CD tracks by this label unless told otherwise; charts set it too.
+		all = append(all, Tracking{Method: "argocd_instance", Mark: "app.kubernetes.io/instance", Kind: "Application", Name: app})
+	}
 	if release != "" || label("app.kubernetes.io/managed-by") == "Helm" {
 		all = append(all, Tracking{Method: "helm_release", Mark: "meta.helm.sh/release-name", Kind: "Release", Namespace: cmp.Or(note("meta.helm.sh/release-namespace"), o.Namespace), Name: release, Detail: chart})
 	}
@@ -339,6 +343,9 @@ func (t *tracker) byTool(mark Tracking, known []*Object) ([]*Object, fact.Eviden
 			left = own
 		}
 		by := fact.Evidence{Method: mark.Method, Source: mark.Mark, Strength: fact.Attested, Detail: origin.Source.ID() + " takes " + origin.Path}
+		if mark.Method == "argocd_instance" {
+			by.Strength = fact.Declared // a label that others than Argo CD set too
+		}
 		if !origin.here(t.request.Repository) {
 			by.Strength = fact.Declared
 			by.Detail += ", of a repository that could not be compared with this one"

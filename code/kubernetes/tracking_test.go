@@ -70,6 +70,8 @@ func TestTheToolThatDeploysIsBelievedForItsOwnRepositoryOnly(t *testing.T) {
 		"argo, another's":    {argo, []string{application("https://github.com/other/deploy")}, "ambiguous one/web.yaml:1,two/web.yaml:1 kubernetes_name guess"},
 		"argo, not known":    {argo, nil, "ambiguous one/web.yaml:1,two/web.yaml:1 kubernetes_name guess"},
 		"argo, a copy":       {strings.Replace(argo, "shop/web", "shop/other", 1), []string{application("https://github.com/acme/deploy")}, "ambiguous one/web.yaml:1,two/web.yaml:1 kubernetes_name guess"},
+		"instance, ours":     {"labels: {app.kubernetes.io/instance: front}", []string{application("https://github.com/acme/deploy")}, "found one/web.yaml:1 argocd_instance declared"},
+		"instance of none":   {"labels: {app.kubernetes.io/instance: shop}", []string{application("https://github.com/acme/deploy")}, "ambiguous one/web.yaml:1,two/web.yaml:1 kubernetes_name guess"},
 		"flux, ours":         {flux, []string{kustomization, repository("apps", "ssh://git@github.com/acme/deploy")}, "found one/web.yaml:1 flux_kustomize attested"},
 		"flux, another's":    {flux, []string{kustomization, repository("apps", "https://github.com/other/deploy"), repository("ours", "https://github.com/acme/deploy")}, "ambiguous one/web.yaml:1,two/web.yaml:1 kubernetes_name guess"},
 		"flux, no such name": {flux, []string{kustomization, repository("ours", "https://github.com/acme/deploy")}, "found one/web.yaml:1 flux_kustomize declared"},

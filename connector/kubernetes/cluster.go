@@ -158,7 +158,13 @@ func (c *cluster) take(scope string, o *kubernetes.Object, tell bool) {
 	case o.Kind == "ReplicaSet" || o.Kind == "Job" || o.Kind == "ReplicationController":
 		c.owners[o.Namespace+"/"+o.Kind+"/"+o.Name] = by
 		if by.name != "" {
-			return // it stands between its controller and its pods
+			// It stands between its controller and its pods. Scanners name ReplicaSets,
+			// so those that have pods are told to be the controller's.
+			if tell && o.Kind == "ReplicaSet" && o.Root.String("spec", "replicas") != "0" {
+				controller := fact.Asset{Kind: fact.AssetKubernetes, Key: c.key(o.Namespace, by.kind, by.group(), by.name), Name: by.name}
+				c.relate(scope, controller, fact.Controls, c.object(o), "owner_reference", fact.Attested, 0, nil)
+			}
+			return
 		}
 	case o.Kind == "Pod":
 		c.takePod(o, by)
@@ -230,6 +236,7 @@ func (c *cluster) tell(scope string, o *kubernetes.Object) {
 			said["helm_release"], said["helm_chart"] = t.Name, t.Detail
 		case "kustomize_origin":
 			said["kustomize_origin"] = t.Detail
+		case "argocd_instance": // it may be that of a chart: told when there is such an Application
 		default:
 			said["gitops"] = cmp.Or(said["gitops"], t.Method)
 			said["gitops_source"] = cmp.Or(said["gitops_source"], strings.TrimPrefix(t.Namespace+"/"+t.Kind+"/"+t.Name, "/"))

@@ -100,6 +100,11 @@ kind: ReplicaSet
 metadata: {name: web-1, namespace: shop, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, controller: true}]}
 spec: {template: {spec: {containers: [{name: web, image: old}]}}}
 ---
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: web-0, namespace: shop, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, controller: true}]}
+spec: {replicas: 0}
+---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: web, namespace: shop}
@@ -183,7 +188,8 @@ func TestAnExportedClusterLeadsFromTheInternetToImagesRolesAndRepositories(t *te
 			at("@shop/Service/web -> @shop/Deployment.apps/web"),
 			at("internet -> @shop/Ingress.networking.k8s.io/web"),
 		},
-		fact.Guards: {at("@shop/NetworkPolicy.networking.k8s.io/web -> @shop/Deployment.apps/web")},
+		fact.Controls: {at("@shop/Deployment.apps/web -> @shop/ReplicaSet.apps/web-1")},
+		fact.Guards:   {at("@shop/NetworkPolicy.networking.k8s.io/web -> @shop/Deployment.apps/web")},
 		fact.RunsAs: {
 			at("@shop/Deployment.apps/web -> @shop/ServiceAccount/web"),
 			at("@shop/Pod/lone -> @shop/ServiceAccount/default"),

@@ -208,6 +208,26 @@ func TestPagesAreReadToTheEndAndPodsFoldIntoTheirController(t *testing.T) {
 	}
 }
 
+func TestHelmsReleasesAreReadOnlyWhenAsked(t *testing.T) {
+	t.Parallel()
+	items := running()
+	items["/apis/apps/v1/deployments"] = []string{`{"metadata": {"name": "web", "namespace": "shop", "labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {"meta.helm.sh/release-name": "web"}}, "spec": {"template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}}}`}
+	items["/api/v1/secrets"] = []string{helmSecret(t, "shop", "web", `{"name": "web", "namespace": "shop", "version": 4, "info": {"status": "deployed"}, "chart": {"metadata": {"name": "web", "version": "2.0.0"}}, "config": {"password": "hunter2"}}`)}
+	fake, address := newServer(t, items)
+	config := kubeconfig(t, address, "{token: "+bearer+"}")
+	for _, helm := range []string{"no", "yes"} { // in this order, since calls are counted
+		want := map[string]string{"yes": "web-2.0.0"}[helm]
+		r, _ := ask(t, map[string]string{"kubeconfig": config, "helm": helm})
+		web, _ := r.Asset(fact.AssetWorkload, clusterARN+"/shop/Deployment.apps/web")
+		if web.Properties["helm_chart"] != want || web.Properties["helm_release"] != "web" || helm == "no" && fake.calls["/api/v1/secrets"] > 0 {
+			t.Errorf("helm=%s: chart %q, release %q, secrets asked for %d times", helm, web.Properties["helm_chart"], web.Properties["helm_release"], fake.calls["/api/v1/secrets"])
+		}
+		if text := strings.Join(r.Lines(), "\n"); strings.Contains(text, "hunter2") || strings.Contains(text, "sh.helm.release") {
+			t.Errorf("helm=%s: the record of a release is told", helm)
+		}
+	}
+}
+
 func TestNamespacesAreListedOneByOne(t *testing.T) {
 	t.Parallel()
 	fake, address := newServer(t, running())

@@ -200,6 +200,12 @@ func (s *streams) printCoverage(c app.OwnerCoverage) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	for i, a := range c.Agreements {
+		if i == 0 {
+			fmt.Fprintln(s.out, "\nHOW OFTEN PEOPLE NAMED THE FIRST SUGGESTION, by its confidence")
+		}
+		fmt.Fprintf(s.out, "  %.1f to %.1f: %d of %d\n", a.From, a.From+.1, a.Agreed, a.Answers)
+	}
 	if len(c.Gaps) > 0 {
 		fmt.Fprintln(s.out, "\nWHAT WOULD CLOSE THE GAPS, each after those before it")
 	}

@@ -37,5 +37,6 @@ func (a *App) SyncSource(ctx context.Context, definition Source, change ...func(
 	}
 	exposed, err := intake.Exposures(ctx, a.db, a.Graph(), options.Now)
 	synced.Exposures = exposed.Seen()
+	synced.Graph.Notes = append(synced.Graph.Notes, exposed.Problems...)
 	return synced, err
 }

@@ -31,7 +31,7 @@ type Precedence struct {
 	// knows. It stays below Clear, so that nobody becomes an owner by hearsay alone.
 	Unknown float64
 	// Hearsay are the sources whose names are no proof that somebody exists: anybody
-	// may write a tag or name a session.
+	// may write a tag or a label, or name a session.
 	Hearsay []string
 	// Fallback multiplies what goes to the team or the manager of who left.
 	Fallback struct{ Team, Manager float64 }
@@ -48,6 +48,8 @@ const (
 	SourceHuman   = "human"   // a person's word in Backstitch
 	SourceTagRule = "tagrule" // a rule over tags
 	SourceCode    = "code"    // CODEOWNERS and history, through code to cloud
+
+	SourceKubernetes = "kubernetes" // labels and annotations of objects
 )
 
 // DefaultPrecedence are the worths that hold by themselves: what somebody declared
@@ -56,7 +58,7 @@ const (
 func DefaultPrecedence() Precedence {
 	p := Precedence{
 		Sources: map[string]float64{
-			SourceHuman: 1, "backstage": 1, "project": .95, "servicenow": .9, SourceTagRule: .9, "pagerduty": .8, "opsgenie": .8, SourceCode: 1, "kubernetes": .8, "auditlog": .6,
+			SourceHuman: 1, "backstage": 1, "project": .95, "servicenow": .9, SourceTagRule: .9, "pagerduty": .8, "opsgenie": .8, SourceCode: 1, SourceKubernetes: .8, "auditlog": .6,
 		},
 		Other: .7,
 		Roles: map[string]float64{
@@ -64,7 +66,7 @@ func DefaultPrecedence() Precedence {
 		},
 		Inherited: .85,
 		Strengths: map[fact.Strength]float64{fact.Proven: 1, fact.Attested: 1, fact.Declared: 1, fact.Derived: .9, fact.Guess: .5},
-		HalfLife:  540, Unknown: .4, Hearsay: []string{SourceTagRule, "auditlog"}, Clear: .5, Lead: .1,
+		HalfLife:  540, Unknown: .4, Hearsay: []string{SourceTagRule, SourceKubernetes, "auditlog"}, Clear: .5, Lead: .1,
 	}
 	p.Fallback.Team, p.Fallback.Manager = .8, .6
 	return p
@@ -202,9 +204,13 @@ func (w *weigher) weigh(claims []Claimed, rulings []Ruling) Suggested {
 			t.best, t.role, t.top = worth, c.Role, i
 		}
 		t.unknown = c.unknown
-		at := slices.IndexFunc(t.worths, func(s sourceWorth) bool { return s.source == source })
+		witness := source
+		if source == SourceKubernetes {
+			witness = SourceTagRule // both read the same labels
+		}
+		at := slices.IndexFunc(t.worths, func(s sourceWorth) bool { return s.source == witness })
 		if at < 0 {
-			t.worths = append(t.worths, sourceWorth{source, worth})
+			t.worths = append(t.worths, sourceWorth{witness, worth})
 		} else {
 			t.worths[at].worth = max(t.worths[at].worth, worth)
 		}

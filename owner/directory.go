@@ -53,7 +53,7 @@ type stated struct {
 }
 
 // loadDirectory reads who is known from the graph.
-func loadDirectory(ctx context.Context, tx store.Tx, now int64) (*Directory, error) {
+func loadDirectory(ctx context.Context, tx store.Tx, hearsay []string, now int64) (*Directory, error) {
 	var members []member
 	at := map[int64]int32{}
 	err := tx.Query(ctx, selectParties, func(row store.Row) error {
@@ -103,7 +103,7 @@ func loadDirectory(ctx context.Context, tx store.Tx, now int64) (*Directory, err
 	}
 	var named []fact.Party
 	err = tx.Query(ctx, selectVouched, func(row store.Row) error {
-		if !strings.HasPrefix(row.Text(0), SourceTagRule) {
+		if source, _, _ := strings.Cut(row.Text(0), ":"); !slices.Contains(hearsay, source) {
 			named = append(named, fact.Party{Kind: row.Text(1), ID: row.Text(2), Name: row.Text(3)})
 		}
 		return nil

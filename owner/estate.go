@@ -226,7 +226,7 @@ func (e *Estate) knows(ctx context.Context, tx store.Tx) (*Directory, *membershi
 	if e.directory != nil && e.generation == generation && e.day == day {
 		return e.directory, e.members, nil
 	}
-	d, err := loadDirectory(ctx, tx, now)
+	d, err := loadDirectory(ctx, tx, e.precedence.Hearsay, now)
 	if err != nil {
 		return nil, nil, fmt.Errorf("people and teams: %w", err)
 	}

@@ -134,7 +134,7 @@ func TestOwnersAreInheritedOverEveryWayWithItsStrength(t *testing.T) {
 	bucket, terraform := asset("cloud_resource", "arn:aws:s3:eu-west-1:123456789012:bucket/a"), asset("terraform_resource", "git.test/acme/infra//prod:aws_s3_bucket.a")
 	queue, pod := asset("cloud_resource", "arn:aws:sqs:eu-west-1:123456789012:q"), asset("kubernetes_object", "prod/shop/Pod/web-1")
 	w.tell("cluster", func(r *graph.Run) error {
-		return all(r, node("kubernetes_object", "prod/-/Namespace/shop"), node("cloud_resource", queue.Key),
+		return all(r, node("team", "shop"), node("kubernetes_object", "prod/-/Namespace/shop"), node("cloud_resource", queue.Key),
 			relation(workload, fact.InstanceOf, image, fact.Attested), relation(image, fact.PackagedFrom, repo, fact.Guess), relation(workload, fact.Controls, pod, fact.Attested),
 			relation(bucket, fact.DeclaredBy, terraform, fact.Attested),
 			claimOn(asset("kubernetes_object", "prod/-/Namespace/shop"), "kubernetes", "owner", "team", "shop", .9))
@@ -294,6 +294,25 @@ func TestATagMakesNobodyAnOwnerWhomNobodyKnows(t *testing.T) {
 	}
 	if x := w.explain(e, "cloud_resource", "c"); !strings.Contains(strings.Join(x.Settle, "|"), "a tag rule that reads owner-name=web") {
 		t.Errorf("%q, want the tag that no rule took", x.Settle)
+	}
+	// A label that the cluster's source reads and a rule reads again is one label.
+	w.tell("cluster", func(r *graph.Run) error {
+		return all(r, node("workload", "prod/x/Deployment.apps/y", "label:team", "spook"), claimOn(asset("workload", "prod/x/Deployment.apps/y"), "kubernetes", "owner", "team", "spook", .9),
+			node("workload", "prod/x/Deployment.apps/z", "label:team", "web-team"), claimOn(asset("workload", "prod/x/Deployment.apps/z"), "kubernetes", "owner", "team", "web-team", .9))
+	})
+	if x := w.explain(e, "workload", "prod/x/Deployment.apps/y"); x.Clear || len(x.Unknown) != 1 {
+		t.Errorf("%s %q", brief(x), x.Unknown)
+	}
+	if x := w.explain(e, "workload", "prod/x/Deployment.apps/z"); brief(x) != "team backstage:group:default/web-team 0.810" {
+		t.Errorf("%s", brief(x))
+	}
+	// Whom a register names is known, and whom a label on a service names is not.
+	w.tell("register", func(r *graph.Run) error {
+		return all(r, claimOn(asset("project", "p"), "project", "owner", "team", "registered", .9), claimOn(asset("service", "s"), "kubernetes:c", "owner", "team", "labelled", .9),
+			node("cloud_resource", "r1", "tag:team", "Registered"), node("cloud_resource", "r2", "tag:team", "labelled"))
+	})
+	if x, y := w.explain(e, "cloud_resource", "r1"), w.explain(e, "cloud_resource", "r2"); brief(x) != "team registered 0.810" || y.Clear {
+		t.Errorf("%s, %s", brief(x), brief(y))
 	}
 	// A session's name is hearsay as well: whoever opens it chooses it.
 	w.tell("log", func(r *graph.Run) error {

@@ -24,7 +24,7 @@ import (
 //	strengths: {derived: .9}
 //	half_life_days: 540
 //	unknown: .4
-//	hearsay: [tagrule, auditlog]
+//	hearsay: [tagrule, kubernetes, auditlog]
 //	fallback: {team: .8, manager: .6}
 //	clear: .5
 //	lead: .1

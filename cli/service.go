@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os/user"
 	"strings"
 	"text/tabwriter"
 
@@ -115,24 +114,8 @@ func (s *streams) printService(one *service.Service) {
 	}
 }
 
-// said are the flags of what a person says.
-type said struct{ by, reason string }
-
-func (w *said) flags(command *cobra.Command) *cobra.Command {
-	name := ""
-	if who, err := user.Current(); err == nil {
-		name = who.Username
-	}
-	command.Flags().StringVar(&w.by, "by", name, "who says so")
-	command.Flags().StringVar(&w.reason, "reason", "", "why")
-	return command
-}
-
 // edited runs an edit and brings the graph in line with it.
-func (s *streams) edited(ctx context.Context, w *said, done string, edit func(*service.Keeper) error) error {
-	if strings.TrimSpace(w.by) == "" {
-		return fmt.Errorf("--by is empty: expected who says so")
-	}
+func (s *streams) edited(ctx context.Context, done string, edit func(*service.Keeper) error) error {
 	return s.onServices(ctx, func(keeper *service.Keeper) error {
 		if err := edit(keeper); err != nil {
 			return err
@@ -150,46 +133,52 @@ func (s *streams) edited(ctx context.Context, w *said, done string, edit func(*s
 }
 
 func newServiceMerge(s *streams) *cobra.Command {
-	w := &said{}
-	return w.flags(&cobra.Command{
+	reason := ""
+	command := &cobra.Command{
 		Use:     "merge SERVICE INTO",
 		Short:   "Make one service a part of another",
 		Example: "  backstitch service merge found:helm/shop/web backstage:component:default/shop --reason \"one team runs both\"",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.edited(cmd.Context(), w, plain(args[0])+" is a part of "+plain(args[1]), func(keeper *service.Keeper) error {
-				return keeper.Merge(cmd.Context(), w.by, w.reason, args[0], args[1])
+			return s.edited(cmd.Context(), plain(args[0])+" is a part of "+plain(args[1]), func(keeper *service.Keeper) error {
+				return keeper.Merge(cmd.Context(), actor(), reason, args[0], args[1])
 			})
 		},
-	})
+	}
+	command.Flags().StringVar(&reason, "reason", "", "why, for whoever reads it later")
+	return command
 }
 
 func newServiceSplit(s *streams) *cobra.Command {
-	w := &said{}
-	return w.flags(&cobra.Command{
+	reason := ""
+	command := &cobra.Command{
 		Use:     "split SERVICE NAME MEMBER...",
 		Short:   "Take members out of a service into one of their own",
 		Long:    "Members are named by KIND:KEY, key or name.",
 		Example: "  backstitch service split shop payments workload:prod/shop/Deployment.apps/payments",
 		Args:    cobra.MinimumNArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.edited(cmd.Context(), w, fmt.Sprintf("%d members of %s are the service %s", len(args)-2, plain(args[0]), plain(args[1])), func(keeper *service.Keeper) error {
-				return keeper.Split(cmd.Context(), w.by, w.reason, args[0], args[1], args[2:])
+			return s.edited(cmd.Context(), fmt.Sprintf("%d members of %s are the service %s", len(args)-2, plain(args[0]), plain(args[1])), func(keeper *service.Keeper) error {
+				return keeper.Split(cmd.Context(), actor(), reason, args[0], args[1], args[2:])
 			})
 		},
-	})
+	}
+	command.Flags().StringVar(&reason, "reason", "", "why, for whoever reads it later")
+	return command
 }
 
 func newServiceRename(s *streams) *cobra.Command {
-	w := &said{}
-	return w.flags(&cobra.Command{
+	reason := ""
+	command := &cobra.Command{
 		Use:   "rename SERVICE NAME",
 		Short: "Give a service a name",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.edited(cmd.Context(), w, plain(args[0])+" is called "+plain(args[1]), func(keeper *service.Keeper) error {
-				return keeper.Rename(cmd.Context(), w.by, w.reason, args[0], args[1])
+			return s.edited(cmd.Context(), plain(args[0])+" is called "+plain(args[1]), func(keeper *service.Keeper) error {
+				return keeper.Rename(cmd.Context(), actor(), reason, args[0], args[1])
 			})
 		},
-	})
+	}
+	command.Flags().StringVar(&reason, "reason", "", "why, for whoever reads it later")
+	return command
 }

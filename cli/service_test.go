@@ -46,8 +46,8 @@ func TestServicesAreFoundAndStayAsPeopleSay(t *testing.T) {
 	if out, _ := run(exitClean, "service", "list"); !strings.Contains(out, "found:ecs/cart                   ECS service cart-prod") || !strings.Contains(out, "backstage:component:default/c3") {
 		t.Errorf("list:\n%s", out)
 	}
-	run(exitClean, "service", "merge", "cart", "c3", "--by", "ada", "--reason", "it is the cart")
-	run(exitClean, "service", "rename", "mail", "Letters", "--by", "ada")
+	run(exitClean, "service", "merge", "cart", "c3", "--reason", "it is the cart")
+	run(exitClean, "service", "rename", "mail", "Letters")
 	run(exitFailure, "service", "rename", "nothing", "x")
 	run(exitFailure, "service", "merge", "cart", "c3")
 	// More than half of the catalog is missing: it is kept, and what people said holds.
@@ -73,8 +73,8 @@ func TestServicesAreFoundAndStayAsPeopleSay(t *testing.T) {
 	if out, _ := run(exitClean, "service", "list"); strings.Contains(out, "c11") {
 		t.Errorf("list after the loss was accepted:\n%s", out)
 	}
-	run(exitClean, "service", "split", "c3", "Basket", shown.Members[0].Asset.Key, "--by", "ada")
-	if out, _ := run(exitClean, "service", "show", "Basket"); !strings.Contains(out, "found:split/basket") || !strings.Contains(out, "split off by ada") {
+	run(exitClean, "service", "split", "c3", "Basket", shown.Members[0].Asset.Key)
+	if out, _ := run(exitClean, "service", "show", "Basket"); !strings.Contains(out, "found:split/basket") || !strings.Contains(out, "split off by "+actor()) {
 		t.Errorf("show Basket:\n%s", out)
 	}
 }

@@ -62,6 +62,10 @@ type running struct{ asset, by fact.Asset }
 // through its manifests.
 func (d *Desk) declared(ctx context.Context, s *scene, result *Triage) (fresh []running, err error) {
 	name := strings.ReplaceAll(s.identity, "*", "?")
+	known := map[[2]string]bool{}
+	for _, a := range s.assets {
+		known[[2]string{a.Kind, a.Key}] = true
+	}
 	for _, way := range []string{"-declared_by-> terraform_resource", "-declared_at-> file"} {
 		text := fmt.Sprintf("cloud_resource|cluster|workload|kubernetes_object %s[key~%q]", way, name+"//*")
 		pattern, err := graph.ParsePattern(text)
@@ -76,8 +80,8 @@ func (d *Desk) declared(ctx context.Context, s *scene, result *Triage) (fresh []
 			result.problem(fmt.Sprintf("the repository declares more than %d running assets; findings of the others are left out", maxDeclared))
 		}
 		for _, row := range answer.Rows {
-			same := func(a fact.Asset) bool { return a.Kind == row[0].Kind && a.Key == row[0].Key }
-			if !slices.ContainsFunc(s.assets, same) && !slices.ContainsFunc(fresh, func(r running) bool { return same(r.asset) }) {
+			if key := [2]string{row[0].Kind, row[0].Key}; !known[key] {
+				known[key] = true
 				fresh = append(fresh, running{row[0], row[1]})
 			}
 		}

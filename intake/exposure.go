@@ -44,9 +44,16 @@ func Exposures(ctx context.Context, db store.Engine, g *graph.Graph, now time.Ti
 		return Result{}, fmt.Errorf("what the internet reaches: %w", err)
 	}
 	run := fact.Run{Tool: exposureTool, Format: exposureTarget, Complete: !x.more}
+	listed := map[[2]string]bool{}
+	list := func(a fact.Asset) {
+		if key := [2]string{a.Kind, a.Key}; !listed[key] {
+			listed[key] = true
+			run.Assets = append(run.Assets, a)
+		}
+	}
 	err := db.Read(ctx, func(tx store.Tx) error {
 		return tx.Query(ctx, assetsOfTarget, func(row store.Row) error {
-			run.Assets = append(run.Assets, fact.Asset{Kind: row.Text(0), Key: row.Text(1), Name: row.Text(2)})
+			list(fact.Asset{Kind: row.Text(0), Key: row.Text(1), Name: row.Text(2)})
 			return nil
 		}, store.Text(exposureTool), store.Text(exposureTarget))
 	})
@@ -54,9 +61,7 @@ func Exposures(ctx context.Context, db store.Engine, g *graph.Graph, now time.Ti
 		return Result{}, fmt.Errorf("exposures: %w", err)
 	}
 	for _, f := range x.found {
-		if !slices.ContainsFunc(run.Assets, func(a fact.Asset) bool { return a.Kind == f.Asset.Kind && a.Key == f.Asset.Key }) {
-			run.Assets = append(run.Assets, f.Asset)
-		}
+		list(f.Asset)
 	}
 	if len(run.Assets) == 0 {
 		return Result{}, nil

@@ -391,7 +391,6 @@ func (e *Estate) traceChart(ctx context.Context, o *Object, field []Segment, val
 			Evidence: fact.Evidence{Method: method, Source: at.Path, Strength: s, Detail: detail}})
 	}
 	template := o.release.source(o.file)
-	add("template", o.ID(), Place{Path: template}, "helm_render", fact.Attested, o.release.Label())
 	rendered, line := o.release.base[o.file], 0
 	if value != nil {
 		line = value.Place.Line
@@ -403,12 +402,15 @@ func (e *Estate) traceChart(ctx context.Context, o *Object, field []Segment, val
 	if n, _ := templateLine(string(e.bytes(ctx, template)), rendered, line); n > 0 {
 		at.Line, at.EndLine = n, n
 	}
+	add("template", o.ID(), at, "helm_render", fact.Attested, o.release.Label())
+	turnedOn := map[string]bool{}
+	for _, l := range o.release.switches {
+		turnedOn[l.Key()] = true
+		add("switch", l.Key(), l.node.Place, "helm_perturbation", fact.Proven, "off here; on, the object is there")
+	}
 	if len(field) == 0 {
 		t.places = []Place{at}
 		return t, nil
-	}
-	for _, l := range o.release.switches {
-		add("switch", l.Key(), l.node.Place, "helm_perturbation", fact.Proven, "off here; on, the object is there")
 	}
 	deciders, err := e.Deciders(ctx, o, field)
 	t.deciders = deciders
@@ -418,7 +420,7 @@ func (e *Estate) traceChart(ctx context.Context, o *Object, field []Segment, val
 			kind = "switch"
 		}
 		p := d.Place
-		if p.Path == "" {
+		if p.Path == "" || d.Control && turnedOn[d.Key] {
 			continue
 		}
 		add(kind, d.Key, p, "helm_perturbation", fact.Proven, "changing it moves the field")
@@ -491,7 +493,10 @@ func (a Answer) WriteText(w io.Writer, plain func(string) string) error {
 	for _, l := range a.Cause.Chain {
 		fmt.Fprintf(&b, "  %-8s %s %s", l.Evidence.Strength, plain(l.Kind), plain(l.Key))
 		if l.Location.Path != "" {
-			fmt.Fprintf(&b, "  %s:%d", plain(l.Location.Path), l.Location.Line)
+			fmt.Fprintf(&b, "  %s", plain(l.Location.Path))
+			if l.Location.Line > 0 {
+				fmt.Fprintf(&b, ":%d", l.Location.Line)
+			}
 		}
 		fmt.Fprintf(&b, "  (%s)\n", plain(strings.TrimSuffix(l.Evidence.Method+", "+l.Evidence.Detail, ", ")))
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/backstitch/backstitch/cause"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/image"
+	"github.com/backstitch/backstitch/image/attestation"
 )
 
 // reportsSource is the name of the source in the graph that reports speak as.
@@ -67,7 +68,7 @@ func (d *Desk) tellImages(ctx context.Context, assets []fact.Asset, images []fac
 // runs gives what is known of what runs: the graph, and the images that the request
 // names. close releases them.
 func (d *Desk) runs(ctx context.Context, s *scene, references []string) (known cause.Running, close func() error, err error) {
-	known = cause.Running{Graph: d.Graph, Renderer: d.Renderer}
+	known = cause.Running{Graph: d.Graph, Renderer: d.Renderer, Provenance: map[string][]image.Provenance{}}
 	var sets []*image.Set
 	close = func() error {
 		var err error
@@ -95,6 +96,15 @@ func (d *Desk) runs(ctx context.Context, s *scene, references []string) (known c
 		}
 		sets = append(sets, set)
 		known.Images = append(known.Images, set.Images...)
+		for _, one := range set.Images {
+			beside, err := attestation.Gather(ctx, one, nil, attestation.Policy{})
+			if err != nil {
+				return known, close, fmt.Errorf("attestations of %s: %w", reference, err)
+			}
+			if one.Digest != "" && len(beside.Provenance) > 0 {
+				known.Provenance[one.Digest] = beside.Provenance
+			}
+		}
 	}
 	d.Progress("reading the contents that files had", 0, 0)
 	known.Repository, err = image.ReadRepository(ctx, s.repository, s.commit)

@@ -98,7 +98,7 @@ func (t *Tracer) Trace(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 		f = &same
 	}
 	if f.Kind == fact.Vulnerability && f.Package.Name != "" {
-		return t.packageCause(f, ""), nil
+		return t.packageCause(f, nil), nil
 	}
 	return t.decided(ctx, f)
 }
@@ -207,8 +207,8 @@ func (t *Tracer) fit(f *fact.Finding, s spot, told string) int {
 }
 
 // packageCause leads from a package to the line of a manifest that decides it. Of
-// equal modules those below folder count, "" for any.
-func (t *Tracer) packageCause(f *fact.Finding, folder string) fact.Cause {
+// equal modules the nearest count, and none that is out of reach; nil reaches all.
+func (t *Tracer) packageCause(f *fact.Finding, near reach) fact.Cause {
 	pkg := f.Package
 	if named, ok := fact.ParsePURL(pkg.PURL); ok && pkg.Ecosystem == "" {
 		pkg.Ecosystem, pkg.Name, pkg.Version = named.Ecosystem, named.Name, cmp.Or(pkg.Version, named.Version)
@@ -223,6 +223,7 @@ func (t *Tracer) packageCause(f *fact.Finding, folder string) fact.Cause {
 		m := &t.Modules[s.module]
 		p := &m.Packages[s.index]
 		switch {
+		case near != nil && near(m.Dir) == 0:
 		case pkg.Ecosystem != "" && pkg.Ecosystem != m.Ecosystem || !lockfile.SameName(m.Ecosystem, p.Name, pkg.Name):
 		case pkg.Version == "" || lockfile.SameVersion(m.Ecosystem, p.Version, pkg.Version):
 			equal = append(equal, s)
@@ -244,10 +245,12 @@ func (t *Tracer) packageCause(f *fact.Finding, folder string) fact.Cause {
 		return best, at
 	}
 	spots, at := closest(equal)
-	if folder != "" && folder != "." {
-		if below := slices.DeleteFunc(slices.Clone(spots), func(s spot) bool { return !within(t.Modules[s.module].Dir, folder) }); len(below) > 0 {
-			spots = below
+	if near != nil {
+		nearest := 0
+		for _, s := range spots {
+			nearest = max(nearest, near(t.Modules[s.module].Dir))
 		}
+		spots = slices.DeleteFunc(spots, func(s spot) bool { return near(t.Modules[s.module].Dir) < nearest })
 	}
 	method, strength := "", fact.Derived
 	elsewhere, elsewhereAt := closest(other)

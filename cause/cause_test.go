@@ -166,7 +166,7 @@ func TestCausesOfPackages(t *testing.T) {
 		{"a Windows path is matched too", npm("qs", "6.1.0", `C:\w\tools\package-lock.json`), "found tools/package.json:2", ""},
 		{"an installed folder names its module", npm("qs", "6.1.0", "/w/tools/node_modules/qs/package.json"), "found tools/package.json:2", ""},
 		{"equal candidates are a tie", npm("qs", "6.1.0", ""), "ambiguous shop/package.json:3 shop/package.json:4 tools/package.json:2", "2 modules alike"},
-		{"an image's folder tells nothing", inImage, "ambiguous shop/package.json:3 shop/package.json:4 tools/package.json:2", "2 modules alike"},
+		{"an image that nothing leads here tells nothing", inImage, "unknown ", "nothing tells that the image is built here"},
 		{"an override decides", npm("ms", "1.0.0", ""), "found tools/package.json:4", ""},
 		{"another version in the scanned file is unknown", npm("express", "4.0.0", "shop/package-lock.json"), "unknown ", "4.1.0 in shop/package-lock.json line 5"},
 		{"a package that is nowhere is unknown", npm("left-pad", "1.0.0", ""), "unknown ", "in no manifest or lockfile"},

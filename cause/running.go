@@ -14,6 +14,7 @@ import (
 
 	"github.com/backstitch/backstitch/code/dockerfile"
 	"github.com/backstitch/backstitch/code/kubernetes"
+	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/graph"
 	"github.com/backstitch/backstitch/image"
@@ -25,12 +26,16 @@ type Running struct {
 	Graph *graph.Graph
 	// Images are those that were looked into.
 	Images []*image.Image
-	Cache  image.Cache
-	Bases  image.BaseIndex
+	// Provenance is what attestations say of them, by digest.
+	Provenance map[string][]image.Provenance
+	Cache      image.Cache
+	Bases      image.BaseIndex
 	// Repository is this one as the source of images; nil takes its Dockerfiles only.
 	Repository *image.Repository
 	// Renderer renders charts.
 	Renderer kubernetes.Renderer
+	// Packages are those that findings tell of, by kind and key of their image.
+	Packages map[string][]fact.Package
 }
 
 // estate is what the repository says of Kubernetes and of the images that it
@@ -108,6 +113,7 @@ func (t *Tracer) investigate(ctx context.Context, asset fact.Asset) (*image.Trac
 	inputs := image.Inputs{Cache: t.Running.Cache, Bases: t.Running.Bases, Repositories: []*image.Repository{repository}}
 	var trace *image.Trace
 	if one := t.lookedInto(asset); one != nil {
+		inputs.Provenance = t.Running.Provenance[one.Digest]
 		if trace, err = image.Investigate(ctx, one, inputs); err != nil {
 			return nil, err
 		}
@@ -115,6 +121,21 @@ func (t *Tracer) investigate(ctx context.Context, asset fact.Asset) (*image.Trac
 		return nil, err
 	} else if one, ok := image.FromFacts(asset, properties); ok {
 		trace = image.InvestigateHistory(one, inputs)
+		if len(trace.Dockerfile.Best) > 1 {
+			// Files alike are told apart by what the repository says that it builds.
+			source, err := t.builds(ctx, asset)
+			if err != nil {
+				return nil, err
+			}
+			narrow := *repository
+			narrow.Dockerfiles = slices.DeleteFunc(slices.Clone(repository.Dockerfiles), func(c image.Candidate) bool {
+				return !slices.ContainsFunc(source.Builds, func(b kubernetes.Build) bool { return b.Dockerfile == c.Path })
+			})
+			inputs.Repositories = []*image.Repository{&narrow}
+			if told := image.InvestigateHistory(one, inputs); told.Dockerfile.Answered {
+				trace = told
+			}
+		}
 	}
 	t.images[key] = trace
 	return trace, nil
@@ -196,18 +217,40 @@ func (t *Tracer) image(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 	if err != nil {
 		return fact.Cause{}, err
 	}
+	layered, part, err := t.layered(ctx, f)
+	if err != nil {
+		return fact.Cause{}, err
+	}
 	flaw := f.Kind == fact.Vulnerability && f.Package.Name != ""
-	if flaw {
-		if locked := t.packageCause(f, source.Folder()); locked.Status != fact.CauseUnknown {
-			if source.Folder() != "" {
-				locked.Chain = slices.Insert(locked.Chain, 1, t.built(f.Asset, source.Builds[0]))
+	chain := []fact.Link{t.observed(f, "reported", fact.Declared)}
+	told := unknown(chain)
+	if flaw && part != image.PartBase && !systemPath(clean(f.Path)) {
+		// What the base brings no manifest of the repository decides, though it
+		// may lock the same version.
+		builds := t.aligned(source, layered)
+		if f.Package.Name == lockfile.Stdlib && ecosystem(f) == "Go" {
+			if told, err = t.toolchain(ctx, f, builds); err != nil || told.Status != fact.CauseUnknown || len(told.Missing) > 0 {
+				return told, err
 			}
-			return locked, nil
+		}
+		if len(builds) > 0 {
+			near, err := t.reach(ctx, builds)
+			if err != nil {
+				return fact.Cause{}, err
+			}
+			told = t.packageCause(f, near)
+		} else {
+			told = t.unbound(f)
+		}
+		if told.Status != fact.CauseUnknown {
+			if len(source.Builds) == 1 {
+				told.Chain = slices.Insert(told.Chain, 1, t.built(f.Asset, source.Builds[0]))
+			}
+			return told, nil
 		}
 	}
-	layered, err := t.layered(ctx, f)
-	if err != nil || layered.Status == fact.CauseFound || layered.Status == fact.CauseAmbiguous {
-		return layered, err
+	if layered.Status == fact.CauseFound || layered.Status == fact.CauseAmbiguous {
+		return layered, nil
 	}
 	if len(source.Builds) > 0 {
 		cause, err := t.byDockerfile(ctx, f, source)
@@ -221,12 +264,199 @@ func (t *Tracer) image(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 		return named, err
 	}
 	if flaw {
-		chain := []fact.Link{t.observed(f, "reported", fact.Declared)}
-		told := t.packageCause(f, "")
+		if len(told.Missing) == 0 {
+			told.Missing = append(told.Missing, fmt.Sprintf("what brings %s to the image is not in %s", f.Package.Name, t.Repository))
+		}
 		return unknown(chain, append(slices.Clone(told.Missing), layered.Missing...)...), nil
 	}
-	return unknown([]fact.Link{t.observed(f, "reported", fact.Declared)}, append(layered.Missing, source.Reason)...), nil
+	return unknown(chain, append(layered.Missing, source.Reason)...), nil
 }
+
+// aligned are the builds of an image: those that the repository tells, unless the
+// history of its layers fits other Dockerfiles.
+func (t *Tracer) aligned(source kubernetes.Source, layered fact.Cause) []kubernetes.Build {
+	var fits []kubernetes.Build
+	for _, l := range layered.Locations {
+		b := kubernetes.Build{Folder: path.Dir(l.Path), Dockerfile: l.Path}
+		if at := slices.IndexFunc(source.Builds, func(b kubernetes.Build) bool { return b.Dockerfile == l.Path }); at >= 0 {
+			b = source.Builds[at]
+		}
+		if !slices.Contains(fits, b) {
+			fits = append(fits, b)
+		}
+	}
+	if len(fits) > 0 {
+		return fits
+	}
+	return source.Builds
+}
+
+// reach tells which modules are built into an image: those in the folder of a build,
+// those that its Dockerfile copies, and those of folders above, whose lockfiles hold
+// for all below.
+func (t *Tracer) reach(ctx context.Context, builds []kubernetes.Build) (reach, error) {
+	repository, err := t.source(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var folders, copied []string
+	for _, b := range builds {
+		folders = append(folders, b.Folder)
+		at := slices.IndexFunc(repository.Dockerfiles, func(c image.Candidate) bool { return c.Path == b.Dockerfile })
+		if at < 0 {
+			continue
+		}
+		for _, stage := range repository.Dockerfiles[at].File.Stages {
+			for _, in := range stage.Instructions {
+				if in.Kind != "COPY" && in.Kind != "ADD" || in.From != "" {
+					continue
+				}
+				for _, from := range in.Sources {
+					// What is not in the folder is taken from the root of the
+					// repository, which is the build context then.
+					if from = path.Clean(strings.TrimLeft(from, "/")); !t.holds(path.Join(b.Folder, from)) && t.holds(from) {
+						copied = append(copied, from)
+					}
+				}
+			}
+		}
+	}
+	below := func(dir, folder string) bool { return folder == "." || folder == "" || within(dir, folder) }
+	return func(dir string) int {
+		dir = cmp.Or(dir, ".")
+		switch {
+		case slices.ContainsFunc(folders, func(folder string) bool { return below(dir, folder) }):
+			return 3
+		case slices.ContainsFunc(copied, func(name string) bool { return below(dir, name) || path.Dir(name) == dir }):
+			return 2
+		case slices.ContainsFunc(folders, func(folder string) bool { return below(folder, dir) }):
+			return 1
+		}
+		return 0
+	}, nil
+}
+
+// toolchain leads a flaw of Go's standard library to the FROM that names the
+// toolchain, whose version the binary has whatever go.mod asks for at least.
+func (t *Tracer) toolchain(ctx context.Context, f *fact.Finding, builds []kubernetes.Build) (fact.Cause, error) {
+	cause := unknown([]fact.Link{t.observed(f, "reported", fact.Declared)})
+	repository, err := t.source(ctx)
+	if err != nil {
+		return cause, err
+	}
+	version := strings.Split(strings.TrimLeft(f.Package.Version, "vgo"), ".")
+	for _, b := range builds {
+		at := slices.IndexFunc(repository.Dockerfiles, func(c image.Candidate) bool { return c.Path == b.Dockerfile })
+		if at < 0 {
+			continue
+		}
+		for _, stage := range repository.Dockerfiles[at].File.Stages {
+			ref, ok := kubernetes.ParseReference(stage.Base.Image)
+			if stage.Parent >= 0 || !ok || path.Base(ref.Repository) != "golang" {
+				continue
+			}
+			tag, _, _ := strings.Cut(ref.Tag, "-")
+			parts := strings.Split(tag, ".")
+			if tag != "" && tag[0] >= '0' && tag[0] <= '9' && (len(parts) > len(version) || !slices.Equal(parts, version[:len(parts)])) {
+				if cause.Status == fact.CauseUnknown {
+					cause.Missing = append(cause.Missing, fmt.Sprintf("%s:%d builds with %s, the binary has %s: name the commit that the image was built from", b.Dockerfile, stage.Base.Line, stage.Base.Image, f.Package.Version))
+				}
+				continue
+			}
+			for _, lines := range baseLines(stage.Base) {
+				location := t.at(b.Dockerfile, lines[0], lines[1])
+				t.locate(&cause, location)
+				t.link(&cause, fact.Link{Kind: "dockerfile", Key: b.Dockerfile, Location: location, Evidence: fact.Evidence{Method: "names the toolchain that builds the binary", Source: b.Dockerfile, Strength: fact.Derived, Detail: stage.Base.Image}})
+			}
+			cause.Status, cause.Missing = fact.CauseFound, []string{}
+		}
+	}
+	return cause, nil
+}
+
+// holds says whether the repository has a file or folder; of a pattern, whether it
+// has the folder that the pattern is in.
+func (t *Tracer) holds(name string) bool {
+	if strings.ContainsAny(name, "*?[") {
+		name = path.Dir(name)
+	}
+	if name == "." {
+		return true
+	}
+	at, found := slices.BinarySearch(t.paths, name)
+	if !found {
+		at, _ = slices.BinarySearch(t.paths, name+"/")
+	}
+	return found || at < len(t.paths) && strings.HasPrefix(t.paths[at], name+"/")
+}
+
+// Enough packages that an image and a lockfile have in common, version by version,
+// tell that the image is built with it.
+const (
+	commonPackages = 3
+	commonShare    = .5 // of those that are found in the image
+)
+
+// unbound leads a package of an image of which nothing tells that it is built here:
+// only to a lockfile that has more in common with it, since any image may hold the
+// same version of one package.
+func (t *Tracer) unbound(f *fact.Finding) fact.Cause {
+	guess := t.packageCause(f, nil)
+	if guess.Status == fact.CauseUnknown || guess.Chain[0].Evidence.Strength != fact.Guess {
+		return guess
+	}
+	common := map[string]int{} // by folder
+	found := 0
+	seen := map[string]bool{}
+	for _, p := range t.Running.Packages[f.Asset.Kind+":"+f.Asset.Key] {
+		same := p.Name + "@" + p.Version
+		if p.Ecosystem != ecosystem(f) || seen[same] {
+			continue
+		}
+		seen[same] = true
+		found++
+		var dirs []string
+		for _, s := range t.packages[t.key(p.Ecosystem, p.Name)] {
+			m := &t.Modules[s.module]
+			if m.Ecosystem == p.Ecosystem && lockfile.SameVersion(p.Ecosystem, m.Packages[s.index].Version, p.Version) && !slices.Contains(dirs, m.Dir) {
+				dirs = append(dirs, m.Dir)
+				common[m.Dir]++
+			}
+		}
+	}
+	told := t.packageCause(f, func(dir string) int {
+		if n := common[dir]; n >= commonPackages && float64(n) >= commonShare*float64(found) {
+			return n
+		}
+		return 0
+	})
+	if told.Status != fact.CauseUnknown {
+		told.Chain[0].Evidence = fact.Evidence{Method: "packages of the image are locked here at the same versions", Source: told.Chain[0].Evidence.Source, Strength: fact.Derived}
+		return told
+	}
+	first := guess.Locations[0]
+	return unknown(guess.Chain[:1], fmt.Sprintf("%s:%d asks for the same version of %s, yet nothing tells that the image is built here: a build file that names it, its label or its configuration would",
+		first.Path, first.Line, f.Package.Name))
+}
+
+// ecosystem is that of a finding's package, also of one that only its URL tells.
+func ecosystem(f *fact.Finding) string {
+	if f.Package.Ecosystem == "" {
+		named, _ := fact.ParsePURL(f.Package.PURL)
+		return named.Ecosystem
+	}
+	return f.Package.Ecosystem
+}
+
+// systemPath says whether a file is in a folder that by convention only packages of
+// the distribution and tools of the base image use.
+func systemPath(name string) bool {
+	return slices.ContainsFunc([]string{"usr/lib/", "usr/lib64/", "usr/share/", "usr/local/lib/node_modules/", "opt/java/", "opt/yarn"}, func(folder string) bool { return strings.HasPrefix(name, folder) })
+}
+
+// reach is how near modules are to an image: 0 for one that is not built into it, the
+// nearest highest.
+type reach func(dir string) int
 
 // built is the link from an image to the folder that it is built from.
 func (t *Tracer) built(asset fact.Asset, b kubernetes.Build) fact.Link {
@@ -236,25 +466,28 @@ func (t *Tracer) built(asset fact.Asset, b kubernetes.Build) fact.Link {
 	}
 }
 
-// layered leads a finding through the layer that holds it.
-func (t *Tracer) layered(ctx context.Context, f *fact.Finding) (fact.Cause, error) {
+// layered leads a finding through the layer that holds it, and says whose that is.
+func (t *Tracer) layered(ctx context.Context, f *fact.Finding) (fact.Cause, image.Part, error) {
 	chain := []fact.Link{t.observed(f, "reported", fact.Declared)}
 	trace, err := t.investigate(ctx, f.Asset)
 	if err != nil {
-		return fact.Cause{}, err
+		return fact.Cause{}, image.PartUnknown, err
 	}
 	if trace == nil {
-		return unknown(chain, "the layers of the image are not known: give the image itself, or a report that holds its configuration"), nil
+		return unknown(chain, "the layers of the image are not known: give the image itself, or a report that holds its configuration"), image.PartUnknown, nil
 	}
 	var cause fact.Cause
+	part := image.PartUnknown
 	if p := installed(trace, f); p != nil {
-		cause = trace.Package(*p).Cause
+		told := trace.Package(*p)
+		cause, part = told.Cause, told.Part
 	} else {
 		id := f.Attributes["layer_diff_id"]
 		layer := slices.IndexFunc(trace.Layers, func(l image.LayerTrace) bool { return id != "" && l.DiffID == id })
 		if layer < 0 {
-			return unknown(chain, "the report does not say which layer holds it"), nil
+			return unknown(chain, "the report does not say which layer holds it"), part, nil
 		}
+		part = trace.Layers[layer].Part
 		cause = trace.Layer(layer, fact.Evidence{Method: "the report names the layer", Source: "layer " + strconv.Itoa(layer+1) + " of " + strconv.Itoa(len(trace.Layers)), Strength: fact.Attested})
 	}
 	cause.Chain = append(chain, cause.Chain...)
@@ -262,7 +495,7 @@ func (t *Tracer) layered(ctx context.Context, f *fact.Finding) (fact.Cause, erro
 	if len(cause.Locations) == 0 && cause.Status != fact.CauseUnknown {
 		cause.Status = fact.CauseUnknown
 	}
-	return cause, nil
+	return cause, part, nil
 }
 
 // installed finds a finding's package in an image that was looked into.
@@ -276,8 +509,12 @@ func installed(trace *image.Trace, f *fact.Finding) *image.Package {
 	return nil
 }
 
-// installs finds what a RUN installs by the package managers of distributions.
-var installs = regexp.MustCompile(`\b(?:apt-get|apt|aptitude|apk|yum|dnf|microdnf|tdnf|zypper)\b[^&|;]*\b(?:install|add|in)\b([^&|;]*)`)
+// installs finds what a RUN installs by the package managers of distributions, and
+// brings what it installs by those of languages.
+var (
+	installs = regexp.MustCompile(`\b(?:apt-get|apt|aptitude|apk|yum|dnf|microdnf|tdnf|zypper)\b[^&|;]*\b(?:install|add|in)\b([^&|;]*)`)
+	brings   = regexp.MustCompile(`\b(?:npm|pnpm|yarn|bun|pip3?|pipx|uv|poetry|pipenv|conda|mamba|gem|bundle|cargo|go|composer|dotnet|mvnw?|gradlew?)\b([^&|;]*)`)
+)
 
 // byDockerfile leads a finding of an image to the Dockerfile that the repository
 // builds it from, when nothing tells its layers: to the instruction that installs
@@ -296,39 +533,27 @@ func (t *Tracer) byDockerfile(ctx context.Context, f *fact.Finding, source kuber
 		}
 		t.link(&cause, t.built(f.Asset, b))
 		file := repository.Dockerfiles[at].File
-		for _, stage := range file.Finals() {
-			var exact, some []dockerfile.Step
-			for _, step := range file.Chain(stage) {
-				if step.Kind != "RUN" {
-					continue
-				}
-				for _, m := range installs.FindAllStringSubmatch(step.Text, -1) {
-					if slices.ContainsFunc(strings.Fields(m[1]), func(word string) bool { return plainName(word) == f.Package.Name }) {
-						exact = append(exact, step)
-					} else {
-						some = append(some, step)
-					}
-				}
+		put := func(line, end int, method, detail string) {
+			location := t.at(file.Path, line, end)
+			t.locate(&cause, location)
+			t.link(&cause, fact.Link{Kind: "dockerfile", Key: file.Path, Location: location, Evidence: fact.Evidence{Method: method, Source: file.Path, Strength: fact.Derived, Detail: detail}})
+		}
+		stage := len(file.Stages) - 1 // what is built when no other is asked for
+		exact, some := bringing(file.Chain(stage), f)
+		if len(exact) > 0 {
+			for _, step := range exact {
+				put(step.Line, step.EndLine, "installs the package by name", f.Package.Name)
 			}
-			put := func(line, end int, method, detail string) {
-				location := t.at(file.Path, line, end)
-				t.locate(&cause, location)
-				t.link(&cause, fact.Link{Kind: "dockerfile", Key: file.Path, Location: location, Evidence: fact.Evidence{Method: method, Source: file.Path, Strength: fact.Derived, Detail: detail}})
-			}
-			if len(exact) > 0 {
-				for _, step := range exact {
-					put(step.Line, step.EndLine, "installs the package by name", f.Package.Name)
-				}
-				continue
-			}
-			base := file.Stages[file.Root(stage)].Base
+			continue
+		}
+		if base := file.Stages[file.Root(stage)].Base; base.Image != "scratch" {
 			for _, lines := range baseLines(base) {
 				put(lines[0], lines[1], "names the base image", base.Image)
 			}
-			for _, step := range some {
-				put(step.Line, step.EndLine, "installs packages that may bring it", "")
-				tie = true
-			}
+		}
+		for _, step := range some {
+			put(step.Line, step.EndLine, "may bring it", "")
+			tie = true
 		}
 	}
 	switch {
@@ -342,6 +567,36 @@ func (t *Tracer) byDockerfile(ctx context.Context, f *fact.Finding, source kuber
 	}
 	return cause, nil
 }
+
+// bringing sorts the steps of a stage: those that install a finding's package by name,
+// and those that may bring it unnamed.
+func bringing(chain []dockerfile.Step, f *fact.Finding) (exact, some []dockerfile.Step) {
+	system := !slices.Contains(languages, ecosystem(f))
+	for _, step := range chain {
+		switch {
+		case step.Kind == "RUN":
+			managers := []*regexp.Regexp{installs}
+			if !system {
+				managers = append(managers, brings)
+			}
+			for _, manager := range managers {
+				for _, m := range manager.FindAllStringSubmatch(step.Text, -1) {
+					if slices.ContainsFunc(strings.Fields(m[1]), func(word string) bool { return plainName(word) == f.Package.Name }) {
+						exact = append(exact, step)
+					} else {
+						some = append(some, step)
+					}
+				}
+			}
+		case (step.Kind == "COPY" || step.Kind == "ADD") && (!system || step.From != ""):
+			some = append(some, step)
+		}
+	}
+	return exact, some
+}
+
+// languages are the ecosystems whose packages are built into an image, or copied.
+var languages = []string{"npm", "PyPI", "Go", "Maven", "crates.io", "RubyGems", "Packagist", "NuGet", "Hex", "Pub", "SwiftURL", "ConanCenter", "Hackage", "CRAN"}
 
 // baseLines are the lines that name a base image: those of the arguments that decide
 // it, then that of the FROM.

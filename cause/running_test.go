@@ -1,6 +1,7 @@
 package cause_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"path/filepath"
 	"slices"
@@ -74,7 +75,7 @@ func TestFindingsOfWhatRunsLeadToLines(t *testing.T) {
 	}{
 		"a locked package leads into the folder of its image":  {flawIn(imageCalled("ghcr.io/acme/shop:1"), "npm", "qs", "6.1.0"), "found shop/package.json:3"},
 		"and that of another image into another":               {flawIn(imageCalled("acme/mail:1"), "npm", "qs", "6.1.0"), "found mail/package.json:3"},
-		"of an image that nobody builds here it is a tie":      {flawIn(imageCalled("other/thing:2"), "npm", "qs", "6.1.0"), "ambiguous mail/package.json:3 shop/package.json:3"},
+		"of an image that nobody builds here it is unknown":    {flawIn(imageCalled("other/thing:2"), "npm", "qs", "6.1.0"), "unknown "},
 		"a system package that a RUN installs by name":         {flawIn(imageCalled("acme/shop:1"), "Debian:12", "curl", "7.88"), "found shop/Dockerfile:3"},
 		"another comes from the base or what the RUN drags in": {flawIn(imageCalled("acme/shop:1"), "Debian:12", "zlib1g", "1.2"), "ambiguous shop/Dockerfile:1 shop/Dockerfile:2 shop/Dockerfile:3"},
 		"with nothing installed it is the base":                {flawIn(imageCalled("acme/mail:1"), "Alpine:v3.19", "musl", "1.2"), "found mail/Dockerfile:1"},
@@ -100,6 +101,62 @@ func TestFindingsOfWhatRunsLeadToLines(t *testing.T) {
 		if found.Status == fact.CauseAmbiguous {
 			slices.SortFunc(found.Locations, func(a, b fact.Location) int { return strings.Compare(a.Path, b.Path) })
 		}
+		if got := places(found); got != c.want {
+			t.Errorf("%s: %s, want %s\n%+v", name, got, c.want, found)
+		}
+	}
+}
+
+func inFile(f *fact.Finding, name string) *fact.Finding { f.Path = name; return f }
+
+// One version of a package may be in any image. A line is only named for one that is
+// built from what it stands in.
+func TestAPackageOfAnImageLeadsOnlyToWhatTheImageIsBuiltFrom(t *testing.T) {
+	t.Parallel()
+	tree := code.Files{}
+	lock := "{\n  \"lockfileVersion\": 3,\n  \"packages\": {\n    \"\": {\"dependencies\": {\"qs\": \"6.1.0\"}},\n    \"node_modules/qs\": {\"version\": \"6.1.0\"},\n" +
+		"    \"node_modules/ms\": {\"version\": \"1.0.0\"},\n    \"node_modules/ini\": {\"version\": \"1.3.0\"}\n  }\n}\n"
+	for name, text := range map[string]string{
+		"compose.yaml": "services:\n  api:\n    build: api\n    image: acme/api:1\n  web:\n    build: web\n    image: acme/web:1\n  jobs:\n    build: {context: ., dockerfile: docker/jobs.Dockerfile}\n    image: acme/jobs:1\n" +
+			"  tool:\n    build: tool\n    image: acme/tool:1\n  dash:\n    image: grafana/grafana:9.0.0\n",
+		"api/Dockerfile":         "FROM node:18-alpine AS deps\nCOPY package.json ./\nRUN npm ci\nFROM gcr.io/distroless/nodejs18\nCOPY --from=deps /app /app\nCOPY . .\n",
+		"web/Dockerfile":         "FROM node:18-alpine\nCOPY . .\n",
+		"web/package.json":       "{\n  \"dependencies\": {\n    \"qs\": \"6.1.0\"\n  }\n}\n",
+		"web/package-lock.json":  lock,
+		"docker/jobs.Dockerfile": "FROM node:18-alpine\nCOPY web/package*.json ./\nRUN npm ci && npm install -g pm2@5\n",
+		"tool/Dockerfile":        "ARG GO=1.21\nFROM golang:${GO}-alpine AS build\nCOPY . .\nRUN go build -o /tool\nFROM scratch\nCOPY --from=build /tool /tool\n",
+		"tool/go.mod":            "module example.com/tool\n\ngo 1.21.5\n",
+	} {
+		tree[name] = []byte(text)
+	}
+	packages := map[string][]fact.Package{}
+	for _, name := range []string{"qs 6.1.0", "ms 1.0.0", "ini 1.3.0", "left 1.0.0"} {
+		name, version, _ := strings.Cut(name, " ")
+		for _, image := range []string{"ours:ci", "ours:ci"} {
+			packages["image:"+image] = append(packages["image:"+image], fact.Package{Ecosystem: "npm", Name: name, Version: version})
+		}
+	}
+	packages["image:other:1"] = packages["image:ours:ci"][:4] // two packages, each found twice
+	tracer := running(t, tree, cause.Running{Packages: packages})
+	for name, c := range map[string]struct {
+		finding *fact.Finding
+		want    string
+	}{
+		"the folder that it is built in":                  {flawIn(imageCalled("acme/web:1"), "npm", "qs", "6.1.0"), "found web/package.json:3"},
+		"not that of another":                             {flawIn(imageCalled("acme/api:1"), "npm", "qs", "6.1.0"), "ambiguous api/Dockerfile:4 api/Dockerfile:5 api/Dockerfile:6"},
+		"a folder that the Dockerfile copies":             {flawIn(imageCalled("acme/jobs:1"), "npm", "qs", "6.1.0"), "found web/package.json:3"},
+		"what a RUN installs by name":                     {flawIn(imageCalled("acme/jobs:1"), "npm", "pm2", "5.1.0"), "found docker/jobs.Dockerfile:3"},
+		"what the base has in its own folder":             {inFile(flawIn(imageCalled("acme/web:1"), "npm", "qs", "6.1.0"), "usr/local/lib/node_modules/npm/node_modules/qs/package.json"), "ambiguous web/Dockerfile:1 web/Dockerfile:2"},
+		"a system package is of the last stage's base":    {flawIn(imageCalled("acme/api:1"), "Debian:12", "openssl", "3.0"), "ambiguous api/Dockerfile:4 api/Dockerfile:5"},
+		"the standard library is of the toolchain":        {flawIn(imageCalled("acme/tool:1"), "Go", "stdlib", "v1.21.5"), "found tool/Dockerfile:1 tool/Dockerfile:2"},
+		"but of no other version":                         {flawIn(imageCalled("acme/tool:1"), "Go", "stdlib", "1.20.1"), "unknown "},
+		"an image of another maker":                       {flawIn(imageCalled("grafana/grafana:9.0.0"), "npm", "qs", "6.1.0"), "unknown "},
+		"one that is named as a base":                     {flawIn(imageCalled("node:18-alpine"), "npm", "qs", "6.1.0"), "found api/Dockerfile:1 docker/jobs.Dockerfile:1 web/Dockerfile:1"},
+		"an image with more in common with a lockfile":    {flawIn(imageCalled("ours:ci"), "npm", "qs", "6.1.0"), "found web/package.json:3"},
+		"too little in common, however often it is found": {flawIn(imageCalled("other:1"), "npm", "qs", "6.1.0"), "unknown "},
+	} {
+		found := trace(t, tracer, tree, *c.finding)
+		slices.SortFunc(found.Locations, func(a, b fact.Location) int { return cmp.Or(strings.Compare(a.Path, b.Path), a.Line-b.Line) })
 		if got := places(found); got != c.want {
 			t.Errorf("%s: %s, want %s\n%+v", name, got, c.want, found)
 		}

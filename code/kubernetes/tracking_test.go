@@ -319,3 +319,31 @@ func TestAPodIsFollowedToTheManifestOfItsController(t *testing.T) {
 		}
 	}
 }
+
+func TestAHelmReleaseOfFluxLeadsToItsOwnValues(t *testing.T) {
+	t.Parallel()
+	e := loadText(t, chartText+`-- release.yaml --
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: front, namespace: shop}
+spec:
+  chart: {spec: {chart: ./shop, sourceRef: {kind: GitRepository, name: here}}}
+  values:
+    replicas: 5
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: here, namespace: shop}
+spec: {url: "https://github.com/acme/deploy"}
+`)
+	live := strings.Replace(marked("labels: {helm.toolkit.fluxcd.io/name: front, helm.toolkit.fluxcd.io/namespace: shop}"), "name: web, namespace", "name: front-web, namespace", 1)
+	for field, want := range map[string]string{
+		"spec.replicas": "found release.yaml:7 flux_helm attested",
+		"spec.template.spec.containers[name=web].image": "found shop/values.yaml:2,shop/values.yaml:3 flux_helm attested",
+	} {
+		a := traceOf(t, e, Request{Kind: "Deployment", Name: "front-web", Field: field, Repository: "github.com/acme/deploy", Live: liveOf(t, "Deployment", live)})
+		if got := says(a); got != want {
+			t.Errorf("%s: got %s, want %s", field, got, want)
+		}
+	}
+}

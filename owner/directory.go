@@ -139,8 +139,7 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 	for i := range joined {
 		joined[i] = int32(i)
 	}
-	var root func(i int32) int32
-	root = func(i int32) int32 {
+	root := func(i int32) int32 {
 		for joined[i] != i {
 			joined[i] = joined[joined[i]]
 			i = joined[i]

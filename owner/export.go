@@ -103,8 +103,9 @@ func (e *Estate) ExportCodeowners(ctx context.Context, repo *git.Repository, com
 				continue
 			}
 			text, ok := replaceOwner(lines[rule.Line-1], name, instead)
-			if !ok {
-				continue // an owner of the section's header
+			if !ok { // an owner of the section's header
+				x.note("%s:%d: %s %s, named in another line: not changed", x.Path, rule.Line, name, why)
+				continue
 			}
 			lines[rule.Line-1], repaired[rule.Line] = text, true
 			if instead == "" {
@@ -177,15 +178,27 @@ func (e *Estate) replacement(d *Directory, name string) (why, instead string) {
 
 // handle is how CODEOWNERS writes somebody, "" when that is not known.
 func (i *identity) handle() string {
+	text := ""
 	switch {
 	case strings.HasPrefix(i.asset.Key, "@"):
-		return i.asset.Key
+		text = i.asset.Key
 	case i.login != "":
-		return "@" + strings.TrimPrefix(i.login, "@")
-	case i.party.Kind == fact.AssetPerson && strings.Contains(i.party.ID, "@") && !strings.ContainsAny(i.party.ID, " \t"):
-		return i.party.ID
+		text = "@" + strings.TrimPrefix(i.login, "@")
+	case i.party.Kind == fact.AssetPerson && strings.Contains(i.party.ID, "@"):
+		text = i.party.ID
 	}
-	return ""
+	if !written(text) {
+		return ""
+	}
+	return text
+}
+
+// written says whether a name from outside is one word in CODEOWNERS and in YAML,
+// whatever stands around it.
+func written(text string) bool {
+	return text != "" && len(text) <= maxName && !strings.ContainsFunc(text, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@/:._+-", r))
+	})
 }
 
 // replaceOwner changes an owner in a line, behind its pattern; "" takes it out.
@@ -260,7 +273,9 @@ func (e *Estate) unowned(ctx context.Context, r *Resolver, rules *codeowners.Rul
 		if err != nil {
 			return nil, err
 		}
-		at := slices.IndexFunc(owners, func(o fact.Owner) bool { return o.Kind == fact.AssetPerson && strings.Contains(o.ID, "@") })
+		at := slices.IndexFunc(owners, func(o fact.Owner) bool {
+			return o.Kind == fact.AssetPerson && strings.Contains(o.ID, "@") && written(o.ID)
+		})
 		if at < 0 || owners[at].Confidence < leastProposal {
 			x.note("%d paths in %s have no owner, and nobody is clear by history", len(free[folder]), place)
 			continue
@@ -324,8 +339,12 @@ func (e *Estate) ExportBackstage(ctx context.Context, repo *git.Repository, comm
 	} else {
 		x.note("%s", suggested.Why)
 	}
+	if ref != "" && !written(ref) {
+		x.note("%q cannot be written as an owner", ref)
+		ref = ""
+	}
 	old, err := repo.Tree(commit).Read(ctx, catalogFile)
-	text := string(old)
+	var text string
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if ref == "" {

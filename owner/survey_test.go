@@ -291,6 +291,11 @@ func TestExportsRepairWithoutTouchingTheRest(t *testing.T) {
 			t.Errorf("no %q in\n%s\n%q", want, x.Diff, x.Notes)
 		}
 	}
+	// An address from a commit is no second line.
+	evil := commit(t, repo, head, "Eve Hall", "eve@x.test /web/ @eve", 200, map[string]string{"evil/a": "a\n", "evil/b": "b\n"})
+	if y, err := e.ExportCodeowners(t.Context(), repo, evil, ""); err != nil || strings.Contains(y.Diff, "@eve") {
+		t.Errorf("%v\n%s", err, y.Diff)
+	}
 	if again, err := e.ExportCodeowners(context.Background(), repo, head, ""); err != nil || again.Diff != x.Diff {
 		t.Errorf("the same again differs: %v", err)
 	}

@@ -513,7 +513,7 @@ const maxSwitches = 300
 
 // hidden finds an object that no chart renders with the values of the repository,
 // but one does with values that are off turned on: those alone that it needs.
-func (e *Estate) hidden(ctx context.Context, r Request) ([]*Object, error) {
+func (e *Estate) hidden(ctx context.Context, r Request, live *Object) ([]*Object, error) {
 	if e.options.Renderer == nil {
 		return nil, nil
 	}
@@ -524,6 +524,13 @@ func (e *Estate) hidden(ctx context.Context, r Request) ([]*Object, error) {
 			continue
 		}
 		seen[release.Chart] = true
+		if live != nil {
+			if name := live.Root.String("metadata", "annotations", "meta.helm.sh/release-name"); name != "" {
+				own := *release // names of objects hold that of the release
+				own.Name, own.job.Release = name, name
+				release = &own
+			}
+		}
 		found, err := e.switchedOn(ctx, release, r)
 		if err != nil {
 			return all, fmt.Errorf("%s: looking for what its values hide: %w", release.Label(), err)

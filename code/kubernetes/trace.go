@@ -187,7 +187,7 @@ func (e *Estate) Trace(ctx context.Context, r Request) (Answer, error) {
 		by.Strength, by.Method = fact.Declared, "kubernetes_manifest"
 	}
 	if len(candidates) == 0 {
-		hidden, err := e.hidden(ctx, r)
+		hidden, err := e.hidden(ctx, r, live)
 		if err != nil {
 			a.Problems = append(a.Problems, err.Error())
 		}

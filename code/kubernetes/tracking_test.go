@@ -234,7 +234,7 @@ spec:
 {{- if .Values.metrics.enabled }}
 apiVersion: v1
 kind: Service
-metadata: {name: metrics}
+metadata: {name: "{{ .Release.Name }}-metrics"}
 spec: {type: NodePort}
 {{- end }}
 -- shop/templates/never.yaml --
@@ -253,8 +253,12 @@ metadata: {name: never}
 	if !slices.Equal(a.Cause.Missing, want) {
 		t.Errorf("missing: %q", a.Cause.Missing)
 	}
-	if a = traceOf(t, e, Request{Kind: "Service", Name: "metrics", Field: "spec.type"}); a.Cause.Status != fact.CauseFound || a.Cause.Locations[0].Path != "shop/templates/metrics.yaml" || a.Cause.Locations[0].Line != 5 {
+	if a = traceOf(t, e, Request{Kind: "Service", Name: "shop-metrics", Field: "spec.type"}); a.Cause.Status != fact.CauseFound || a.Cause.Locations[0].Path != "shop/templates/metrics.yaml" || a.Cause.Locations[0].Line != 5 {
 		t.Errorf("a literal that a switch hides: %+v", a.Cause.Locations)
+	}
+	live := liveOf(t, "Service", "apiVersion: v1\nkind: Service\nmetadata: {name: front-metrics, namespace: x, labels: {helm.sh/chart: shop-1.0.0}, annotations: {meta.helm.sh/release-name: front}}\nspec: {type: NodePort}\n")
+	if a = traceOf(t, e, Request{Kind: "Service", Name: "front-metrics", Field: "spec.type", Live: live}); a.Cause.Status != fact.CauseFound || a.Verdict != Proven || a.Cause.Locations[0].Path != "shop/templates/metrics.yaml" {
+		t.Errorf("of a release of another name: %s %+v", a.Verdict, a.Cause)
 	}
 	if a = traceOf(t, e, Request{Kind: "Service", Name: "never"}); a.Cause.Status != fact.CauseUnknown {
 		t.Errorf("an object that no switch brings: %+v", a.Cause)

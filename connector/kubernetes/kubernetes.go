@@ -10,7 +10,8 @@
 // A scope is "CONTEXT/NAMESPACE/Kind.group", with "cluster" for the namespace when
 // all are listed at once, or an exported file. What follows from several kinds
 // together stands in scopes of its own ("CONTEXT/cluster/exposures"), which are
-// covered only when each of those kinds was read. Values of secrets, config maps and
+// covered only when each of those kinds was read. For that, what joins need of each
+// object is held until its cluster is told; a pod is a few words. Values of secrets, config maps and
 // environment variables are dropped as they are read.
 package kubernetes
 

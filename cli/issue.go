@@ -28,7 +28,7 @@ func newIssue(s *streams) *cobra.Command {
 				return err
 			}
 			if s.output == "json" {
-				return s.json(issues)
+				return jsonList(s, issues)
 			}
 			return printIssues(s.out, issues, true)
 		},

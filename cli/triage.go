@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -41,7 +44,7 @@ func newTriage(s *streams) *cobra.Command {
 			}
 			s.warn(result.Problems)
 			if s.output == "json" {
-				err = s.json(result.Issues)
+				err = jsonList(s, result.Issues)
 			} else {
 				err = printIssues(s.out, result.Issues, result.Complete)
 			}
@@ -72,6 +75,37 @@ func newTriage(s *streams) *cobra.Command {
 	command.Flags().BoolVar(&request.Registries, "registries", false, "ask the ecosystems' registries, through their own tools, which versions exist")
 	command.Flags().StringVar(&failOn, "fail-on", "", "exit with 1 when an open issue is at least this severe")
 	return command
+}
+
+// jsonList prints a list as json does, one element after the other: all of them
+// together may be larger than what they are made from.
+func jsonList[T any](s *streams, list []T) error {
+	if len(list) == 0 {
+		return s.json([]T{})
+	}
+	out := bufio.NewWriter(s.out)
+	var one bytes.Buffer
+	encoder := json.NewEncoder(&one)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("  ", "  ")
+	between := "[\n  "
+	for i := range list {
+		one.Reset()
+		if err := encoder.Encode(&list[i]); err != nil {
+			return err
+		}
+		if _, err := out.WriteString(between); err != nil {
+			return err
+		}
+		if _, err := out.Write(bytes.TrimSuffix(one.Bytes(), []byte("\n"))); err != nil {
+			return err
+		}
+		between = ",\n  "
+	}
+	if _, err := out.WriteString("\n]\n"); err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
 // warn prints problems on standard error, one a line.

@@ -2,6 +2,7 @@ package issue
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -46,15 +47,22 @@ type row struct {
 	stateAt    int64
 	mergedInto string
 	doc        string
+	sum        [sha256.Size]byte // of doc, which is not held for many rows at once
 }
 
 func readRow(ctx context.Context, tx store.Tx, id string) (r row, found bool, err error) {
 	err = tx.Query(ctx, selectRow, func(s store.Row) error {
-		r = row{id, s.Int(0), State(s.Text(1)), s.Text(2), s.Int(3) != 0, s.Int(4), s.Text(5), s.Text(6)}
+		r = row{id: id, seq: s.Int(0), state: State(s.Text(1)), reason: s.Text(2), decided: s.Int(3) != 0, stateAt: s.Int(4), mergedInto: s.Text(5), doc: s.Text(6)}
 		found = true
 		return nil
 	}, store.Text(id))
 	return r, found, err
+}
+
+// sealed is the row with the digest of its document in the place of it.
+func (r row) sealed() row {
+	r.sum, r.doc = sha256.Sum256([]byte(r.doc)), ""
+	return r
 }
 
 // known lists the stored issues that the keys of an issue name: the one that
@@ -74,7 +82,7 @@ func known(ctx context.Context, tx store.Tx, i *Issue) ([]row, error) {
 			return nil, err
 		}
 		if found {
-			rows = append(rows, r)
+			rows = append(rows, r.sealed())
 		}
 	}
 	slices.SortFunc(rows, func(a, b row) int {
@@ -166,7 +174,7 @@ func save(ctx context.Context, tx store.Tx, i *Issue, stored []row, at int64) er
 			if _, err := tx.Exec(ctx, mergeRow, store.Text(""), store.Int(at), store.Text(i.ID)); err != nil {
 				return err
 			}
-			stored = []row{merged}
+			stored = []row{merged.sealed()}
 		}
 	}
 	if len(stored) == 0 {
@@ -205,7 +213,7 @@ func save(ctx context.Context, tx store.Tx, i *Issue, stored []row, at int64) er
 		if err != nil {
 			return err
 		}
-		if moved || string(doc) != kept.doc {
+		if moved || sha256.Sum256(doc) != kept.sum {
 			if _, err := tx.Exec(ctx, updateRow, store.Text(string(i.State)), store.Text(i.Reason), store.Bool(decided), store.Int(stateAt),
 				store.Text(i.repository()), store.Float(i.Risk), store.Int(at), store.Text(string(doc)), store.Text(i.ID)); err != nil {
 				return err

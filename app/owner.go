@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/backstitch/backstitch/agent"
@@ -226,8 +227,8 @@ type ClaimedCode struct {
 }
 
 // ClaimCode reads who owns repositories and their files, by CODEOWNERS and history,
-// into the graph: those in folders, or without any those that were looked at before.
-// What cannot be read becomes a problem.
+// into the graph: those in folders, or without any those that were looked at before
+// and those of sources of local repositories. What cannot be read becomes a problem.
 func (a *App) ClaimCode(ctx context.Context, dirs []string) (list []ClaimedCode, problems []string, err error) {
 	if len(dirs) == 0 {
 		known, err := owner.Checkouts(ctx, a.db)
@@ -237,6 +238,17 @@ func (a *App) ClaimCode(ctx context.Context, dirs []string) (list []ClaimedCode,
 		for _, c := range known {
 			dirs = append(dirs, c.Dir)
 		}
+		sources, err := a.Sources()
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, source := range sources {
+			if source.Type == "gitlocal" {
+				dirs = append(dirs, repositoriesBelow(source.Settings["path"])...)
+			}
+		}
+		slices.Sort(dirs)
+		dirs = slices.Compact(dirs)
 	}
 	for i, dir := range dirs {
 		a.config.Progress("reading history of "+filepath.Base(dir), i, len(dirs))
@@ -252,6 +264,38 @@ func (a *App) ClaimCode(ctx context.Context, dirs []string) (list []ClaimedCode,
 	}
 	a.config.Progress("", 0, 0)
 	return list, problems, nil
+}
+
+// reposDepth is how far below a source's folder repositories are looked for.
+const reposDepth = 3
+
+// repositoriesBelow lists the folders that are repositories, without those inside of
+// them. A folder that cannot be read holds none.
+func repositoriesBelow(root string) []string {
+	var list []string
+	var look func(dir string, depth int)
+	look = func(dir string, depth int) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return
+		}
+		holds := func(name string) bool {
+			return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name })
+		}
+		if holds(".git") || holds("HEAD") && holds("objects") && holds("refs") {
+			list = append(list, dir)
+			return
+		}
+		for _, e := range entries {
+			if e.IsDir() && depth > 0 {
+				look(filepath.Join(dir, e.Name()), depth-1)
+			}
+		}
+	}
+	if root != "" {
+		look(root, reposDepth)
+	}
+	return list
 }
 
 func (a *App) claimCode(ctx context.Context, dir string) (ClaimedCode, error) {

@@ -110,7 +110,7 @@ func newOwnerCode(s *streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "code [DIR...]",
 		Short: "Read who owns repositories, by CODEOWNERS and history, into the graph",
-		Long:  "Reads the repositories in the folders, or without any those that were looked at before. What is\nbuilt or declared from them inherits their owners.",
+		Long:  "Reads the repositories in the folders, or without any those that were looked at before and those of\nsources of kind gitlocal. What is built or declared from them inherits their owners.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			desk, err := s.open(cmd.Context())
 			if err != nil {

@@ -164,6 +164,13 @@ func TestCodeAndExportsWorkOnAFolder(t *testing.T) {
 	if code, _, _ := command(t, state, "owner", "code"); code != exitIncomplete {
 		t.Errorf("no repository is known: %d, want 3", code)
 	}
+	other := t.TempDir()
+	if code, _, stderr := command(t, other, "source", "add", "gitlocal", "repos", "--set", "path="+dir); code != exitClean {
+		t.Fatal(stderr)
+	}
+	if code, out, stderr := command(t, other, "owner", "code"); code != exitClean || !strings.Contains(out, "1 (+1 ~0 -0)") {
+		t.Errorf("code of a source: %d %s %s", code, out, stderr)
+	}
 	if code, out, stderr := command(t, state, "owner", "code", dir); code != exitClean || !strings.Contains(out, "1 (+1 ~0 -0)") {
 		t.Errorf("code: %d %s %s", code, out, stderr)
 	}

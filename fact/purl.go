@@ -129,6 +129,7 @@ var distroNames = map[string]string{
 	"debian": "Debian", "ubuntu": "Ubuntu", "alpine": "Alpine", "redhat": "Red Hat", "rhel": "Red Hat",
 	"rocky": "Rocky Linux", "almalinux": "AlmaLinux", "suse": "SUSE", "opensuse": "openSUSE",
 	"amzn": "Amazon Linux", "wolfi": "Wolfi", "chainguard": "Chainguard",
+	"red hat": "Red Hat", "rocky linux": "Rocky Linux", "amazon linux": "Amazon Linux", // as PURL writes them
 }
 
 func distroEcosystem(namespace, query string) string {
@@ -140,8 +141,26 @@ func distroEcosystem(namespace, query string) string {
 	if err != nil {
 		return name
 	}
-	if _, release, ok := strings.Cut(values.Get("distro"), "-"); ok && release != "" {
-		return name + ":" + release
+	distro := values.Get("distro") // "alpine-3.12.1", "opensuse-leap-15.5"
+	if release := distro[strings.LastIndexByte(distro, '-')+1:]; release != "" && release != distro {
+		return name + ":" + Release(name, release)
 	}
 	return name
+}
+
+// Release writes the release of a distribution as OSV does in the names of ecosystems,
+// so that what two sources say of one package meets: "v3.12" for Alpine 3.12.1, "10" for
+// Debian 10.9, "20.04" for Ubuntu 20.04.1. One that is no number stays as it is.
+func Release(distribution, version string) string {
+	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
+	if parts[0] == "" || strings.Trim(parts[0], "0123456789") != "" {
+		return version
+	}
+	switch {
+	case distribution == "Alpine" && len(parts) > 1:
+		return "v" + parts[0] + "." + parts[1]
+	case distribution == "Ubuntu" && len(parts) > 1:
+		return parts[0] + "." + parts[1]
+	}
+	return parts[0]
 }

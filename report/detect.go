@@ -2,12 +2,15 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -20,33 +23,156 @@ type Outline struct {
 	Keys map[string]byte
 	// Texts are the plain values of these keys, shortened.
 	Texts map[string]string
+
+	near *nearness // notes what readers look for; nil when nobody wants to know
 }
 
 // Has says whether all keys are there.
 func (o *Outline) Has(keys ...string) bool {
+	there := 0
 	for _, key := range keys {
-		if _, ok := o.Keys[key]; !ok {
-			return false
+		if _, ok := o.Keys[key]; ok {
+			there++
 		}
 	}
-	return true
+	if o.near != nil {
+		o.near.note(there, len(keys))
+	}
+	return there == len(keys)
 }
 
-// shared is the outline of a head that Detect asks every reader about.
-type shared struct {
-	head    []byte
-	outline Outline
-}
-
-var asked atomic.Pointer[shared]
+// asked holds the outline of each head that Detect asks every reader about, by the
+// address of the head's first byte.
+var asked sync.Map
 
 // OutlineOf looks at the first bytes of a document, which may be cut off. Readers that
 // are asked about the same bytes share what is returned and must not change it.
 func OutlineOf(head []byte) Outline {
-	if s := asked.Load(); s != nil && bytes.Equal(s.head, head) {
-		return s.outline
+	if len(head) > 0 {
+		if o, ok := asked.Load(&head[0]); ok {
+			return *o.(*Outline)
+		}
 	}
 	return outline(head)
+}
+
+// nearness is how near a report comes to what one reader looks for: the largest part
+// of the keys of one of its questions that is there.
+type nearness struct{ there, of int }
+
+func (n *nearness) note(there, of int) {
+	if of < 2 {
+		return // one key alone says little
+	}
+	if n.of == 0 || there*n.of > n.there*of || there*n.of == n.there*of && there > n.there {
+		n.there, n.of = there, of
+	}
+}
+
+// maxNearest is how many kinds a report of an unknown one is compared with.
+const maxNearest = 3
+
+// nearest names the kinds that a report comes nearest to, at least half way, the
+// nearest first; of JSON only, since tables and XML are known by their first line.
+func nearest(readers []Reader, head []byte) []string {
+	type candidate struct {
+		id   string
+		near nearness
+	}
+	var list []candidate
+	head = bytes.Clone(head) // another address than that which others may ask about
+	one := outline(head)
+	asked.Store(&head[0], &one)
+	defer asked.Delete(&head[0])
+	for _, reader := range readers {
+		one.near = &nearness{}
+		reader.Detect(head)
+		if one.near.there > 0 && 2*one.near.there >= one.near.of {
+			list = append(list, candidate{kind(reader), *one.near})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.near.there*a.near.of, a.near.there*b.near.of), cmp.Compare(b.near.there, a.near.there))
+	})
+	var ids []string
+	for _, c := range list[:min(len(list), maxNearest)] {
+		ids = append(ids, c.id)
+	}
+	return ids
+}
+
+// kind is the name of what a reader reads.
+func kind(r Reader) string { return strings.TrimPrefix(r.Describe().ID, "report/") }
+
+// unknown says what a report of no known kind looks like, and what it comes near to.
+func unknown(readers []Reader, head []byte) *Error {
+	fault := &Error{Offset: -1, Err: ErrUnknownFormat}
+	text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
+	switch o := outline(head); {
+	case o.Kind == KindObject || o.Kind == KindArray:
+		var members []string
+		for name := range o.Keys {
+			if !strings.ContainsAny(name, ".[") {
+				members = append(members, name)
+			}
+		}
+		slices.Sort(members)
+		shape := "an object"
+		if o.Kind == KindArray {
+			shape = "a list"
+		}
+		fault.Err = fmt.Errorf("%w: it is %s of JSON with %s", ErrUnknownFormat, shape, some(members))
+		if near := nearest(readers, head); len(near) > 0 {
+			fault.Expected = "a report of a known kind, of which " + strings.Join(near, ", ") + " come nearest"
+			return fault
+		}
+	case len(text) > 0 && text[0] == '<':
+		if name := outermost(text); name != "" {
+			fault.Err = fmt.Errorf("%w: it is XML with the outermost element %.60q", ErrUnknownFormat, name)
+		}
+	default:
+		if names := Columns(head); len(names) > 0 {
+			fault.Err = fmt.Errorf("%w: it is text, or a table with %s", ErrUnknownFormat, some(names))
+		}
+	}
+	ids := make([]string, len(readers))
+	for i, r := range readers {
+		ids[i] = kind(r)
+	}
+	fault.Expected = "a report of " + strings.Join(ids, ", ")
+	return fault
+}
+
+// some names the first names of a list.
+func some(names []string) string {
+	const most = 6
+	if len(names) == 0 {
+		return "nothing in it"
+	}
+	quoted := make([]string, 0, most)
+	for _, name := range names[:min(len(names), most)] {
+		quoted = append(quoted, fmt.Sprintf("%.40q", name))
+	}
+	if len(names) > most {
+		quoted = append(quoted, "...")
+	}
+	return strings.Join(quoted, ", ")
+}
+
+// outermost gives the name of the first element of an XML document, "" when there is
+// none.
+func outermost(text []byte) string {
+	decoder := xml.NewDecoder(bytes.NewReader(text))
+	for {
+		switch token, err := decoder.RawToken(); t := token.(type) {
+		case xml.StartElement:
+			return t.Name.Local
+		default:
+			if err != nil {
+				return ""
+			}
+		}
+	}
 }
 
 func outline(head []byte) Outline {
@@ -95,9 +221,11 @@ func outline(head []byte) Outline {
 // Detect picks the reader that is surest of the head of a report; of equally
 // sure ones the first. It fails with ErrUnknownFormat when none is.
 func Detect(readers []Reader, head []byte) (Reader, error) {
-	one := &shared{head: head, outline: outline(head)}
-	asked.Store(one)
-	defer asked.CompareAndSwap(one, nil)
+	if len(head) > 0 {
+		one := outline(head)
+		asked.Store(&head[0], &one)
+		defer asked.Delete(&head[0])
+	}
 	var best Reader
 	score := 0
 	for _, reader := range readers {
@@ -126,11 +254,9 @@ func Read(ctx context.Context, readers []Reader, name string, in io.Reader, sink
 	}
 	reader, err := Detect(readers, head)
 	if err != nil {
-		ids := make([]string, len(readers))
-		for i, r := range readers {
-			ids[i] = strings.TrimPrefix(r.Describe().ID, "report/")
-		}
-		return &Error{File: name, Offset: -1, Expected: "a report of " + strings.Join(ids, ", "), Err: err}
+		fault := unknown(readers, head)
+		fault.File = name
+		return fault
 	}
 	err = reader.Read(ctx, io.MultiReader(bytes.NewReader(head), in), sink)
 	var fault *Error

@@ -3,7 +3,6 @@ package report
 import (
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -54,14 +53,15 @@ func wordByte(c byte) bool {
 	return c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
-// Micros reads a time as RFC 3339 writes it, in microseconds since 1970 UTC; 0
-// for anything else.
+// Micros reads a time as RFC 3339 writes it, in microseconds since 1970 UTC; 0 for
+// anything else and for times before, such as the year 1 that tools write for a time
+// that they do not know.
 func Micros(text string) int64 {
 	when, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return 0
 	}
-	return when.UnixMicro()
+	return max(0, when.UnixMicro())
 }
 
 // Rate sets a finding's severity from a detector's word, which is kept as it
@@ -141,15 +141,8 @@ func Distribution(family, version string) string {
 	if name == "" || version == "" {
 		return name
 	}
-	parts := strings.SplitN(version, ".", 3)
-	if _, err := strconv.Atoi(parts[0]); err != nil {
+	if strings.Trim(version[:1], "0123456789") != "" {
 		return name
 	}
-	switch {
-	case name == "Alpine" && len(parts) > 1:
-		return name + ":v" + parts[0] + "." + parts[1]
-	case name == "Ubuntu" && len(parts) > 1:
-		return name + ":" + parts[0] + "." + parts[1]
-	}
-	return name + ":" + parts[0]
+	return name + ":" + fact.Release(name, version)
 }

@@ -28,11 +28,11 @@ func (reader) Describe() report.Description {
 func (reader) Detect(head []byte) int {
 	o := report.OutlineOf(head)
 	switch {
-	case o.Has("results[].packages", "results[].source"):
+	case o.Has("results[].packages", "results[].source.path"):
 		return 95
 	case o.Keys["results"] == report.KindArray && (o.Has("experimental_config") || o.Has("license_summary")):
 		return 90
-	case o.Has("results[].packages"):
+	case o.Has("results[].packages[].package"): // others list packages too, as plain objects or names
 		return 70
 	case len(o.Keys) == 1 && o.Keys["results"] == report.KindArray:
 		return 10 // what version 1 writes when it found nothing

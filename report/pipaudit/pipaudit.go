@@ -47,8 +47,14 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	defer held.Close()
 	run := fact.Run{Tool: "pip-audit", Format: "pipaudit", Complete: true}
 	raised := map[string]string{}
+	named := false // by more than an empty list, as other tools write one too
 	err := report.JSON(ctx, in, func(s *report.Scanner) {
-		dependencies := func() { s.Array(func(int) { dependency(s, &held, &run) }) }
+		dependencies := func() {
+			s.Array(func(int) {
+				named = true
+				dependency(s, &held, &run)
+			})
+		}
 		if s.Kind() == report.KindArray {
 			dependencies()
 			return
@@ -58,6 +64,7 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 			case "dependencies":
 				dependencies()
 			case "fixes":
+				named = true
 				s.Array(func(int) {
 					name, version := "", ""
 					s.Object(func(key string) {
@@ -73,7 +80,7 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 			}
 		})
 	})
-	run.Complete = run.Complete && err == nil
+	run.Complete = run.Complete && named && err == nil
 	if sinkErr := sink.Run(run); sinkErr != nil {
 		return sinkErr
 	}

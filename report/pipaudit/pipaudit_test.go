@@ -40,6 +40,11 @@ var cases = []reporttest.Case{
 	},
 	{
 		Name: "nothing", Score: 60, Complete: true,
+		Report: `{"dependencies":[],"fixes":[]}`,
+		Want:   nil,
+	},
+	{
+		Name: "nothing, of some tool", Score: 60, Complete: false,
 		Report: `{"dependencies":[]}`,
 		Want:   nil,
 	},

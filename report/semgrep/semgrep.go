@@ -50,26 +50,36 @@ func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
 	var held report.Spool
 	defer held.Close()
 	run := fact.Run{Tool: "semgrep", Format: "semgrep", Complete: true}
+	named := false // by more than lists that are empty, as other tools write them too
 	err := report.JSON(ctx, in, func(s *report.Scanner) {
 		s.Object(func(key string) {
 			switch key {
 			case "results":
-				s.Array(func(int) { s.Fail(held.Add(result(s))) })
+				s.Array(func(int) {
+					named = true
+					s.Fail(held.Add(result(s)))
+				})
+			case "paths":
+				named = true
 			case "findings":
 				run.Complete = false // one page of the API
 				s.Array(func(int) { s.Fail(held.Add(apiFinding(s))) })
 			case "vulns":
-				s.Array(func(int) { s.Fail(held.Add(supplyChain(s))) })
+				s.Array(func(int) {
+					named = true
+					s.Fail(held.Add(supplyChain(s)))
+				})
 			case "errors":
 				s.Array(func(int) { run.Complete = run.Complete && !fails(s) })
 			case "hasMore":
 				run.Complete = run.Complete && !s.Bool()
 			case "version":
 				run.ToolVersion = s.Text()
+				named = true
 			}
 		})
 	})
-	run.Complete = run.Complete && err == nil
+	run.Complete = run.Complete && named && err == nil
 	if sinkErr := sink.Run(run); sinkErr != nil {
 		return sinkErr
 	}

@@ -42,7 +42,7 @@ func TestArtifactsAreTheInventory(t *testing.T) {
 	}{
 		{newer, []fact.Component{
 			{
-				Package: fact.Package{Ecosystem: "Alpine:3.12.1", Name: "libx", Version: "1.0-r1", PURL: "pkg:apk/alpine/libx@1.0-r1?arch=x86_64&distro=alpine-3.12.1"},
+				Package: fact.Package{Ecosystem: "Alpine:v3.12", Name: "libx", Version: "1.0-r1", PURL: "pkg:apk/alpine/libx@1.0-r1?arch=x86_64&distro=alpine-3.12.1"},
 				Type:    "apk", Ref: "1", Licenses: []string{"GPL-2.0-only", "own"}, Path: "/lib/apk/db/installed",
 			},
 			{Package: fact.Package{Ecosystem: "npm", Name: "left", Version: "2", PURL: "pkg:npm/left@2"}, Type: "npm", Ref: "2"},

@@ -36,7 +36,7 @@ func (reader) Detect(head []byte) int {
 		return 95
 	case o.Has("ClusterName") && (o.Has("Resources") || o.Has("Vulnerabilities") || o.Has("Misconfigurations")):
 		return 90
-	case o.Has("Target", "Vulnerabilities"), o.Has("Target", "Type"), o.Has("Target", "Misconfigurations"), o.Has("Target", "Class"), o.Has("Vulnerabilities[].VulnerabilityID"):
+	case o.Keys["Target"] == report.KindString && (o.Has("Vulnerabilities") || o.Has("Type") || o.Has("Misconfigurations") || o.Has("Class")), o.Has("Vulnerabilities[].VulnerabilityID"):
 		return 80
 	case o.Kind == report.KindObject && o.Has("Results[].Target") && o.Has("Results[].Class"):
 		return 70

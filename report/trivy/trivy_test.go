@@ -59,7 +59,7 @@ func TestReadsWhatTrivySaysOfAnImage(t *testing.T) {
 		Kind: fact.Vulnerability, Rule: "CVE-2024-0001", Aliases: []string{"DSA-1-1"}, Title: "libx: overflow",
 		Severity: fact.SeverityHigh, SeverityText: "HIGH", Score: 9.8, Vector: "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", CWE: []int{787},
 		References:    []string{"https://advisories.test/1", "https://example.test/r"},
-		Package:       fact.Package{Ecosystem: "Debian:12.5", Name: "libx", Version: "1.0-1", PURL: "pkg:deb/debian/libx@1.0-1?distro=debian-12.5"},
+		Package:       fact.Package{Ecosystem: "Debian:12", Name: "libx", Version: "1.0-1", PURL: "pkg:deb/debian/libx@1.0-1?distro=debian-12.5"},
 		FixedVersions: []string{"1.0-2", "1.1"}, Path: "registry.test/shop:1.2 (debian 12.5)",
 		Attributes: map[string]string{"status": "fixed", "layer_diff_id": "sha256:cccc"},
 	}

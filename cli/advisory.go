@@ -42,8 +42,12 @@ func newAdvisory(s *streams) *cobra.Command {
 					return err
 				}
 			} else {
-				fmt.Fprintf(s.out, "%d advisories about %d packages, %d exploited, %d withdrawn; support of %d products; %d bytes, %s\n",
-					summary.Advisories, summary.Packages, summary.Exploited, summary.Withdrawn, summary.Products, summary.Bytes, summary.Digest)
+				support := ""
+				if summary.Products > 0 {
+					support = fmt.Sprintf("support of %s; ", several(summary.Products, "product"))
+				}
+				fmt.Fprintf(s.out, "%d advisories about %d packages, %d exploited, %d withdrawn; %s%d bytes, %s\n",
+					summary.Advisories, summary.Packages, summary.Exploited, summary.Withdrawn, support, summary.Bytes, summary.Digest)
 			}
 			if len(summary.Problems) > 0 {
 				return incomplete("not everything was imported as it stands: %d records skipped, %d problems", summary.Bad, len(summary.Problems)+summary.Omitted)

@@ -87,7 +87,12 @@ func newReport(s *streams) *cobra.Command {
 				if flushErr := table.Flush(); flushErr != nil {
 					return flushErr
 				}
-				fmt.Fprintf(s.out, "%d findings, %d components, %d statements\n", len(shown.Findings), shown.Components, shown.Statements)
+				fmt.Fprintf(s.out, "%s, %s, %s\n", several(len(shown.Findings), "finding"), several(shown.Components, "component"), several(shown.Statements, "statement"))
+				for _, run := range shown.Runs {
+					if !run.Complete {
+						fmt.Fprintf(s.out, "the run of %s is not known to be complete: what is not in it may still be there\n", plain(run.Tool))
+					}
+				}
 			}
 			if err != nil {
 				return incomplete("%w", err)

@@ -2,6 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -28,6 +31,24 @@ func TestAListIsPrintedAsItsElementsAre(t *testing.T) {
 		}
 		if whole.String() != pieces.String() {
 			t.Errorf("%+v:\n%q\nwant\n%q", list, pieces.String(), whole.String())
+		}
+	}
+}
+
+func TestAReportThatSaysNothingOfItsRunIsNotShownAsComplete(t *testing.T) {
+	t.Parallel()
+	const warning = "may still be there"
+	for text, told := range map[string]bool{
+		`[]`: true,
+		`{"results":[],"experimental_config":{"licenses":{"summary":false}}}`: false,
+	} {
+		file := filepath.Join(t.TempDir(), "report.json")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		code, out, stderr := command(t, t.TempDir(), "report", "show", file)
+		if code != exitClean || !strings.Contains(out, "0 findings") || strings.Contains(out, warning) != told {
+			t.Errorf("%s: exit code %d\n%s%s", text, code, out, stderr)
 		}
 	}
 }

@@ -362,8 +362,11 @@ func TestAServerThatDoesNotAnswerIsAGapOfItsContext(t *testing.T) {
 	}))
 	defer slow.Close()
 	defer close(release)
-	s := source{timeout: 20 * time.Millisecond, wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
 	for address, want := range map[string]string{slow.URL: "no answer in time", "https://127.0.0.1:1": "connection refused"} {
+		s := source{timeout: time.Minute, wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
+		if address == slow.URL {
+			s.timeout = 20 * time.Millisecond
+		}
 		r := &connectortest.Recorder{}
 		if err := connectortest.Run(t, s, map[string]string{"kubeconfig": kubeconfig(t, address, "{token: x}")}, r); err != nil {
 			t.Fatal(err)

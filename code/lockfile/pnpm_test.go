@@ -174,3 +174,15 @@ func FuzzPnpm(f *testing.F) {
 		read(t, files("package.json", manifest, "pnpm-lock.yaml", lock, "pnpm-workspace.yaml", workspace))
 	})
 }
+
+func TestPnpmKeepsItsOwnVersionInADocumentBefore(t *testing.T) {
+	t.Parallel()
+	modules := read(t, files(
+		"package.json", "{\n  \"dependencies\": {\n    \"a\": \"^1.0.0\"\n  }\n}\n",
+		"pnpm-lock.yaml", "---\nlockfileVersion: '9.0'\nimporters:\n  .:\n    packageManagerDependencies:\n      pnpm:\n        specifier: 11.0.0\n        version: 11.0.0\npackages:\n  pnpm@11.0.0:\n    resolution: {integrity: x}\n---\n"+
+			"lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      a:\n        specifier: ^1.0.0\n        version: 1.2.0\npackages:\n  a@1.2.0:\n    resolution: {integrity: x}\nsnapshots:\n  a@1.2.0: {}\n",
+	))
+	if len(modules) != 1 || describe(&modules[0]) != "21 a 1.2.0 direct []" || problemsOf(&modules[0]) != "" {
+		t.Errorf("packages\n%s\nproblems %s", describe(&modules[0]), problemsOf(&modules[0]))
+	}
+}

@@ -11,7 +11,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// parseYAML reads the first document of a file into nodes with their lines.
+// maxDocuments bounds the documents of a YAML file.
+const maxDocuments = 16
+
+// parseYAML reads the last document of a file into nodes with their lines: pnpm
+// keeps what it needs itself, such as its own version, in one before.
 // Nesting is bounded before and after parsing, and so are the values that
 // aliases stand for; errors are *lineError.
 func parseYAML(data []byte) (*node, error) {
@@ -19,11 +23,22 @@ func parseYAML(data []byte) (*node, error) {
 		return nil, err
 	}
 	var document yaml.Node
-	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&document); err != nil {
-		if errors.Is(err, io.EOF) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	for n := 0; ; n++ {
+		var next yaml.Node
+		err := decoder.Decode(&next)
+		switch {
+		case err == nil && n == maxDocuments:
+			return nil, &lineError{next.Line, fmt.Sprintf("holds more than %d documents", maxDocuments)}
+		case err == nil:
+			document = next
+			continue
+		case !errors.Is(err, io.EOF):
+			return nil, &lineError{yamlLine(err, bytes.Count(data, []byte("\n"))+1), "is no YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}
+		case n == 0:
 			return nil, &lineError{1, "is empty; expected YAML"}
 		}
-		return nil, &lineError{yamlLine(err, bytes.Count(data, []byte("\n"))+1), "is no YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}
+		break
 	}
 	p := &yamlReader{}
 	if len(document.Content) == 0 {

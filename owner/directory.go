@@ -397,7 +397,8 @@ func (d *Directory) Known(text string) (fact.Party, error) {
 			found = append(found, d.list[n].party)
 		case n < 0:
 			_, two := d.forms[kind+" "+strings.ToLower(text)]
-			several = several || two
+			_, alike := d.forms[joinName(kind, text, "")]
+			several = several || two || alike
 		}
 	}
 	switch {

@@ -108,8 +108,12 @@ func (e *Estate) gathered(ctx context.Context, tx store.Tx, subject fact.Asset, 
 	g := &gathering{ground: ground, directory: directory, precedence: &e.precedence}
 	if with == nil {
 		id, err := ground.id(subject)
-		if err == nil && id == 0 {
-			err = fmt.Errorf("%s:%s: %w", subject.Kind, subject.Key, graph.ErrNotFound)
+		there := false
+		if err == nil {
+			err = tx.Query(ctx, assetThere, func(store.Row) error { there = true; return nil }, store.Int(id))
+		}
+		if err == nil && !there {
+			err = fmt.Errorf("%s:%s: %w, or not any longer", subject.Kind, subject.Key, graph.ErrNotFound)
 		}
 		if err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package owner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -490,6 +491,17 @@ func TestIdentitiesAreJoinedByAddressAndByNameOnlyWhenThatIsSure(t *testing.T) {
 		if got := brief(w.explain(e, "repository", "git.test/"+c.repo)); got != c.want {
 			t.Errorf("%s: %s, want %s", c.repo, got, c.want)
 		}
+	}
+	for text, want := range map[string]string{"Web": "several are called so", "Data Platform": "a:3", "m9@a.test": "m0@a.test", "team:new": "new", "newcomer": "no source knows", "person:John Smith": "John Smith", "John Smith": "several are called so"} {
+		p, err := e.Find(t.Context(), text)
+		if got := fmt.Sprint(p.ID, err); !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	// What is gone has no owner.
+	w.tell("code", func(r *graph.Run) error { return nil })
+	if _, err := e.Explain(t.Context(), repo("1")); !errors.Is(err, graph.ErrNotFound) {
+		t.Errorf("what is gone: %v", err)
 	}
 	// Who is no longer named by code has not left.
 	w.tell("code", func(r *graph.Run) error {

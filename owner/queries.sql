@@ -72,6 +72,10 @@ SELECT next FROM id_block WHERE name = 'graph_change'
 -- name: asset_id
 SELECT id FROM asset WHERE kind = $1 AND key = $2
 
+-- name: asset_there
+SELECT 1 FROM asset a WHERE a.id = $1
+AND (EXISTS (SELECT 1 FROM node n WHERE n.asset_id = a.id AND n.gone_run = 0) OR EXISTS (SELECT 1 FROM scope s WHERE s.asset_id = a.id))
+
 -- name: asset_of
 SELECT kind, key, name FROM asset WHERE id = $1
 

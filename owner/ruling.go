@@ -47,6 +47,7 @@ var (
 	everyEvidence    = queries.Named("every_evidence")
 	linkKinds        = queries.Named("link_kinds")
 	assetID          = queries.Named("asset_id")
+	assetThere       = queries.Named("asset_there")
 	assetOf          = queries.Named("asset_of")
 	linksOut         = queries.Named("links_out")
 	linksIn          = queries.Named("links_in")

@@ -83,7 +83,6 @@ type b6Generator struct {
 	random  *rand.Rand
 	files   map[string][]string // file -> blocks
 	names   int
-	ended   bool   // the literal was placed
 	blocked string // the data source, when there is one instead
 }
 

@@ -20,7 +20,7 @@ const (
 )
 
 // ErrTooLarge says that a file is over MaxFile.
-var ErrTooLarge = errors.New("Dockerfile is larger than 1 MiB")
+var ErrTooLarge = errors.New("a Dockerfile is larger than 1 MiB")
 
 // nested is an ONBUILD within an ONBUILD, which the grammar forbids.
 var nested = regexp.MustCompile(`(?i)\bONBUILD\s+(?:\\\s*)*ONBUILD\b`)

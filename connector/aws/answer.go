@@ -115,7 +115,7 @@ func (s shape) fits(raw json.RawMessage) bool {
 	if empty(raw) {
 		return true
 	}
-	var first json.RawMessage = raw
+	first := raw
 	if raw[0] == '[' {
 		var list []json.RawMessage
 		if json.Unmarshal(raw, &list) != nil || len(list) == 0 {

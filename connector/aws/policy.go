@@ -231,10 +231,3 @@ func levelOf(s statement, wide bool) string {
 	}
 	return level
 }
-
-// public says whether a resource's policy lets anyone in without condition.
-func public(statements []statement) bool {
-	return slices.ContainsFunc(statements, func(s statement) bool {
-		return s.Effect == "Allow" && slices.Contains(s.Principal["AWS"], "*") && len(s.Condition) == 0
-	})
-}

@@ -43,7 +43,7 @@ type Running struct {
 // is left out where only the images that are built matter.
 func (t *Tracer) estate(ctx context.Context, rendered bool) (*kubernetes.Estate, error) {
 	at := 0
-	options := kubernetes.Options{Names: []string{path.Base(t.Repository)}}
+	options := kubernetes.Options{Names: []string{path.Base(t.Repository)}, Repository: t.Repository}
 	if rendered {
 		at, options.Renderer = 1, t.Running.Renderer
 	}

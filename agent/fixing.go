@@ -35,6 +35,7 @@ func Queries() *store.Queries { return queries }
 var (
 	rememberCheckout = queries.Named("remember")
 	recallCheckout   = queries.Named("recall")
+	anyCheckout      = queries.Named("looked")
 )
 
 // FixRequest names a fix path of an issue.
@@ -71,6 +72,17 @@ func (d *Desk) Issues(ctx context.Context, all bool) ([]issue.Issue, error) {
 		filter.States = nil
 	}
 	return issue.List(ctx, d.DB, filter)
+}
+
+// Looked says whether any repository was triaged, so that no issue means none.
+func (d *Desk) Looked(ctx context.Context) (looked bool, err error) {
+	err = d.DB.Read(ctx, func(tx store.Tx) error {
+		return tx.Query(ctx, anyCheckout, func(store.Row) error { looked = true; return nil })
+	})
+	if err != nil {
+		return false, fmt.Errorf("triaged repositories: %w", err)
+	}
+	return looked, nil
 }
 
 // Issue gives one issue as it was last investigated.

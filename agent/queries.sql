@@ -4,3 +4,6 @@ ON CONFLICT (repository) DO UPDATE SET dir = excluded.dir, commit_id = excluded.
 
 -- name: recall
 SELECT dir FROM checkout WHERE repository = $1
+
+-- name: looked
+SELECT repository FROM checkout LIMIT 1

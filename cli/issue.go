@@ -27,10 +27,20 @@ func newIssue(s *streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if s.output == "json" {
-				return jsonList(s, issues)
+			looked, err := desk.Looked(cmd.Context())
+			if err != nil {
+				return err
 			}
-			return printIssues(s.out, issues, true)
+			looked = looked || len(issues) > 0
+			if s.output == "json" {
+				err = jsonList(s, issues)
+			} else {
+				err = printIssues(s.out, issues, looked)
+			}
+			if err == nil && !looked {
+				err = incomplete("nothing was looked at yet: backstitch triage --repo DIR")
+			}
+			return err
 		},
 	}
 	list.Flags().BoolVar(&all, "all", false, "resolved and rejected ones too")

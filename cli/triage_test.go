@@ -52,3 +52,14 @@ func TestAReportThatSaysNothingOfItsRunIsNotShownAsComplete(t *testing.T) {
 		}
 	}
 }
+
+func TestAStateInWhichNothingWasLookedAtIsNotClean(t *testing.T) {
+	t.Parallel()
+	code, out, stderr := command(t, t.TempDir(), "issue", "list")
+	if code != exitIncomplete || strings.Contains(out, "no open issues") || !strings.Contains(stderr, "nothing was looked at yet") {
+		t.Errorf("exit code %d\n%s%s", code, out, stderr)
+	}
+	if code, out, _ = command(t, t.TempDir(), "issue", "list", "-o", "json"); code != exitIncomplete || out != "[]\n" {
+		t.Errorf("as JSON: exit code %d, %q", code, out)
+	}
+}

@@ -5,6 +5,7 @@ package builtin
 
 import (
 	"github.com/backstitch/backstitch/report"
+	"github.com/backstitch/backstitch/report/anchore"
 	"github.com/backstitch/backstitch/report/asff"
 	"github.com/backstitch/backstitch/report/bandit"
 	"github.com/backstitch/backstitch/report/brakeman"
@@ -28,6 +29,7 @@ import (
 	"github.com/backstitch/backstitch/report/govulncheck"
 	"github.com/backstitch/backstitch/report/grype"
 	"github.com/backstitch/backstitch/report/hadolint"
+	"github.com/backstitch/backstitch/report/harbor"
 	"github.com/backstitch/backstitch/report/inspector"
 	"github.com/backstitch/backstitch/report/kics"
 	"github.com/backstitch/backstitch/report/kubebench"
@@ -51,6 +53,7 @@ import (
 	"github.com/backstitch/backstitch/report/trivy"
 	"github.com/backstitch/backstitch/report/trivyoperator"
 	"github.com/backstitch/backstitch/report/trufflehog"
+	"github.com/backstitch/backstitch/report/twistlock"
 	"github.com/backstitch/backstitch/report/wiz"
 )
 
@@ -105,5 +108,8 @@ func Readers() []report.Reader {
 		brakeman.New(),
 		noseyparker.New(),
 		ggshield.New(),
+		anchore.New(),
+		twistlock.New(),
+		harbor.New(),
 	}
 }

@@ -147,6 +147,12 @@ var peerKinds = []peerKind{
 	{folders: []string{"detect_secrets"}, invented: []string{"cwe"}},
 	{folders: []string{"composer_audit"}}, {folders: []string{"dependency_check"}}, {folders: []string{"cargo_audit"}}, {folders: []string{"dependency_track"}},
 	{folders: []string{"brakeman"}}, {folders: []string{"ggshield"}},
+	{folders: []string{"anchore_engine", "anchorectl_vulns"}},
+	// The peer composes a title of ids, and takes its own severity where the text has none.
+	{folders: []string{"anchorectl_policies"}, invented: []string{"title", "severity"}},
+	// The peer keeps how the tool writes packages of Java, "group_artifact".
+	{folders: []string{"twistlock"}, invented: []string{"component_name"}},
+	{folders: []string{"harbor_vulnerability"}},
 	// Two of the peer's files are refused here: a log of Yarn and an empty object name
 	// no tool.
 	{folders: []string{"noseyparker"}, invented: []string{"cwe"}},

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -163,6 +164,7 @@ type Document struct {
 	*Scanner
 	*Emitter // of the present run
 	runs     *runs
+	early    *Spool // takes what is given while Early reads, else nil
 }
 
 // Findings is the frame of a reader of one JSON document: read pulls what it wants
@@ -212,8 +214,31 @@ func (d *Document) Place() func() fact.Position {
 // Give gives a finding whose Position is set, unless there was a fault in it.
 func (d *Document) Give(f fact.Finding) {
 	if d.Err() == nil {
-		d.Fail(d.Emitter.Give(f))
+		d.Fail(d.give(f))
 	}
+}
+
+func (d *Document) give(f fact.Finding) error {
+	if d.early != nil {
+		return d.early.Add(f)
+	}
+	return d.Emitter.Give(f)
+}
+
+// Early reads a part of the document whose findings come before all is known that
+// holds for them, such as the image that they are in: they wait, and complete is called
+// with each once read has returned. It is called for those before a fault too.
+func (d *Document) Early(read func(), complete func(f *fact.Finding)) {
+	var own Spool
+	outer := d.early
+	d.early = &own
+	read()
+	d.early = outer
+	err := own.Replay(func(f fact.Finding) error {
+		complete(&f)
+		return d.give(f)
+	})
+	d.Fail(errors.Join(err, own.Close()))
 }
 
 // CloudAsset is the asset of a cloud resource: its ARN, link or id is the key. What

@@ -45,6 +45,28 @@ func (o *Outline) Has(keys ...string) bool {
 // address of the head's first byte.
 var asked sync.Map
 
+// Inside says whether some object among the members of an object has all keys,
+// whatever the name of that member.
+func (o *Outline) Inside(outer string, keys ...string) bool {
+	for name := range o.Keys {
+		inner, ok := strings.CutPrefix(name, outer+".")
+		if !ok {
+			continue
+		}
+		if inner, ok = strings.CutSuffix(inner, "."+keys[0]); !ok {
+			continue
+		}
+		all := true
+		for _, key := range keys[1:] {
+			all = all && o.Has(outer+"."+inner+"."+key)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
 // OutlineOf looks at the first bytes of a document, which may be cut off. Readers that
 // are asked about the same bytes share what is returned and must not change it.
 func OutlineOf(head []byte) Outline {

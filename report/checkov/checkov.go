@@ -28,7 +28,7 @@ func (reader) Describe() report.Description {
 func (reader) Detect(head []byte) int {
 	o := report.OutlineOf(head)
 	switch {
-	case o.Has("check_type", "results"), o.Has("summary.checkov_version"), o.Has("results.failed_checks"):
+	case o.Has("check_type", "results"), o.Has("summary.checkov_version"), o.Has("results.failed_checks"), o.Has("results.passed_checks"):
 		return 95
 	case o.Has("checkov_version", "passed", "failed"):
 		return 90

@@ -41,3 +41,14 @@ var cases = []reporttest.Case{
 		Want:   nil,
 	},
 }
+
+func TestTheBeginningOfALargeReportIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, head := range []string{
+		`{"results":{"passed_checks":[{"check_id":"CKV_1","check_name":"cut `,
+	} {
+		if score := New().Detect([]byte(head)); score < 60 {
+			t.Errorf("Detect = %d for %s", score, head)
+		}
+	}
+}

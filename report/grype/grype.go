@@ -27,7 +27,7 @@ func (reader) Describe() report.Description {
 func (reader) Detect(head []byte) int {
 	o := report.OutlineOf(head)
 	switch {
-	case o.Has("matches[].vulnerability", "matches[].artifact"), o.Has("descriptor.name") && o.Texts["descriptor.name"] == "grype":
+	case o.Has("matches[].vulnerability", "matches[].artifact"), o.Has("ignoredMatches[].vulnerability", "ignoredMatches[].artifact"), o.Has("descriptor.name") && o.Texts["descriptor.name"] == "grype":
 		return 95
 	case o.Keys["matches"] == report.KindArray && (o.Has("source") || o.Has("distro") || o.Has("descriptor")):
 		return 80

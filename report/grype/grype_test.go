@@ -67,3 +67,14 @@ func TestTheFolderThatWasScannedIsTold(t *testing.T) {
 		}
 	}
 }
+
+func TestTheBeginningOfALargeReportIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, head := range []string{
+		`{"ignoredMatches":[{"vulnerability":{"id":"CVE-1-1"},"artifact":{"name":"a"}},{"vulnerability":{"description":"cut `,
+	} {
+		if score := New().Detect([]byte(head)); score < 60 {
+			t.Errorf("Detect = %d for %s", score, head)
+		}
+	}
+}

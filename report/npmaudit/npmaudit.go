@@ -41,6 +41,8 @@ func (reader) Detect(head []byte) int {
 		return 80
 	case strings.HasPrefix(o.Texts["type"], "audit"), o.Has("type", "data") && (strings.Contains(string(head), `"auditAdvisory"`) || strings.Contains(string(head), `"auditSummary"`)):
 		return 85
+	case o.Inside("advisories", "module_name", "vulnerable_versions"), o.Inside("vulnerabilities", "via", "effects"): // what names the format comes later
+		return 85
 	case o.Has("value", "children.Severity", "children.Tree Versions"): // Yarn 2 and later
 		return 85
 	case o.Has("error.code", "error.summary"):

@@ -74,3 +74,15 @@ func TestAnAuditThatDidNotGoThroughIsAFault(t *testing.T) {
 		}
 	}
 }
+
+func TestTheBeginningOfALargeReportIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, head := range []string{
+		`{"actions":[],"advisories":{"@a/b.c":{"findings":[],"id":1,"module_name":"@a/b.c","vulnerable_versions":"<1","overview":"cut `,
+		`{"vulnerabilities":{"a":{"name":"a","via":["b"],"effects":[]},"b":{"name":"b","via":[{"title":"cut `,
+	} {
+		if score := New().Detect([]byte(head)); score < 60 {
+			t.Errorf("Detect = %d for %s", score, head)
+		}
+	}
+}

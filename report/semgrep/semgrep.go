@@ -36,6 +36,9 @@ func (reader) Detect(head []byte) int {
 	case o.Keys["results"] == report.KindArray && o.Keys["errors"] == report.KindArray && !o.Has("results[].test_id") && !o.Has("metrics") && !o.Has("generated_at") &&
 		(o.Has("paths") || o.Has("version") || len(o.Keys) == 2):
 		return 60
+	case o.Keys["errors"] == report.KindArray && o.Keys["paths.scanned"] == report.KindArray, // the results come after many paths
+		o.Has("errors[].level", "errors[].type", "errors[].message"):
+		return 70
 	case o.Has("vulns[].advisory"), o.Has("vulns[].matchedDependency"):
 		return 90
 	case o.Has("findings[].rule_name", "findings[].location"), o.Has("findings[].syntactic_id"), o.Has("findings[].match_based_id"):

@@ -43,3 +43,15 @@ var cases = []reporttest.Case{
 		},
 	},
 }
+
+func TestTheBeginningOfALargeReportIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, head := range []string{
+		`{"errors":[],"paths":{"_comment":"c","scanned":["a.py","cut `,
+		`{"errors":[{"code":3,"level":"warn","message":"m","type":"Syntax error"},{"message":"cut `,
+	} {
+		if score := New().Detect([]byte(head)); score < 60 {
+			t.Errorf("Detect = %d for %s", score, head)
+		}
+	}
+}

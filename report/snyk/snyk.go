@@ -34,7 +34,7 @@ func (reader) Detect(head []byte) int {
 		return 0
 	case o.Has("infrastructureAsCodeIssues"):
 		return 95
-	case o.Keys["vulnerabilities"] == report.KindArray && (o.Has("dependencyCount") || o.Has("licensesPolicy") || o.Has("vulnerabilities[].semver") || o.Has("projectName", "packageManager")):
+	case o.Keys["vulnerabilities"] == report.KindArray && (o.Has("dependencyCount") || o.Has("licensesPolicy") || o.Has("vulnerabilities[].semver") || o.Has("vulnerabilities[].packageName", "vulnerabilities[].from") || o.Has("projectName", "packageManager")):
 		return 95
 	case o.Has("jsonapi", "data") && o.Has("data[].attributes") && (strings.Contains(string(head), `"effective_severity_level"`) || o.Texts["data[].type"] == "issue"):
 		return 90

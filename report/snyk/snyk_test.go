@@ -51,3 +51,14 @@ var cases = []reporttest.Case{
 		},
 	},
 }
+
+func TestTheBeginningOfALargeReportIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, head := range []string{
+		`{"vulnerabilities":[{"id":"SNYK-1","packageName":"a","from":["p@1","a@1"],"description":"cut `,
+	} {
+		if score := New().Detect([]byte(head)); score < 60 {
+			t.Errorf("Detect = %d for %s", score, head)
+		}
+	}
+}

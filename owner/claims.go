@@ -312,7 +312,7 @@ func (w *weigher) terms(c *Claimed, source string, give func(value float64, name
 		give(or(p.Roles, c.Role), c.Role)
 	}
 	for i := range c.Via {
-		give(p.Inherited*p.Strengths[c.Via[i].Strength], string(c.Via[i].Kind))
+		give(p.step(&c.Via[i]), string(c.Via[i].Kind))
 	}
 	if w.learned != nil {
 		if value := w.learned.factor(c, source); value != 1 {
@@ -328,6 +328,14 @@ func (w *weigher) terms(c *Claimed, source string, give func(value float64, name
 	if c.unknown {
 		give(p.Unknown, "unknown")
 	}
+}
+
+// step is what is left of a claim's worth after one step.
+func (p *Precedence) step(v *graph.Via) float64 {
+	if v.Kind == sameAs {
+		return p.Strengths[v.Strength]
+	}
+	return p.Inherited * p.Strengths[v.Strength]
 }
 
 // worth is what a claim counts, with a note when age took from it.

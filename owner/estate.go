@@ -208,8 +208,20 @@ func lessons(a *Answer, claims []Claimed) (right, wrong []string) {
 	return right, wrong
 }
 
-// concerns is the step from an issue to an asset that it is about.
-const concerns fact.RelationKind = "concerns"
+// Steps that are no relations of the graph: from an issue to an asset that it is about,
+// and between two assets that are one thing told of twice, as a workload and as the
+// cloud's resource. Of such a pair each inherits from the other, and no step is lost.
+const (
+	concerns fact.RelationKind = "concerns"
+	sameAs   fact.RelationKind = "same_as"
+)
+
+// saidTrue is the value of a property that is so.
+const saidTrue = "true"
+
+// leadsBack says whether an asset of a kind is looked at for others that are the same
+// thing. Services are not, since much may be part of one.
+func leadsBack(kind string) bool { return kind == fact.AssetResource || kind == fact.AssetKubernetes }
 
 // known gives the directory of the graph as it is.
 func (e *Estate) known(ctx context.Context, tx store.Tx) (*Directory, error) {
@@ -627,8 +639,13 @@ func (g *liveGround) links(id int64) ([]groundLink, error) {
 	var list []groundLink
 	take := func(way graph.Direction) func(store.Row) error {
 		return func(row store.Row) error {
-			if g.ways[row.Int(0)]&way != 0 {
-				list = append(list, groundLink{row.Int(1), g.names[row.Int(0)], way == graph.Backward, fact.Strength(row.Text(2))})
+			kind := g.names[row.Int(0)]
+			same := kind == fact.PartOf && row.Text(3) == saidTrue
+			if same {
+				kind = sameAs
+			}
+			if g.ways[row.Int(0)]&way != 0 || same {
+				list = append(list, groundLink{row.Int(1), kind, way == graph.Backward, fact.Strength(row.Text(2))})
 			}
 			return nil
 		}
@@ -636,16 +653,16 @@ func (g *liveGround) links(id int64) ([]groundLink, error) {
 	if err := g.tx.Query(g.ctx, linksOut, take(graph.Forward), store.Int(id)); err != nil {
 		return nil, err
 	}
+	node, err := g.node(id)
+	if err != nil {
+		return nil, err
+	}
 	for kind, way := range g.ways {
-		if way&graph.Backward != 0 {
+		if way&graph.Backward != 0 || g.names[kind] == fact.PartOf && leadsBack(node.Kind) {
 			if err := g.tx.Query(g.ctx, linksIn, take(graph.Backward), store.Int(id), store.Int(kind)); err != nil {
 				return nil, err
 			}
 		}
-	}
-	node, err := g.node(id)
-	if err != nil {
-		return nil, err
 	}
 	if !g.members.empty() {
 		var room [16]tag
@@ -691,7 +708,13 @@ func strongestLinks(list []groundLink) []groundLink {
 			}
 			return 0
 		}
-		return cmp.Or(cmp.Compare(a.to, b.to), cmp.Compare(strengthRank(a.strength), strengthRank(b.strength)), cmp.Compare(a.kind, b.kind), back(a)-back(b))
+		part := func(l groundLink) int {
+			if l.kind == sameAs {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.to, b.to), cmp.Compare(strengthRank(a.strength), strengthRank(b.strength)), part(a)-part(b), cmp.Compare(a.kind, b.kind), back(a)-back(b))
 	})
 	return slices.CompactFunc(list, func(a, b groundLink) bool { return a.to == b.to })
 }

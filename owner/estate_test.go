@@ -174,6 +174,34 @@ func TestOwnersAreInheritedOverEveryWayWithItsStrength(t *testing.T) {
 	}
 }
 
+func TestTwoAssetsThatAreOneThingAnswerAlike(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	workload, function := asset("workload", "arn:aws:lambda:eu-west-1:123456789012:function:pay"), asset("cloud_resource", "arn:aws:lambda:eu-west-1:123456789012:function:pay")
+	found, entity, network := asset("service", "found:tag/pay"), asset("service", "backstage:component:default/pay"), asset("cloud_resource", "vpc-1")
+	w.tell("all", func(r *graph.Run) error {
+		same := func(from, to fact.Asset, strength fact.Strength) fact.Relation {
+			one := relation(from, fact.PartOf, to, strength)
+			one.Properties = map[string]string{"same": "true"}
+			return one
+		}
+		return all(r, node("team", "pay"), node("team", "net"), same(workload, function, fact.Attested), same(found, entity, fact.Declared), relation(workload, fact.PartOf, found, fact.Declared),
+			relation(function, fact.PartOf, network, fact.Attested),
+			claimOn(entity, "backstage", "owner", "team", "pay", .9), claimOn(network, "project", "owner", "team", "net", .6))
+	})
+	e := w.estate(nil)
+	for _, c := range []struct {
+		of   fact.Asset
+		want string
+	}{
+		{found, "team pay 0.900"}, {workload, "team pay 0.765"}, {function, "team pay 0.765"}, {network, "team net 0.570"},
+	} {
+		if got := brief(w.explain(e, c.of.Kind, c.of.Key)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.of.Key, got, c.want)
+		}
+	}
+}
+
 func TestProjectsTakeWhatTheirRulesName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -532,7 +560,11 @@ func TestASurveyAnswersAsAnExplanation(t *testing.T) {
 				}
 				for range 60 {
 					verbs := []fact.RelationKind{fact.PartOf, fact.Controls, fact.InstanceOf, fact.PackagedFrom, fact.DeclaredBy, fact.CreatedBy, fact.DependsOn}
-					if err := all(r, relation(one(), verbs[random.IntN(len(verbs))], one(), strengthOrder[random.IntN(5)])); err != nil {
+					link := relation(one(), verbs[random.IntN(len(verbs))], one(), strengthOrder[random.IntN(5)])
+					if random.IntN(4) == 0 {
+						link.Properties = map[string]string{"same": "true", "why": []string{"", "a \"b\""}[random.IntN(2)]}
+					}
+					if err := all(r, link); err != nil {
 						return err
 					}
 				}

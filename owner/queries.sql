@@ -80,12 +80,12 @@ AND (EXISTS (SELECT 1 FROM node n WHERE n.asset_id = a.id AND n.gone_run = 0) OR
 SELECT kind, key, name FROM asset WHERE id = $1
 
 -- name: links_out
-SELECT e.kind, e.dst, v.doc -> 'evidence' ->> 'strength' FROM node n
+SELECT e.kind, e.dst, v.doc -> 'evidence' ->> 'strength', v.doc -> 'properties' ->> 'same' FROM node n
 JOIN edge e ON e.scope_id = n.scope_id AND e.src = n.asset_id JOIN evidence v ON v.id = e.evidence_id
 WHERE n.asset_id = $1 AND e.gone_run = 0
 
 -- name: links_in
-SELECT e.kind, e.src, v.doc -> 'evidence' ->> 'strength' FROM edge e JOIN evidence v ON v.id = e.evidence_id
+SELECT e.kind, e.src, v.doc -> 'evidence' ->> 'strength', v.doc -> 'properties' ->> 'same' FROM edge e JOIN evidence v ON v.id = e.evidence_id
 WHERE e.dst = $1 AND e.kind = $2 AND e.gone_run = 0
 
 -- name: claims_on

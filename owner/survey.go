@@ -395,8 +395,10 @@ func (s *Survey) readLinks(ctx context.Context, tx store.Tx, owned []bool) error
 	if err != nil {
 		return err
 	}
-	s.verbs = append(s.verbs, fact.PartOf) // of what keys and projects imply
+	s.verbs = append(s.verbs, sameAs, fact.PartOf) // the last of what keys and projects imply
+	verbSame := uint8(len(s.verbs) - 2)
 	var strength []uint8
+	same := map[int64]bool{} // evidence of two assets that are one thing
 	var buf []byte
 	err = tx.Query(ctx, everyEvidence, func(row store.Row) error {
 		for int64(len(strength)) <= row.Int(0) {
@@ -405,17 +407,24 @@ func (s *Survey) readLinks(ctx context.Context, tx store.Tx, owned []bool) error
 		buf = row.Bytes(1, buf[:0])
 		id := row.Int(0)
 		err := eachString(buf, func(name, value []byte) {
-			if string(name) == "strength" {
+			switch string(name) {
+			case "strength":
 				strength[id] = uint8(strengthRank(fact.Strength(value)))
+			case "same":
+				same[id] = string(value) == saidTrue
 			}
 		})
 		if err == nil {
 			return nil
 		}
-		var doc struct{ Evidence fact.Evidence }
+		var doc struct {
+			Evidence   fact.Evidence
+			Properties map[string]string
+		}
 		if err := json.Unmarshal(buf, &doc); err != nil {
 			return fmt.Errorf("evidence %d: %w", id, err)
 		}
+		same[id] = doc.Properties["same"] == saidTrue
 		strength[id] = uint8(strengthRank(doc.Evidence.Strength))
 		return nil
 	})
@@ -441,6 +450,13 @@ func (s *Survey) readLinks(ctx context.Context, tx store.Tx, owned []bool) error
 		if kind == ownedBy && !owned[from] && (target.Kind == fact.AssetTeam || target.Kind == fact.AssetPerson) {
 			strength := s.strength(rank(row.Int(3)))
 			return s.add(from, fact.Party{Kind: target.Kind, ID: target.Key, Name: target.Name}, sources[row.Int(4)], RoleOwner, graph.ConfidenceOf(strength), 0, 0)
+		}
+		if s.verbs[kind] == fact.PartOf && same[row.Int(3)] {
+			s.steps = append(s.steps, surveyStep{int32(from), int32(to), verbSame, false, rank(row.Int(3))})
+			if leadsBack(target.Kind) {
+				s.steps = append(s.steps, surveyStep{int32(to), int32(from), verbSame, true, rank(row.Int(3))})
+			}
+			return nil
 		}
 		if way[kind]&graph.Forward != 0 && (s.verbs[kind] != fact.CreatedBy || target.Kind == fact.AssetRepository) {
 			s.steps = append(s.steps, surveyStep{int32(from), int32(to), uint8(kind), false, rank(row.Int(3))})
@@ -597,7 +613,7 @@ func (s *Survey) Each(ctx context.Context, give func(*Surveyed) error) error {
 			for i := range g.queue {
 				worth := 1.0
 				for n := range g.queue[i].via {
-					worth *= s.precedence.Inherited * s.precedence.Strengths[g.queue[i].via[n].Strength]
+					worth *= s.precedence.step(&g.queue[i].via[n])
 				}
 				one.reached = append(one.reached, reach{g.queue[i].id, worth})
 			}

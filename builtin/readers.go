@@ -48,6 +48,7 @@ import (
 	"github.com/backstitch/backstitch/report/snyk"
 	"github.com/backstitch/backstitch/report/spdx"
 	"github.com/backstitch/backstitch/report/syft"
+	"github.com/backstitch/backstitch/report/sysdig"
 	"github.com/backstitch/backstitch/report/terrascan"
 	"github.com/backstitch/backstitch/report/tfsec"
 	"github.com/backstitch/backstitch/report/trivy"
@@ -55,6 +56,7 @@ import (
 	"github.com/backstitch/backstitch/report/trufflehog"
 	"github.com/backstitch/backstitch/report/twistlock"
 	"github.com/backstitch/backstitch/report/wiz"
+	"github.com/backstitch/backstitch/report/xray"
 )
 
 // Readers lists the readers of scanners' reports. Of readers that are equally
@@ -111,5 +113,7 @@ func Readers() []report.Reader {
 		anchore.New(),
 		twistlock.New(),
 		harbor.New(),
+		xray.New(),
+		sysdig.New(),
 	}
 }

@@ -153,6 +153,12 @@ var peerKinds = []peerKind{
 	// The peer keeps how the tool writes packages of Java, "group_artifact".
 	{folders: []string{"twistlock"}, invented: []string{"component_name"}},
 	{folders: []string{"harbor_vulnerability"}},
+	{
+		folders: []string{"jfrog_xray_unified", "jfrogxray", "jfrog_xray_on_demand_binary_scan", "jfrog_xray_api_summary_artifact"},
+		same:    func(f *fact.Finding) string { return f.Position.Item + "\\x00" + f.Package.Name + "\\x00" + f.Package.Version },
+		why:     "makes one finding of an issue and component; here each CVE stays its own",
+	},
+	{folders: []string{"sysdig_cli", "sysdig_reports"}},
 	// Two of the peer's files are refused here: a log of Yarn and an empty object name
 	// no tool.
 	{folders: []string{"noseyparker"}, invented: []string{"cwe"}},

@@ -36,7 +36,7 @@ var pure = map[string]function.Function{
 	"try": tryfunc.TryFunc, "can": tryfunc.CanFunc,
 	"tostring": stdlib.MakeToFunc(cty.String), "tonumber": boundedNumber, "tobool": stdlib.MakeToFunc(cty.Bool),
 	"tolist": stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType)), "toset": stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)), "tomap": stdlib.MakeToFunc(cty.Map(cty.DynamicPseudoType)),
-	"length": lengthFunc, "lookup": lookupFunc, "coalesce": stdlib.CoalesceFunc, "replace": boundedReplace, "index": stdlib.IndexFunc,
+	"length": lengthFunc, "lookup": lookupFunc, "coalesce": coalesceFunc, "replace": boundedReplace, "index": stdlib.IndexFunc,
 	"startswith": test(strings.HasPrefix), "endswith": test(strings.HasSuffix), "strcontains": test(strings.Contains),
 	"base64encode": text(func(s string) (string, error) { return base64.StdEncoding.EncodeToString([]byte(s)), nil }),
 	"base64decode": text(func(s string) (string, error) {
@@ -138,6 +138,27 @@ var lookupFunc = function.New(&function.Spec{
 			return args[2], nil
 		}
 		return cty.NilVal, function.NewArgErrorf(1, "there is no %q", key)
+	},
+})
+
+// coalesceFunc passes over empty texts, too, unlike the function of the library.
+var coalesceFunc = function.New(&function.Spec{
+	VarParam: &function.Parameter{Name: "values", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowDynamicType: true},
+	Type:     func(args []cty.Value) (cty.Type, error) { return stdlib.CoalesceFunc.ReturnTypeForValues(args) },
+	Impl: func(args []cty.Value, kind cty.Type) (cty.Value, error) {
+		for _, arg := range args {
+			value, err := convert.Convert(arg, kind)
+			if err != nil {
+				return cty.NilVal, err
+			}
+			if !value.IsKnown() {
+				return cty.UnknownVal(kind), nil
+			}
+			if !value.IsNull() && !(kind == cty.String && value.AsString() == "") {
+				return value, nil
+			}
+		}
+		return cty.NilVal, function.NewArgErrorf(0, "all values are null or empty")
 	},
 })
 

@@ -195,6 +195,55 @@ resource "aws_s3_bucket" "b" {
     "two"])
   bucket = each.key
 }`, `aws_s3_bucket.b["two"].bucket`, "main.tf:4", ""},
+		"an element that is a reference": {`
+-- main.tf --
+variable "range" {
+  default = "0.0.0.0/0"
+}
+resource "aws_security_group_rule" "r" { cidr_blocks = [var.range] }`, "aws_security_group_rule.r.cidr_blocks", "main.tf:2", ""},
+		"an element among others": {`
+-- main.tf --
+variable "range" {
+  default = "0.0.0.0/0"
+}
+resource "aws_security_group_rule" "r" {
+  cidr_blocks = [var.range, "10.0.0.0/8"]
+}`, "aws_security_group_rule.r.cidr_blocks", "main.tf:5 main.tf:2", ""},
+		"a document": {`
+-- main.tf --
+variable "action" {
+  default = "*"
+}
+resource "aws_iam_policy" "p" {
+  policy = jsonencode({
+    Effect = "Allow", Action = var.action })
+}`, "aws_iam_policy.p.policy", "main.tf:5 main.tf:2", ""},
+		"the number of an instance": {`
+-- main.tf --
+resource "aws_db_instance" "b" {
+  count             = 2
+  storage_encrypted = count.index == 0
+}`, "aws_db_instance.b[1].storage_encrypted", "main.tf:3", ""},
+		"an instance that is not made": {`
+-- main.tf --
+module "m" {
+  source   = "./m"
+  for_each = toset(["a"])
+}
+-- m/main.tf --
+resource "aws_s3_bucket" "b" {
+  count  = 1
+  bucket = "b-${count.index}"
+}`, `module.m["a"].aws_s3_bucket.b[3].bucket`, "", `with the variables that are known there is no module.m["a"].aws_s3_bucket.b[3]: other files of variables or another commit may give it`},
+		"an empty text is passed over": {`
+-- main.tf --
+resource "aws_s3_bucket" "b" {
+  acl = coalesce(null,
+    "",
+    "private")
+  tag = coalesce("", "x") == "x" ? "one" : (
+    "two")
+}`, "aws_s3_bucket.b.tag", "main.tf:5", ""},
 		"a moved block": {`
 -- main.tf --
 moved {

@@ -71,16 +71,22 @@ func (t *Trace) Known() (cty.Value, bool) {
 	return t.value, true
 }
 
-// maxTrace bounds the steps of one trace.
-const maxTrace = 400
+// Bounds of one trace: how long a way is, and how many expressions are looked at.
+const (
+	maxTrace  = 400
+	maxFollow = 20_000
+)
 
 // tracer follows one value.
 type tracer struct {
-	c       *Configuration
-	trace   *Trace
-	depth   int
-	control bool // following a condition: origins go to the controls
-	quiet   int
+	c      *Configuration
+	trace  *Trace
+	depth  int
+	looked int
+	// followed are the references of lists and objects that were followed as a whole.
+	followed map[string]bool
+	control  bool // following a condition: origins go to the controls
+	quiet    int
 }
 
 // Trace follows an attribute of a resource instance to the literal that decides
@@ -113,6 +119,10 @@ func (c *Configuration) Origin(a Address, attribute []cty.Value) Trace {
 		trace.Status = TraceFound
 		return trace
 	}
+	if part := c.unmade(a); part != "" {
+		trace.Missing = append(trace.Missing, fmt.Sprintf("with the variables that are known there is no %s: other files of variables or another commit may give it", part))
+		return trace
+	}
 	t.body(block.body, s, attribute)
 	switch {
 	case trace.Status == TraceAbsent:
@@ -133,6 +143,35 @@ func (c *Configuration) Origin(a Address, attribute []cty.Value) Trace {
 		}
 	}
 	return trace
+}
+
+// unmade gives the part of an address up to the first key that the configuration
+// does not make, "" when it makes all or that is not known.
+func (c *Configuration) unmade(a Address) string {
+	made := func(b body, f *frame, key cty.Value) bool {
+		if key == cty.NilVal || iteratedOf(b, cty.NilVal, nil) == nil {
+			return true
+		}
+		keys, known := c.instanceKeys(b, &scope{frame: f})
+		return !known || slices.ContainsFunc(keys, func(k cty.Value) bool { return sameValue(k, key) })
+	}
+	f, part := c.frameOf(Address{}), ""
+	for _, step := range a.Modules {
+		part += "module." + step.Name + indexText(step.Key)
+		child := f.call.children[step.Name]
+		if child == nil || child.module == nil {
+			return ""
+		}
+		if !made(child.declared.body, f, step.Key) {
+			return part
+		}
+		part += "."
+		f = f.child(step.Name, step.Key)
+	}
+	if b := f.call.module.resources[a.resource()]; b != nil && !made(b.body, f, a.Key) {
+		return a.String()
+	}
+	return ""
 }
 
 // frameOf gives the frame of an address's module. A call with count or for_each
@@ -341,8 +380,8 @@ func (t *tracer) value(expr hcl.Expression, s *scope, path []cty.Value) {
 
 // expr follows an expression at a path into its value.
 func (t *tracer) expr(expr hcl.Expression, s *scope, path []cty.Value) {
-	if t.depth++; t.depth > maxTrace {
-		t.missing("more steps than are followed")
+	if t.depth++; !t.within() {
+		t.depth--
 		return
 	}
 	defer func() { t.depth-- }()
@@ -383,7 +422,7 @@ func (t *tracer) expr(expr hcl.Expression, s *scope, path []cty.Value) {
 		t.object(e, s, path)
 	case *hclsyntax.TupleConsExpr:
 		if len(path) == 0 {
-			t.origin(StepLiteral, "", s.frame, place)
+			t.members(e.Exprs, s, place)
 			return
 		}
 		if n, ok := asNumber(path[0]); ok && n < len(e.Exprs) {
@@ -407,6 +446,44 @@ func (t *tracer) expr(expr hcl.Expression, s *scope, path []cty.Value) {
 		t.parts(expr, s, StepFunction, "operator")
 	default:
 		t.parts(expr, s, StepFunction, "expression")
+	}
+}
+
+// within says whether the trace may go on.
+func (t *tracer) within() bool {
+	if t.looked++; t.depth <= maxTrace && t.looked <= maxFollow {
+		return true
+	}
+	if !slices.Contains(t.trace.Missing, tooMany) {
+		t.missing(tooMany)
+	}
+	return false
+}
+
+const tooMany = "more steps than are followed"
+
+// members follows a list or object as a whole: one member to where it comes from,
+// several to where they stand together and then to where those that are references
+// come from, since any of them may be the one that is meant.
+func (t *tracer) members(all []hclsyntax.Expression, s *scope, place Place) {
+	if len(all) == 1 && len(referencesOf(all[0])) > 0 {
+		t.expr(all[0], s, nil)
+		return
+	}
+	t.origin(StepLiteral, "", s.frame, place)
+	for _, member := range all {
+		fresh := false
+		for _, reference := range referencesOf(member) {
+			id := s.frame.address() + " " + traversalID(reference)
+			fresh = fresh || !t.followed[id] || s.binding(reference.RootName()) != nil
+			if t.followed == nil {
+				t.followed = map[string]bool{}
+			}
+			t.followed[id] = true
+		}
+		if fresh {
+			t.expr(member, s, nil)
+		}
 	}
 }
 
@@ -474,7 +551,11 @@ func boolText(is bool) string {
 
 func (t *tracer) object(e *hclsyntax.ObjectConsExpr, s *scope, path []cty.Value) {
 	if len(path) == 0 {
-		t.origin(StepLiteral, "", s.frame, placeOf(e.Range()))
+		var values []hclsyntax.Expression
+		for _, item := range e.Items {
+			values = append(values, item.ValueExpr)
+		}
+		t.members(values, s, placeOf(e.Range()))
 		return
 	}
 	want, ok := keyText(path[0])
@@ -618,6 +699,8 @@ func (t *tracer) choose(e *hclsyntax.FunctionCallExpr, s *scope, path []cty.Valu
 	switch e.Name {
 	case "tostring", "tonumber", "tobool", "tolist", "toset", "tomap", "sensitive", "nonsensitive", "ephemeralasnull":
 		return args[0], path, true
+	case "jsonencode", "yamlencode":
+		return args[0], nil, len(path) == 0
 	case "merge":
 		if len(path) == 0 {
 			return nil, nil, false
@@ -799,8 +882,8 @@ func steps(t hcl.Traversal) []cty.Value {
 
 // traversal follows a reference, then a path into what it refers to.
 func (t *tracer) traversal(ref hcl.Traversal, s *scope, path []cty.Value, place Place) {
-	if t.depth++; t.depth > maxTrace {
-		t.missing("more steps than are followed")
+	if t.depth++; !t.within() {
+		t.depth--
 		return
 	}
 	defer func() { t.depth-- }()
@@ -1041,8 +1124,8 @@ func (t *tracer) iteration(s *scope, word string, path []cty.Value, place Place)
 	loop := s.iterated
 	switch {
 	case loop.count:
-		t.step(StepElement, "count.index", s.frame, place)
-		t.expr(loop.attr.expr, loop.scope, nil)
+		// Which instance it is nobody writes; how many there are decides nothing.
+		t.origin(StepElement, "count.index", s.frame, place)
 	case word == "key":
 		t.step(StepElement, "each.key", s.frame, place)
 		t.key(loop.attr.expr, loop.scope, loop.key)

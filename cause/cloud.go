@@ -100,6 +100,20 @@ func (t *Tracer) cloud(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 		if err != nil {
 			return fact.Cause{}, err
 		}
+		if answer.Cause.Status == fact.CauseUnknown && f.Attributes["field"] != "" && len(answer.Declaration) > 0 {
+			// What decides the attribute is not known; it is set in the block at least.
+			place := answer.Declaration[0].Place
+			t.locate(&answer.Cause, t.at(place.Path, place.Line, place.EndLine))
+			answer.Cause.Status = fact.CauseFound
+		}
+		if strings.HasPrefix(edge.Asset.Key, "//") {
+			if other, err := t.calledElse(ctx, root, address, f.Asset.Key); err != nil {
+				return fact.Cause{}, err
+			} else if other != "" {
+				elsewhere = append(elsewhere, edge.Asset.Key)
+				continue
+			}
+		}
 		evidence := fact.Evidence{Method: "declared by", Source: edge.Asset.Key, Strength: edge.Strength}
 		if len(edge.Evidence) > 0 {
 			evidence = edge.Evidence[0].Evidence
@@ -116,6 +130,33 @@ func (t *Tracer) cloud(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 		cause.Missing = append(cause.Missing, fmt.Sprintf("%s declares it: look at that repository", listed(slices.Compact(elsewhere))))
 	}
 	return cause, nil
+}
+
+// calledElse gives the name that the configuration gives a resource when the key of
+// the asset has another: then the state, which does not say of which repository it
+// is, is of another one that uses the same address. "" when nothing tells.
+func (t *Tracer) calledElse(ctx context.Context, root, text, key string) (string, error) {
+	address, _, err := terraform.ParseAddress(text)
+	if err != nil {
+		return "", nil // told where the address is followed
+	}
+	roots, err := t.terraformRoots(ctx)
+	if err != nil {
+		return "", err
+	}
+	name, kinds := nameOf(key)
+	for _, c := range roots {
+		for _, k := range kinds {
+			if c.Dir != root || name == "" || !k.is(address.Type) {
+				continue
+			}
+			trace := c.Origin(address, []cty.Value{cty.StringVal(k.attribute)})
+			if value, known := trace.Known(); known && !value.IsNull() && value.Type() == cty.String && value.AsString() != name {
+				return value.AsString(), nil
+			}
+		}
+	}
+	return "", nil
 }
 
 // withField writes an attribute's path behind an address.

@@ -35,7 +35,7 @@ func fleet() code.Files {
 		"k8s/cache.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: cache\n  namespace: prod\nspec:\n  template:\n    spec:\n      containers:\n" +
 			"        - name: redis\n          image: redis:7.0\n          securityContext:\n            privileged: true\n",
 		"infra/main.tf":        "module \"logs\" {\n  source = \"./bucket\"\n  name   = \"acme-logs\"\n}\n\nresource \"aws_iam_role\" \"ci\" {\n  name = \"ci\"\n}\n\nresource \"azurerm_storage_account\" \"a\" {\n  name = \"acmelogs\"\n}\nresource \"google_compute_instance\" \"vm\" {\n  name = \"jump\"\n}\nresource \"google_sql_database_instance\" \"db\" {\n  name = \"main\"\n}\n",
-		"infra/bucket/main.tf": "variable \"name\" {}\n\nresource \"aws_s3_bucket\" \"this\" {\n  bucket = var.name\n}\n",
+		"infra/bucket/main.tf": "variable \"name\" {}\n\nresource \"aws_s3_bucket\" \"this\" {\n  bucket = var.name\n  acl    = data.x_y.z.acl\n}\n",
 	} {
 		files[name] = []byte(text)
 	}
@@ -242,6 +242,7 @@ func TestTheStateLeadsACloudResourceToItsAddress(t *testing.T) {
 	t.Parallel()
 	own := fact.Asset{Kind: fact.AssetResource, Key: "arn:aws:s3:::random-suffix-1", Name: "logs"}
 	other := fact.Asset{Kind: fact.AssetResource, Key: "arn:aws:s3:::of-another", Name: "other"}
+	alike := fact.Asset{Kind: fact.AssetResource, Key: "arn:aws:iam::123456789012:role/deployer", Name: "deployer"}
 	g := known(t, func(run *graph.Run) error {
 		declared := func(from fact.Asset, key string) error {
 			return run.Relation("all", fact.Relation{
@@ -250,6 +251,9 @@ func TestTheStateLeadsACloudResourceToItsAddress(t *testing.T) {
 			})
 		}
 		if err := declared(own, "github.com/acme/fleet//infra:module.logs.aws_s3_bucket.this"); err != nil {
+			return err
+		}
+		if err := declared(alike, "//infra:aws_iam_role.ci"); err != nil {
 			return err
 		}
 		return declared(other, "github.com/acme/other//.:aws_s3_bucket.b")
@@ -274,6 +278,12 @@ func TestTheStateLeadsACloudResourceToItsAddress(t *testing.T) {
 	}
 	if got := places(lead(own, "bucket")); got != "found infra/main.tf:3" {
 		t.Errorf("the literal behind the attribute: %s", got)
+	}
+	if got := places(lead(own, "acl")); got != "found infra/bucket/main.tf:3" {
+		t.Errorf("an attribute that a data source gives: %s", got)
+	}
+	if got := places(lead(alike, "")); got != "unknown " {
+		t.Errorf("a state that names no repository, whose resource is called otherwise here: %s", got)
 	}
 	if found := lead(other, ""); found.Status != fact.CauseUnknown || !strings.Contains(strings.Join(found.Missing, " "), "github.com/acme/other//.:aws_s3_bucket.b") {
 		t.Errorf("a resource of another repository: %+v", found)

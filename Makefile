@@ -44,7 +44,7 @@ test-backstage: ## The connector against the published catalog backend of Backst
 
 .PHONY: race
 race: ## Race tests of the concurrent packages
-	$(GO) test -race ./store/... ./intake/... ./code/git/... ./report/ ./action/... ./graph/ ./connector/aws/ ./connector/registry/ ./app/
+	$(GO) test -race ./store/... ./intake/... ./code/git/... ./report/ ./action/... ./graph/ ./connector/aws/ ./connector/kubernetes/ ./connector/registry/ ./connector/rest/ ./service/ ./app/
 
 .PHONY: fuzz
 fuzz: ## Each fuzz target for FUZZTIME (default 3s)

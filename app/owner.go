@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -132,7 +133,7 @@ func claimsOf(it *issue.Issue) []owner.Claimed {
 		evidence := fact.Evidence{Method: "code", Source: "cause", Strength: fact.Derived}
 		if len(o.Evidence) > 0 {
 			first := o.Evidence[0]
-			evidence = fact.Evidence{Method: first.Kind, Source: first.Source, Strength: fact.Derived, Detail: first.Kind + ", " + first.Detail}
+			evidence = fact.Evidence{Method: first.Kind, Source: first.Source, Strength: fact.Derived, Detail: evidenceOf(&first)}
 			if first.Kind == "codeowners" {
 				evidence.Strength = fact.Declared
 			}
@@ -143,6 +144,9 @@ func claimsOf(it *issue.Issue) []owner.Claimed {
 	}
 	return list
 }
+
+// evidenceOf says in words what a signal of history or CODEOWNERS says.
+func evidenceOf(e *fact.OwnerEvidence) string { return e.Kind + ", " + e.Detail }
 
 // SayOwner keeps what a person says of the owner of an asset, or of an issue when
 // the subject's kind is owner.SubjectIssue. It says whether anything changed.
@@ -167,56 +171,91 @@ func (a *App) OwnerHistory(ctx context.Context, subject fact.Asset) ([]owner.Ans
 	return owner.History(ctx, a.db, subject)
 }
 
-// Triage is that of the desk, with what people said of owners before what was found.
+// Triage is that of the desk, with the owners that all sources and people name.
 func (a *App) Triage(ctx context.Context, request agent.Request) (agent.Triage, error) {
 	result, err := a.Desk.Triage(ctx, request)
 	if err != nil {
 		return result, err
 	}
-	return result, a.ruled(ctx, result.Issues)
+	return result, a.owned(ctx, result.Issues)
 }
 
-// Issues is that of the desk, with what people said of owners before what was found.
+// Issues is that of the desk, with the owners that all sources and people name.
 func (a *App) Issues(ctx context.Context, all bool) ([]issue.Issue, error) {
 	issues, err := a.Desk.Issues(ctx, all)
 	if err != nil {
 		return issues, err
 	}
-	return issues, a.ruled(ctx, issues)
+	return issues, a.owned(ctx, issues)
 }
 
-// Issue is that of the desk, with what people said of owners before what was found.
+// Issue is that of the desk, with the owners that all sources and people name.
 func (a *App) Issue(ctx context.Context, id string) (issue.Issue, error) {
 	it, err := a.Desk.Issue(ctx, id)
 	if err != nil {
 		return it, err
 	}
 	one := []issue.Issue{it}
-	err = a.ruled(ctx, one)
+	err = a.owned(ctx, one)
 	return one[0], err
 }
 
-// ruled puts first what people said of an issue, else of an asset that it is about.
-func (a *App) ruled(ctx context.Context, issues []issue.Issue) error {
-	said, err := owner.Said(ctx, a.db)
-	if err != nil || len(said) == 0 {
+// owned gives issues the owners that ExplainIssueOwner gives them. An issue whose cause
+// leads to no line has some only when it is clear who: a weak hint is not shown as
+// who should act.
+func (a *App) owned(ctx context.Context, issues []issue.Issue) error {
+	estate, err := a.Ownership()
+	if err != nil {
 		return err
 	}
+	// Many issues are about the same assets and lines, and are answered once.
+	answers := map[string]*owner.AssetExplanation{}
 	for i := range issues {
 		it := &issues[i]
-		answers, err := owner.History(ctx, a.db, subjectOf(it))
+		claims, concerns := claimsOf(it), concernsOf(it)
+		said, err := owner.History(ctx, a.db, subjectOf(it))
 		if err != nil {
 			return err
 		}
-		rulings := owner.Standing(answers)
-		for _, asset := range concernsOf(it) {
-			if len(rulings) == 0 {
-				rulings = said[fact.Asset{Kind: asset.Kind, Key: asset.Key}]
+		key := ""
+		if len(said) == 0 {
+			text, err := json.Marshal([]any{it.Owners, concerns})
+			if err != nil {
+				return err
 			}
+			key = string(text)
 		}
-		it.Owners = owner.First(rulings, it.Owners)
+		x := answers[key]
+		if x == nil || key == "" {
+			if x, err = estate.ExplainWith(ctx, subjectOf(it), claims, concerns); err != nil {
+				return err
+			}
+			answers[key] = x
+		}
+		if len(it.Owners) == 0 && !x.Clear {
+			continue
+		}
+		it.Owners = detailed(x.Owners, it.Owners)
 	}
 	return nil
+}
+
+// detailed adds to owners the evidence of lines beyond the first, which is in their
+// claims.
+func detailed(owners, lines []fact.Owner) []fact.Owner {
+	list := slices.Clone(owners)
+	for i := range list {
+		o := &list[i]
+		o.Evidence = slices.Clone(o.Evidence)
+		for _, from := range lines {
+			if len(from.Evidence) > 1 && slices.ContainsFunc(o.Evidence, func(e fact.OwnerEvidence) bool {
+				return e.Kind == owner.SourceCode && e.Source == from.Evidence[0].Source && strings.Contains(e.Detail, evidenceOf(&from.Evidence[0]))
+			}) {
+				o.Evidence = append(o.Evidence, from.Evidence[1:]...)
+			}
+		}
+	}
+	return list
 }
 
 // ClaimedCode is what reading one repository's owners into the graph brought.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +54,63 @@ func TestAHumansOwnerStandsFirstAndOutlastsATriage(t *testing.T) {
 	}
 	if code, _, stderr := command(t, state, "issue", "assign", "BS-NOTTHERE", "team:x"); code != exitFailure || !strings.Contains(stderr, "not found") {
 		t.Errorf("an issue that is not there: %d %s", code, stderr)
+	}
+}
+
+// finding is one of AWS Security Hub about a resource.
+func finding(control, resource string) string {
+	return `{"SchemaVersion":"2018-10-08","Id":"` + control + `","ProductArn":"arn:aws:securityhub:eu-west-1::product/aws/securityhub","ProductName":"Security Hub","CompanyName":"AWS",` +
+		`"GeneratorId":"` + control + `","AwsAccountId":"123456789012","Types":["Software and Configuration Checks"],"CreatedAt":"2026-01-01T00:00:00Z","UpdatedAt":"2026-01-02T00:00:00Z",` +
+		`"Severity":{"Label":"HIGH"},"Title":"` + control + ` is not encrypted","Description":"It is not encrypted","Resources":[{"Type":"AwsSqsQueue","Id":"` + resource + `"}],"RecordState":"ACTIVE"}`
+}
+
+func TestAnIssueWithoutALineIsAnsweredByWhoOwnsItsAsset(t *testing.T) {
+	t.Parallel()
+	state, dir := t.TempDir(), t.TempDir()
+	repo, report, register := filepath.Join(dir, "repo"), filepath.Join(dir, "findings.json"), filepath.Join(dir, "projects.yaml")
+	for name, text := range map[string]string{
+		filepath.Join(repo, "README"): "x\n",
+		report:                        `{"Findings":[` + finding("SQS.1", "arn:aws:sqs:eu-west-1:123456789012:orders") + "," + finding("SQS.2", "arn:aws:sqs:eu-west-1:210987654321:stray") + "]}",
+		register:                      "projects:\n  - {name: Retail, owner: \"team:retail\", members: [{account: aws/123456789012}]}\n  - {name: Lab, owner: \"team:a, team:b\", members: [{account: aws/210987654321}]}\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{{"init", "-q"}, {"add", "README"}, {"-c", "user.name=Ada Lovelace", "-c", "user.email=ada@acme.test", "commit", "-qm", "x"}} {
+		if out, err := exec.Command("git", append([]string{"-C", repo}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	for _, args := range [][]string{{"source", "add", "project", "register", "--set", "path=" + register}, {"source", "sync"}} {
+		if code, _, stderr := command(t, state, args...); code != exitClean {
+			t.Fatalf("%v: %d %s", args, code, stderr)
+		}
+	}
+	for _, args := range [][]string{{"triage", "--repo", repo, report, "-o", "json"}, {"issue", "list", "-o", "json"}} {
+		_, out, stderr := command(t, state, args...)
+		var list []issue.Issue
+		if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 2 {
+			t.Fatalf("%s: %d issues, %v\n%s\n%s", args[0], len(list), err, out, stderr)
+		}
+		for _, it := range list {
+			x := decoded[owner.AssetExplanation](t, state, "owner", "explain", it.ID)
+			switch {
+			case len(it.Cause.Locations) > 0:
+				t.Errorf("%s: %+v, want no line", it.ID, it.Cause)
+			case strings.Contains(it.Title, "SQS.1") && (!x.Clear || len(it.Owners) != 1 || it.Owners[0].ID != "retail" || it.Owners[0].Confidence != x.Owners[0].Confidence):
+				t.Errorf("%s: %+v; explained %+v, want the account's owner in both", args[0], it.Owners, x.Owners)
+			case strings.Contains(it.Title, "SQS.2") && (x.Clear || len(x.Owners) != 2 || len(it.Owners) != 0):
+				t.Errorf("%s: %+v; explained %+v, want nobody of two alike", args[0], it.Owners, x.Owners)
+			}
+			asset := decoded[owner.AssetExplanation](t, state, "owner", "explain", it.Assets[0].Kind+":"+it.Assets[0].Key)
+			if asset.Owners[0].Confidence != x.Owners[0].Confidence {
+				t.Errorf("%s: %v of the asset, %v of its issue", it.ID, asset.Owners[0].Confidence, x.Owners[0].Confidence)
+			}
+		}
 	}
 }
 

@@ -330,9 +330,10 @@ func (w *weigher) terms(c *Claimed, source string, give func(value float64, name
 	}
 }
 
-// step is what is left of a claim's worth after one step.
+// step is what is left of a claim's worth after one step. From an issue to what it is
+// about nothing is lost: who owns a bucket is asked about the issues of the bucket.
 func (p *Precedence) step(v *graph.Via) float64 {
-	if v.Kind == sameAs {
+	if v.Kind == sameAs || v.Kind == concerns {
 		return p.Strengths[v.Strength]
 	}
 	return p.Inherited * p.Strengths[v.Strength]

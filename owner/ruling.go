@@ -285,17 +285,7 @@ func answerRow(into *[]Answer) func(store.Row) error {
 	}
 }
 
-// Said gives what stands of every subject that people spoke of.
-func Said(ctx context.Context, db store.Engine) (map[fact.Asset][]Ruling, error) {
-	var said map[fact.Asset][]Ruling
-	err := db.Read(ctx, func(tx store.Tx) error {
-		var err error
-		said, err = allSaid(ctx, tx)
-		return err
-	})
-	return said, err
-}
-
+// allSaid gives what stands of every subject that people spoke of.
 func allSaid(ctx context.Context, tx store.Tx) (map[fact.Asset][]Ruling, error) {
 	var all []Answer
 	if err := tx.Query(ctx, everyRuling, answerRow(&all)); err != nil {
@@ -310,31 +300,4 @@ func allSaid(ctx context.Context, tx store.Tx) (map[fact.Asset][]Ruling, error) 
 		said[subject] = Standing(answers)
 	}
 	return said, nil
-}
-
-// First puts what people said before other suggestions, and takes out whom they
-// rejected. Confidences of the others stay.
-func First(rulings []Ruling, owners []fact.Owner) []fact.Owner {
-	list := []fact.Owner{}
-	for _, r := range rulings {
-		if r.Accept {
-			word := "assigned"
-			if r.Pinned {
-				word = "pinned"
-			}
-			list = append(list, fact.Owner{Kind: r.Owner.Kind, ID: r.Owner.ID, Name: cmp.Or(r.Owner.Name, r.Owner.ID), Role: cmp.Or(r.Role, RoleOwner), Confidence: 1,
-				Evidence: []fact.OwnerEvidence{{Kind: SourceHuman, Source: r.By, Detail: strings.TrimSpace(word + " " + time.UnixMicro(r.At).UTC().Format(time.DateOnly) + " " + r.Reason), Weight: 1}}})
-		}
-	}
-	for _, o := range owners {
-		at := slices.IndexFunc(rulings, func(r Ruling) bool { return sameParty(r.Owner, fact.Party{Kind: o.Kind, ID: o.ID}) })
-		switch {
-		case at < 0:
-			list = append(list, o)
-		case rulings[at].Accept:
-			mine := slices.IndexFunc(list, func(p fact.Owner) bool { return p.Kind == o.Kind && strings.EqualFold(p.ID, o.ID) })
-			list[mine].Evidence = append(list[mine].Evidence, o.Evidence...)
-		}
-	}
-	return list
 }

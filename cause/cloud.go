@@ -21,7 +21,7 @@ import (
 // the image.
 func (t *Tracer) object(ctx context.Context, f *fact.Finding) (fact.Cause, error) {
 	chain := []fact.Link{t.observed(f, "reported", fact.Declared)}
-	namespace, kind, name, ok := objectKey(f.Asset.Key)
+	namespace, kind, name, ok := kubernetes.ObjectKey(f.Asset.Key)
 	if !ok {
 		return unknown(chain, fmt.Sprintf("%q does not name an object as namespace/Kind/name", f.Asset.Key)), nil
 	}
@@ -49,25 +49,49 @@ func (t *Tracer) object(ctx context.Context, f *fact.Finding) (fact.Cause, error
 	if err != nil {
 		return fact.Cause{}, err
 	}
+	if answer.Cause.Status == fact.CauseUnknown {
+		controlled, err := t.controlled(ctx, estate, kubernetes.Request{Kind: kind, Name: name, Namespace: namespace, Field: f.Attributes["field"], Repository: t.Repository, Commit: t.Commit})
+		if err != nil {
+			return fact.Cause{}, err
+		}
+		if controlled.Status != "" {
+			answer.Cause = controlled
+		}
+	}
 	answer.Cause.Chain = append(chain, answer.Cause.Chain...)
 	return answer.Cause, nil
 }
 
-// objectKey takes the key of a Kubernetes object apart, "cluster/namespace/Kind.group/name"
-// or what ends like it; the namespace is "" where it is unknown or there is none.
-func objectKey(key string) (namespace, kind, name string, ok bool) {
-	parts := strings.Split(key, "/")
-	n := len(parts)
-	if n < 2 || parts[n-1] == "" || parts[n-2] == "" {
-		return "", "", "", false
+// controlled leads a pod, ReplicaSet or job that no manifest declares to the one
+// object that its name says may control it; an empty cause when there is none or
+// there are several.
+func (t *Tracer) controlled(ctx context.Context, estate *kubernetes.Estate, r kubernetes.Request) (fact.Cause, error) {
+	var found fact.Cause
+	field, controlled := r.Field, r.Kind+"/"+r.Name
+	for _, c := range kubernetes.Controllers(r.Kind, r.Name) {
+		r.Kind, r.Name, r.Field = c.Kind, c.Name, field
+		if c.Template != "" && field != "" {
+			r.Field = c.Template + "." + field
+		}
+		answer, err := estate.Trace(ctx, r)
+		if err != nil && ctx.Err() == nil && r.Field != "" {
+			r.Field = ""
+			answer, err = estate.Trace(ctx, r)
+		}
+		if err != nil {
+			return fact.Cause{}, err
+		}
+		if answer.Cause.Status == fact.CauseUnknown {
+			continue
+		}
+		if found.Status != "" {
+			return fact.Cause{}, nil
+		}
+		found = answer.Cause
+		found.Chain = slices.Insert(found.Chain, 0, fact.Link{Kind: fact.AssetKubernetes, Key: c.Kind + "/" + c.Name,
+			Evidence: fact.Evidence{Method: "controls what is named after it", Source: controlled, Strength: fact.Derived}})
 	}
-	if kind, _, _ = strings.Cut(parts[n-2], "."); kind[0] < 'A' || kind[0] > 'Z' {
-		return "", "", "", false // a resource of a cloud
-	}
-	if n > 2 && parts[n-3] != "-" {
-		namespace = parts[n-3]
-	}
-	return namespace, kind, parts[n-1], true
+	return found, nil
 }
 
 // cloud leads a finding of a cloud resource to the Terraform configuration that

@@ -105,7 +105,7 @@ func (t *Tracer) linkImage(ctx context.Context, asset fact.Asset, told func(fact
 }
 
 func (t *Tracer) linkObject(ctx context.Context, asset fact.Asset, told func(fact.Relation) error) error {
-	namespace, kind, name, ok := objectKey(asset.Key)
+	namespace, kind, name, ok := kubernetes.ObjectKey(asset.Key)
 	if !ok {
 		return nil
 	}

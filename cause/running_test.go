@@ -89,6 +89,11 @@ func TestFindingsOfWhatRunsLeadToLines(t *testing.T) {
 		"a flaw in an object's image leads through the image": {
 			&fact.Finding{Kind: fact.Vulnerability, Rule: "CVE-2026-2", Asset: cache, Path: "redis:7.0 (debian 11.6)", Package: fact.Package{Ecosystem: "Debian:11", Name: "zlib1g", Version: "1.2"}},
 			"found k8s/cache.yaml:11"},
+		"a pod leads to its controller's manifest": {
+			&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "prod/Pod/cache-7d9f8c4d5-x7k2p"}, Attributes: map[string]string{"field": "spec.containers[0].securityContext.privileged"}},
+			"found k8s/cache.yaml:13"},
+		"a ReplicaSet, too":                          {&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "prod/ReplicaSet.apps/cache-7d9f8"}}, "found k8s/cache.yaml:1"},
+		"in its own namespace only":                  {&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "lab/ReplicaSet.apps/cache-7d9f8"}}, "unknown "},
 		"an object that is nowhere":                  {&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "east/prod/Deployment.apps/none"}}, "unknown "},
 		"a bucket leads through its module's name":   {&fact.Finding{Kind: fact.Misconfiguration, Rule: "s3_x", Asset: resource("arn:aws:s3:::acme-logs")}, "found infra/bucket/main.tf:3"},
 		"a role leads to its block":                  {&fact.Finding{Kind: fact.Misconfiguration, Rule: "iam_x", Asset: resource("arn:aws:iam::123456789012:role/ops/ci")}, "found infra/main.tf:6"},

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/backstitch/backstitch/code/kubernetes"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/graph"
 )
@@ -21,6 +22,9 @@ type Surroundings struct {
 	any     bool // the graph holds something
 	exposes map[string]bool
 	known   map[string]Situation // by kind and key
+	// objects are the keys of workloads and objects by namespace, kind and name;
+	// read when a finding names one without its cluster.
+	objects map[string][]string
 }
 
 // NewSurroundings prepares them; a graph of nil or without assets tells nothing.
@@ -131,7 +135,18 @@ func (s *Surroundings) nearest(ctx context.Context, from fact.Asset, follow []gr
 func (s *Surroundings) of(ctx context.Context, a fact.Asset) (Situation, error) {
 	all := Situation{}
 	seen := map[string]bool{}
+	a, err := s.standing(ctx, a)
+	if err != nil {
+		return all, err
+	}
 	around := []fact.Asset{a}
+	if a.Kind == fact.AssetImage {
+		same, err := s.calledAlike(ctx, a)
+		if err != nil {
+			return all, err
+		}
+		around = append(around, same...)
+	}
 	if slices.Contains(alike, a.Kind) {
 		for _, kind := range alike {
 			if kind != a.Kind {
@@ -163,6 +178,64 @@ func (s *Surroundings) of(ctx context.Context, a fact.Asset) (Situation, error) 
 		}
 	}
 	return all, nil
+}
+
+// standing gives the object of the graph that a finding means whose detector does
+// not know the cluster, or names a pod or ReplicaSet instead of its controller: the
+// one that there is in the namespace. The asset itself when there is none, or more.
+func (s *Surroundings) standing(ctx context.Context, a fact.Asset) (fact.Asset, error) {
+	namespace, kind, name, ok := kubernetes.ObjectKey(a.Key)
+	if !ok || a.Kind != fact.AssetKubernetes && a.Kind != fact.AssetWorkload {
+		return a, nil
+	}
+	for _, kind := range alike {
+		if _, err := s.graph.Asset(ctx, kind, a.Key, time.Time{}); err == nil || !errors.Is(err, graph.ErrNotFound) {
+			return a, err
+		}
+	}
+	if s.objects == nil {
+		s.objects = map[string][]string{}
+		err := s.graph.List(ctx, []string{fact.AssetWorkload, fact.AssetKubernetes}, func(one graph.Listed) error {
+			if namespace, kind, name, ok := kubernetes.ObjectKey(one.Asset.Key); ok {
+				at := namespace + "/" + kind + "/" + name
+				if !slices.Contains(s.objects[at], one.Asset.Key) {
+					s.objects[at] = append(s.objects[at], one.Asset.Key)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return a, err
+		}
+	}
+	keys := s.objects[namespace+"/"+kind+"/"+name]
+	if len(keys) == 0 {
+		for _, c := range kubernetes.Controllers(kind, name) {
+			keys = append(keys, s.objects[namespace+"/"+c.Kind+"/"+c.Name]...)
+		}
+	}
+	// A detector that knows the cluster means no other.
+	keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+		named := strings.TrimSuffix(strings.Join(strings.Split(a.Key, "/")[:max(0, strings.Count(a.Key, "/")-2)], "/"), "/")
+		return named != "" && !strings.HasPrefix(key, named+"/")
+	})
+	if len(keys) != 1 {
+		return a, nil
+	}
+	return fact.Asset{Kind: a.Kind, Key: keys[0], Name: a.Name}, nil
+}
+
+// calledAlike are the images of the graph with the name of an image, which other
+// sources know by another digest: that of the configuration, or of an index.
+func (s *Surroundings) calledAlike(ctx context.Context, a fact.Asset) ([]fact.Asset, error) {
+	if ref, ok := kubernetes.ParseReference(a.Name); !ok || ref.Tag == "" {
+		return nil, nil
+	}
+	found, err := s.graph.Find(ctx, fact.AssetImage, a.Name)
+	if errors.Is(err, graph.ErrNotFound) {
+		return nil, nil
+	}
+	return slices.DeleteFunc(found, func(b fact.Asset) bool { return b.Name != a.Name || b.Key == a.Key }), err
 }
 
 // place is the situation of one asset by itself.

@@ -49,6 +49,12 @@ func town(t *testing.T) *graph.Graph {
 	for _, key := range []string{"east/prod/Deployment.apps/web", "east/lab/Deployment.apps/web"} {
 		edge(fact.AssetWorkload, key, fact.InstanceOf, fact.AssetImage, "sha256:1")
 	}
+	node(fact.AssetWorkload, "east/jobs/Deployment.apps/worker", nil)
+	tagged := fact.Asset{Kind: fact.AssetImage, Key: "sha256:manifest", Name: "acme/web:1"}
+	if err := run.Relation("all", fact.Relation{From: fact.Asset{Kind: fact.AssetWorkload, Key: "east/jobs/Deployment.apps/worker"}, Kind: fact.InstanceOf, To: tagged,
+		Evidence: fact.Evidence{Method: "told", Source: "test", Strength: fact.Declared}}); err != nil {
+		t.Fatal(err)
+	}
 	edge(fact.AssetImage, "sha256:1", fact.PackagedFrom, fact.AssetRepository, "github.com/acme/web")
 	edge(fact.AssetInternet, "internet", fact.Exposes, fact.AssetKubernetes, "east/prod/Ingress/web")
 	edge(fact.AssetKubernetes, "east/prod/Ingress/web", fact.Exposes, fact.AssetKubernetes, "east/prod/Deployment.apps/web")
@@ -81,19 +87,27 @@ func TestSurroundingsAreThoseOfTheWorstWorkload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	names := map[string]string{"sha256:config": "acme/web:1", "sha256:another": "acme/web:2", "sha256:bare": "acme/web"}
 	for _, c := range []struct {
 		kind, key string
 		want      issue.Situation
 	}{
 		{fact.AssetRepository, "github.com/acme/web", issue.Situation{Exposure: issue.ExposureInternet, Privileges: issue.PrivilegesAdmin, Environment: issue.EnvironmentProduction, Impact: issue.ImpactHigh}},
 		{fact.AssetImage, "sha256:1", issue.Situation{Exposure: issue.ExposureInternet, Privileges: issue.PrivilegesAdmin, Environment: issue.EnvironmentProduction, Impact: issue.ImpactHigh}},
+		{fact.AssetKubernetes, "prod/Deployment/web", issue.Situation{Exposure: issue.ExposureInternet, Privileges: issue.PrivilegesAdmin, Environment: issue.EnvironmentProduction, Impact: issue.ImpactHigh}},
+		{fact.AssetKubernetes, "prod/Pod/web-7d9f8c4d5-x7k2p", issue.Situation{Exposure: issue.ExposureInternet, Privileges: issue.PrivilegesAdmin, Environment: issue.EnvironmentProduction, Impact: issue.ImpactHigh}},
+		{fact.AssetKubernetes, "west/prod/Deployment/web", issue.Situation{}},
+		{fact.AssetKubernetes, "prod/Deployment/other", issue.Situation{}},
 		{fact.AssetKubernetes, "east/lab/Deployment.apps/web", issue.Situation{Exposure: issue.ExposureNone, Environment: issue.EnvironmentDevelopment}},
+		{fact.AssetImage, "sha256:config", issue.Situation{Exposure: issue.ExposureNone}},
+		{fact.AssetImage, "sha256:another", issue.Situation{}},
+		{fact.AssetImage, "sha256:bare", issue.Situation{}},
 		{fact.AssetResource, "arn:bucket", issue.Situation{Environment: issue.EnvironmentStaging}},
 		{fact.AssetResource, "i-open", issue.Situation{Exposure: issue.ExposureInternet}},
 		{fact.AssetResource, "i-inside", issue.Situation{}},
 		{fact.AssetRepository, "github.com/acme/unknown", issue.Situation{}},
 	} {
-		got, err := around.Of(t.Context(), []fact.Asset{{Kind: c.kind, Key: c.key}})
+		got, err := around.Of(t.Context(), []fact.Asset{{Kind: c.kind, Key: c.key, Name: names[c.key]}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -139,8 +139,10 @@ type importer struct {
 	lastAsset fact.Asset       // as the reader wrote it
 	lastScope *scope
 	lastPath  string // as the reader wrote it
-	path      string // the same, below the root
-	lastPlace lastPlace
+	// lastFolder is the one that the path is relative to, when it is told.
+	lastFolder string
+	path       string // the same, below the root
+	lastPlace  lastPlace
 	// The package of the finding before.
 	lastPackage       fact.Package
 	lastPackageNumber int32
@@ -192,7 +194,7 @@ func (im *importer) Run(run fact.Run) error {
 		state.out.Complete = false
 	}
 	im.current, im.latest = state, run
-	im.lastScope, im.lastPath, im.path = nil, "", ""
+	im.lastScope, im.lastPath, im.lastFolder, im.path = nil, "", "", ""
 	im.target = im.opts.Target
 	if im.target == "" {
 		im.target = strings.ReplaceAll(run.Target, `\`, "/")
@@ -280,8 +282,9 @@ func (im *importer) Finding(f fact.Finding) error {
 	if im.lastScope == nil || f.Asset != im.lastAsset {
 		im.lastAsset, im.lastScope = f.Asset, im.scope(im.asset(f.Asset))
 	}
-	if f.Path != im.lastPath {
-		im.lastPath, im.path = f.Path, relative(f.Path, im.opts.Root, im.latest.Target)
+	if folder := f.Attributes["scanned"]; f.Path != im.lastPath || folder != im.lastFolder {
+		im.lastPath, im.lastFolder = f.Path, folder
+		im.path = relative(below(folder, f.Path), im.opts.Root, im.latest.Target)
 	}
 	s := im.lastScope
 	r := record{scope: s.number, offset: f.Position.Offset, length: f.Position.Length, line: int32(f.Line), endLine: int32(f.EndLine), severity: int8(f.Severity)}

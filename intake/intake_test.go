@@ -563,3 +563,28 @@ func TestNastyFactsAreStoredOnce(t *testing.T) {
 		t.Errorf("%d issues, want %d", len(got), len(nasty))
 	}
 }
+
+func TestOneFileOfTwoScannedFoldersIsTwoFindings(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	in := func(folder, path string) fact.Finding {
+		f := vulnerability("CVE-2026-1", "a", "1.0.0", path)
+		if folder != "" {
+			f.Attributes = map[string]string{"scanned": folder}
+		}
+		return f
+	}
+	run := func(target string) fact.Run {
+		return fact.Run{Tool: "trivy", Format: "trivy", Target: target, Complete: true}
+	}
+	feed(t, db, at(0), run("web"), in("web", "package-lock.json"))
+	second := feed(t, db, at(0), run("api"), in("api", "/package-lock.json"))
+	if second.Runs[0].New != 1 {
+		t.Errorf("the second folder brought %d new findings, want 1", second.Runs[0].New)
+	}
+	// The same file by a scan of the whole repository, or of a folder beside it.
+	whole := feed(t, db, at(1), run("."), in("", "web/package-lock.json"), in("api/live", "../package-lock.json"))
+	if whole.Runs[0].New != 0 || whole.Runs[0].Seen != 2 {
+		t.Errorf("the whole repository brought %d new findings of %d, want none of 2", whole.Runs[0].New, whole.Runs[0].Seen)
+	}
+}

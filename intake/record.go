@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math"
+	"path"
 	"slices"
 	"strings"
 
@@ -227,6 +228,16 @@ func relative(name, root, target string) string {
 		return cleaned
 	}
 	return name
+}
+
+// below is a path in the folder that was scanned, which is told where paths are
+// relative to it, with a slash before them or none: the same file is then the same
+// one in every scan.
+func below(folder, name string) string {
+	if folder == "" || name == "" || len(name) > 1 && name[1] == ':' {
+		return name
+	}
+	return path.Join(folder, strings.ReplaceAll(name, `\`, "/"))
 }
 
 func absolute(name string) bool {

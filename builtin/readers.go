@@ -6,6 +6,7 @@ package builtin
 import (
 	"github.com/backstitch/backstitch/report"
 	"github.com/backstitch/backstitch/report/anchore"
+	"github.com/backstitch/backstitch/report/aqua"
 	"github.com/backstitch/backstitch/report/asff"
 	"github.com/backstitch/backstitch/report/bandit"
 	"github.com/backstitch/backstitch/report/brakeman"
@@ -37,6 +38,7 @@ import (
 	"github.com/backstitch/backstitch/report/kubescape"
 	"github.com/backstitch/backstitch/report/noseyparker"
 	"github.com/backstitch/backstitch/report/npmaudit"
+	"github.com/backstitch/backstitch/report/nuclei"
 	"github.com/backstitch/backstitch/report/openvex"
 	"github.com/backstitch/backstitch/report/osvscanner"
 	"github.com/backstitch/backstitch/report/pipaudit"
@@ -49,6 +51,7 @@ import (
 	"github.com/backstitch/backstitch/report/spdx"
 	"github.com/backstitch/backstitch/report/syft"
 	"github.com/backstitch/backstitch/report/sysdig"
+	"github.com/backstitch/backstitch/report/tenable"
 	"github.com/backstitch/backstitch/report/terrascan"
 	"github.com/backstitch/backstitch/report/tfsec"
 	"github.com/backstitch/backstitch/report/trivy"
@@ -57,6 +60,7 @@ import (
 	"github.com/backstitch/backstitch/report/twistlock"
 	"github.com/backstitch/backstitch/report/wiz"
 	"github.com/backstitch/backstitch/report/xray"
+	"github.com/backstitch/backstitch/report/zap"
 )
 
 // Readers lists the readers of scanners' reports. Of readers that are equally
@@ -115,5 +119,9 @@ func Readers() []report.Reader {
 		harbor.New(),
 		xray.New(),
 		sysdig.New(),
+		aqua.New(),
+		nuclei.New(),
+		zap.New(),
+		tenable.New(),
 	}
 }

@@ -155,12 +155,23 @@ var peerKinds = []peerKind{
 	{folders: []string{"harbor_vulnerability"}},
 	{
 		folders: []string{"jfrog_xray_unified", "jfrogxray", "jfrog_xray_on_demand_binary_scan", "jfrog_xray_api_summary_artifact"},
-		same:    func(f *fact.Finding) string { return f.Position.Item + "\\x00" + f.Package.Name + "\\x00" + f.Package.Version },
-		why:     "makes one finding of an issue and component; here each CVE stays its own",
+		same: func(f *fact.Finding) string {
+			return f.Position.Item + "\\x00" + f.Package.Name + "\\x00" + f.Package.Version
+		},
+		why: "makes one finding of an issue and component; here each CVE stays its own",
 	},
 	{folders: []string{"sysdig_cli", "sysdig_reports"}},
-	// Two of the peer's files are refused here: a log of Yarn and an empty object name
-	// no tool.
+	{folders: []string{"aqua"}},
+	{
+		folders: []string{"nuclei"}, same: func(f *fact.Finding) string { return f.Rule + "\x00" + f.Attributes["matcher"] + "\x00" + f.Asset.Key },
+		why: "merges what one template matches at several ports and addresses of a host",
+	},
+	{folders: []string{"zap"}},
+	{
+		folders: []string{"tenable"}, same: func(f *fact.Finding) string { return f.Title + "\x00" + f.Asset.Key + "\x00" + f.Anchor },
+		why: "makes one finding of a plugin at a port; here each CVE stays its own",
+	},
+	// One of the peer's files is refused here: a log of Yarn.
 	{folders: []string{"noseyparker"}, invented: []string{"cwe"}},
 }
 
@@ -296,6 +307,13 @@ func runB1(ctx context.Context, data string) (Result, error) {
 		kind := peerKindOf(name)
 		expected, has := truth.Files[name]
 		if kind == nil || !has {
+			continue
+		}
+		if text := string(bytes.TrimSpace(content)); text == "" || text == "{}" {
+			if readErr == nil || len(found) > 0 {
+				return result, fmt.Errorf("%s holds nothing and was read as a report", name)
+			}
+			result.Notes = append(result.Notes, name+": not counted: it holds nothing that names a tool and is refused; the peer is told the tool by its user")
 			continue
 		}
 		result.Cases++

@@ -282,15 +282,27 @@ func (t *table) row() (cells []string, at []int64, err error) {
 // IsJSON says whether a report begins like a JSON document, for readers of formats
 // that also come as tables. The reader that it gives still holds the whole report.
 func IsJSON(in io.Reader) (bool, io.Reader) {
+	first, whole := begins(in)
+	return first == '{' || first == '[' || first == 0, whole // empty: the JSON frame says so
+}
+
+// IsXML says whether a report begins like an XML document, as IsJSON does for JSON.
+func IsXML(in io.Reader) (bool, io.Reader) {
+	first, whole := begins(in)
+	return first == '<', whole
+}
+
+// begins gives the first byte that is no white space, 0 when there is none.
+func begins(in io.Reader) (byte, io.Reader) {
 	whole := bufio.NewReaderSize(in, windowSize)
 	for n := 64; ; n *= 2 {
 		head, err := whole.Peek(min(n, windowSize))
 		text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
 		if len(text) > 0 {
-			return text[0] == '{' || text[0] == '[', whole
+			return text[0], whole
 		}
 		if err != nil || n >= windowSize {
-			return true, whole // empty: the JSON frame says so
+			return 0, whole
 		}
 	}
 }

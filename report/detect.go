@@ -149,7 +149,7 @@ func unknown(readers []Reader, head []byte) *Error {
 			return fault
 		}
 	case len(text) > 0 && text[0] == '<':
-		if name := outermost(text); name != "" {
+		if name := Outermost(text); name != "" {
 			fault.Err = fmt.Errorf("%w: it is XML with the outermost element %.60q", ErrUnknownFormat, name)
 		}
 	default:
@@ -181,9 +181,13 @@ func some(names []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// outermost gives the name of the first element of an XML document, "" when there is
-// none.
-func outermost(text []byte) string {
+// Outermost gives the name of the first element of an XML document, for Detect; "" for
+// a text that is none.
+func Outermost(head []byte) string {
+	text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
+	if len(text) == 0 || text[0] != '<' {
+		return ""
+	}
 	decoder := xml.NewDecoder(bytes.NewReader(text))
 	for {
 		switch token, err := decoder.RawToken(); t := token.(type) {

@@ -27,9 +27,11 @@ type Directory struct {
 type identity struct {
 	party   fact.Party
 	asset   fact.Asset
-	known   bool   // a source tells of it, not only a claim
-	gone    bool   // a team that no source tells of any longer
-	left    bool   // a person who is not active
+	known   bool // a source tells of it, not only a claim
+	gone    bool // a team that no source tells of any longer
+	left    bool // a person who is not active
+	bot     bool
+	mailed  bool   // an address is known
 	since   string // when a person left, as it is written
 	manager string
 	login   string  // at a forge
@@ -41,6 +43,7 @@ type identity struct {
 type member struct {
 	asset      fact.Asset
 	properties map[string]string
+	accounts   []Account // of a person, one for each source that tells of it now
 	known      bool
 	alive      bool
 }
@@ -74,6 +77,9 @@ func loadDirectory(ctx context.Context, tx store.Tx, hearsay []string, now int64
 			return nil
 		}
 		m.alive = true
+		if !doc.End && m.asset.Kind == fact.AssetPerson {
+			m.accounts = append(m.accounts, entryOf(row.Text(6), m.asset.Key, cmp.Or(doc.Name, m.asset.Name), doc.Properties))
+		}
 		for name, value := range doc.Properties {
 			if _, said := m.properties[name]; !said {
 				m.properties[name] = value
@@ -150,30 +156,20 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 		a, b = root(a), root(b)
 		joined[max(a, b)] = min(a, b)
 	}
-	// An address is one person's. A name joins what different sources call alike,
-	// when no source calls two so; people with addresses are not joined by name, since
-	// two may have the same.
-	byMail := map[string]int32{}
+	// People are joined as everywhere. The name of a team joins what different sources
+	// call alike, when no source calls two so.
+	bots := joinMembers(members, union)
 	type called struct {
 		list    []int32
 		several bool
 	}
 	byName := map[string]*called{}
-	addressed := map[string]int{} // how many of a name have an address
 	for i := range members {
 		m := &members[i]
-		for _, mail := range m.mails() {
-			if other, ok := byMail[mail]; ok {
-				union(other, int32(i))
-			} else {
-				byMail[mail] = int32(i)
-			}
+		if m.asset.Kind != fact.AssetTeam {
+			continue
 		}
-	}
-	for i := range members {
-		m := &members[i]
 		if name := joinName(m.asset.Kind, m.asset.Name, m.asset.Key); name != "" {
-			addressed[name] += min(1, len(m.mails()))
 			c := byName[name]
 			if c == nil {
 				c = &called{}
@@ -186,9 +182,9 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 			c.list = append(c.list, int32(i))
 		}
 	}
-	for name, c := range byName {
+	for _, c := range byName {
 		for _, other := range c.list[1:] {
-			if !c.several && addressed[name] < 2 {
+			if !c.several {
 				union(c.list[0], other)
 			}
 		}
@@ -227,8 +223,11 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 			who.left, who.since = true, since
 		}
 		if m.asset.Kind == fact.AssetPerson {
-			if mails := m.mails(); len(mails) > 0 && !strings.Contains(who.party.ID, "@") {
-				who.party.ID = mails[0]
+			who.bot = who.bot || bots[i]
+			if mails := m.mails(); len(mails) > 0 {
+				if who.mailed = true; !strings.Contains(who.party.ID, "@") {
+					who.party.ID = mails[0]
+				}
 			}
 		}
 	}
@@ -249,6 +248,38 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 		}
 	}
 	return d, of
+}
+
+// joinMembers joins the people among members that are one human, and says which are
+// bots.
+func joinMembers(members []member, union func(a, b int32)) (bots map[int]bool) {
+	var accounts []Account
+	at := map[string]int32{} // by key
+	for i := range members {
+		m := &members[i]
+		if m.asset.Kind != fact.AssetPerson {
+			continue
+		}
+		at[m.asset.Key] = int32(i)
+		if len(m.accounts) == 0 { // only met, or gone: known by what its key says
+			one := entryOf("", m.asset.Key, m.asset.Name, nil)
+			one.Entry = false
+			m.accounts = []Account{one}
+		}
+		accounts = append(accounts, m.accounts...)
+	}
+	bots = map[int]bool{}
+	humans := JoinAccounts(accounts)
+	for i := range humans.List {
+		h := &humans.List[i]
+		first := at[h.Accounts[0].Key]
+		for _, a := range h.Accounts {
+			other := at[a.Key]
+			union(first, other)
+			bots[int(other)] = h.Bot
+		}
+	}
+	return bots
 }
 
 func (d *Directory) form(form string, who int32) {
@@ -305,6 +336,14 @@ func (m *member) forms() []string {
 	}
 	for _, mail := range m.mails() {
 		list = append(list, kind+mail)
+		if login, _, forge := forgeLogin(mail); forge {
+			list = append(list, kind+login)
+		}
+	}
+	for login := range strings.SplitSeq(strings.ToLower(m.properties["logins"]), ",") {
+		if strings.Contains(login, "/") {
+			list = append(list, kind+login)
+		}
 	}
 	for _, name := range []string{"login", "username", "github", "gitlab"} {
 		if value := strings.ToLower(m.properties[name]); value != "" {
@@ -364,16 +403,26 @@ func joinName(kind, name, key string) string {
 // names nobody.
 func (d *Directory) find(p fact.Party) (int32, bool) {
 	id := strings.ToLower(strings.TrimSpace(p.ID))
-	forms := [...]string{p.Kind + " " + id, "", "", ""}
+	forms := [...]string{p.Kind + " " + id, "", "", "", ""}
 	if _, rest, ok := strings.Cut(id, ":"); ok {
 		forms[1] = p.Kind + " " + rest
 	}
-	forms[2] = joinName(p.Kind, p.ID, "")
+	forms[3] = joinName(p.Kind, p.ID, "")
 	if p.Name != p.ID {
-		forms[3] = joinName(p.Kind, p.Name, "")
+		forms[4] = joinName(p.Kind, p.Name, "")
 	}
-	for _, form := range forms {
+	addressed := false
+	if p.Kind == fact.AssetPerson && strings.Contains(id, "@") && !strings.HasPrefix(id, "@") {
+		addressed = true
+		if login, _, forge := forgeLogin(id); forge {
+			forms[2] = p.Kind + " " + login
+		}
+	}
+	for i, form := range forms {
 		if n, ok := d.forms[form]; ok && form != "" {
+			if i > 2 && n >= 0 && addressed && d.list[n].mailed {
+				return -1, false // of the same name, and of another address
+			}
 			return n, n >= 0
 		}
 	}
@@ -451,7 +500,7 @@ func (d *Directory) standIns(n int32, p *Precedence) []standIn {
 		how += "; falls to " + word
 		var list []standIn
 		for _, t := range next {
-			if who := &d.list[t]; !who.left && !who.gone {
+			if who := &d.list[t]; !who.left && !who.gone && !who.bot {
 				list = append(list, standIn{t, factor, how + " " + who.party.Name})
 			}
 		}
@@ -472,6 +521,8 @@ func (i *identity) absence() string {
 		return "who left " + i.since
 	case i.left:
 		return "who is not active any longer"
+	case i.bot:
+		return "which is a bot"
 	case i.gone && i.known:
 		return "which no source tells of any longer"
 	}

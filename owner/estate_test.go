@@ -540,6 +540,54 @@ func TestIdentitiesAreJoinedByAddressAndByNameOnlyWhenThatIsSure(t *testing.T) {
 	}
 }
 
+func TestPeopleAreJoinedAsPersonListJoinsThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	repo := func(n string) fact.Asset { return asset("repository", "git.test/"+n) }
+	named := func(kind, key, name string, properties ...string) fact.Node {
+		n := node(kind, key, properties...)
+		n.Name = name
+		return *n
+	}
+	w.tell("hr", func(r *graph.Run) error {
+		return all(r, named("person", "ada@acme.test", "Ada Byron", "id", "scim:1", "emails", "ada@acme.test,desk@acme.test", "logins", "github.com/ada-b", "github", "ada-b"),
+			named("person", "bob@acme.test", "Bob Stone", "id", "scim:2", "emails", "bob@acme.test,desk@acme.test"),
+			named("person", "zed@acme.test", "Zed Young", "id", "scim:3", "emails", "zed@acme.test", "active", "false"),
+			named("person", "ci@acme.test", "Release Machine", "id", "scim:4", "emails", "ci@acme.test", "bot", "true"), relation(asset("person", "ci@acme.test"), fact.MemberOf, asset("team", "tools"), fact.Declared),
+			named("team", "tools", "tools"))
+	})
+	w.tell("forge", func(r *graph.Run) error {
+		return all(r, named("person", "backstage:user:default/ab", "A. B.", "logins", "github.com/ADA-B"), named("person", "backstage:user:default/zed", "Zed Young"))
+	})
+	w.tell("claims", func(r *graph.Run) error {
+		person := func(n, source, id, name string) fact.Claim {
+			c := claimOn(repo(n), source, "owner", "person", id, .9)
+			c.Owner.Name = name
+			return c
+		}
+		return all(r, person("login", "backstage", "user:default/ab", "A. B."), person("login", "code", "7+ada-b@users.noreply.github.com", "ada"), person("at", "x", "@ada-b", ""),
+			person("shared", "code", "bob@acme.test", "Bob Stone"), person("namesake", "code", "zed@elsewhere.test", "Zed Young"), person("bot", "project", "ci@acme.test", ""))
+	})
+	e := w.estate(nil)
+	for _, c := range []struct{ repo, want string }{
+		{"login", "person ada@acme.test 0.990"}, {"at", "person ada@acme.test 0.630"}, {"shared", "person bob@acme.test 0.900"},
+		{"namesake", "person zed@elsewhere.test 0.900"}, // not the one who left
+		{"bot", "team tools 0.684"},
+	} {
+		if got := brief(w.explain(e, "repository", "git.test/"+c.repo)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.repo, got, c.want)
+		}
+	}
+	accounts, err := GraphAccounts(t.Context(), w.g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, known := JoinAccounts(accounts).Find("github.com/ada-b")
+	if !known || h.ID != "ada@acme.test" || len(h.Accounts) != 2 {
+		t.Errorf("person list: %+v, want the same two accounts", h)
+	}
+}
+
 // TestASurveyAnswersAsAnExplanation compares both over random estates.
 func TestASurveyAnswersAsAnExplanation(t *testing.T) {
 	t.Parallel()

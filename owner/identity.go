@@ -120,19 +120,23 @@ func GraphAccounts(ctx context.Context, g *graph.Graph) ([]Account, error) {
 			if said.Passing {
 				continue
 			}
-			p := said.Properties
-			a := Account{Source: said.By, Key: one.Asset.Key, Name: cmp.Or(said.Name, one.Asset.Name), Entry: true, ID: p["id"], Active: p["active"], Left: p["left"], Manager: p["manager"], Bot: p["bot"] == "true"}
-			a.Emails = slices.DeleteFunc(append(strings.Split(p["emails"], ","), p["email"], one.Asset.Key), func(text string) bool { return !strings.Contains(text, "@") })
-			for login := range strings.SplitSeq(p["logins"], ",") {
-				if strings.Contains(login, "/") { // others say nothing outside their system
-					a.Logins = append(a.Logins, login)
-				}
-			}
-			list = append(list, a)
+			list = append(list, entryOf(said.By, one.Asset.Key, cmp.Or(said.Name, one.Asset.Name), said.Properties))
 		}
 		return nil
 	})
 	return list, err
+}
+
+// entryOf makes an account of what a source tells of a person.
+func entryOf(source, key, name string, p map[string]string) Account {
+	a := Account{Source: source, Key: key, Name: name, Entry: true, ID: p["id"], Active: p["active"], Left: p["left"], Manager: p["manager"], Bot: p["bot"] == saidTrue}
+	a.Emails = slices.DeleteFunc(append(strings.Split(p["emails"], ","), p["email"], key), func(text string) bool { return !strings.Contains(text, "@") })
+	for login := range strings.SplitSeq(p["logins"], ",") {
+		if strings.Contains(login, "/") { // others say nothing outside their system
+			a.Logins = append(a.Logins, login)
+		}
+	}
+	return a
 }
 
 // token is something by which accounts are joined, with the words for it.

@@ -28,7 +28,8 @@ SELECT a.id, n.doc FROM asset a JOIN node n ON n.asset_id = a.id WHERE a.kind = 
 SELECT max(id) FROM ruling
 
 -- name: parties
-SELECT a.id, a.kind, a.key, a.name, n.doc, n.gone_run FROM asset a JOIN node n ON n.asset_id = a.id
+SELECT a.id, a.kind, a.key, a.name, n.doc, n.gone_run, s.name FROM asset a JOIN node n ON n.asset_id = a.id
+JOIN source_scope c ON c.id = n.scope_id JOIN source s ON s.id = c.source_id
 WHERE a.kind IN ('person', 'team') ORDER BY a.id, n.scope_id
 
 -- name: party_links

@@ -22,9 +22,11 @@ type Surroundings struct {
 	any     bool // the graph holds something
 	exposes map[string]bool
 	known   map[string]Situation // by kind and key
+
 	// objects are the keys of workloads and objects by namespace, kind and name;
 	// read when a finding names one without its cluster.
 	objects map[string][]string
+	images  map[string][]fact.Asset // by name, read when one is asked for
 }
 
 // NewSurroundings prepares them; a graph of nil or without assets tells nothing.
@@ -188,15 +190,11 @@ func (s *Surroundings) standing(ctx context.Context, a fact.Asset) (fact.Asset, 
 	if !ok || a.Kind != fact.AssetKubernetes && a.Kind != fact.AssetWorkload {
 		return a, nil
 	}
-	for _, kind := range alike {
-		if _, err := s.graph.Asset(ctx, kind, a.Key, time.Time{}); err == nil || !errors.Is(err, graph.ErrNotFound) {
-			return a, err
-		}
-	}
 	if s.objects == nil {
 		s.objects = map[string][]string{}
 		err := s.graph.List(ctx, []string{fact.AssetWorkload, fact.AssetKubernetes}, func(one graph.Listed) error {
-			if namespace, kind, name, ok := kubernetes.ObjectKey(one.Asset.Key); ok {
+			// A key without a cluster is only what a detector called it.
+			if namespace, kind, name, ok := kubernetes.ObjectKey(one.Asset.Key); ok && strings.Count(one.Asset.Key, "/") > 2 {
 				at := namespace + "/" + kind + "/" + name
 				if !slices.Contains(s.objects[at], one.Asset.Key) {
 					s.objects[at] = append(s.objects[at], one.Asset.Key)
@@ -209,10 +207,24 @@ func (s *Surroundings) standing(ctx context.Context, a fact.Asset) (fact.Asset, 
 		}
 	}
 	keys := s.objects[namespace+"/"+kind+"/"+name]
-	if len(keys) == 0 {
-		for _, c := range kubernetes.Controllers(kind, name) {
-			keys = append(keys, s.objects[namespace+"/"+c.Kind+"/"+c.Name]...)
+	// What the name says to control it is what else is known of; ReplicaSets and jobs
+	// have controllers of their own.
+	var control, between []string
+	for _, c := range kubernetes.Controllers(kind, name) {
+		found := s.objects[namespace+"/"+c.Kind+"/"+c.Name]
+		if c.Kind == "ReplicaSet" || c.Kind == "Job" {
+			between = append(between, found...)
+		} else {
+			control = append(control, found...)
 		}
+	}
+	switch {
+	case len(control) > 0:
+		keys = control
+	case slices.Contains(keys, a.Key):
+		return a, nil
+	case len(keys) == 0:
+		keys = between
 	}
 	// A detector that knows the cluster means no other.
 	keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
@@ -231,11 +243,17 @@ func (s *Surroundings) calledAlike(ctx context.Context, a fact.Asset) ([]fact.As
 	if ref, ok := kubernetes.ParseReference(a.Name); !ok || ref.Tag == "" {
 		return nil, nil
 	}
-	found, err := s.graph.Find(ctx, fact.AssetImage, a.Name)
-	if errors.Is(err, graph.ErrNotFound) {
-		return nil, nil
+	if s.images == nil {
+		s.images = map[string][]fact.Asset{}
+		err := s.graph.List(ctx, []string{fact.AssetImage}, func(one graph.Listed) error {
+			s.images[one.Asset.Name] = append(s.images[one.Asset.Name], one.Asset)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	return slices.DeleteFunc(found, func(b fact.Asset) bool { return b.Name != a.Name || b.Key == a.Key }), err
+	return slices.DeleteFunc(slices.Clone(s.images[a.Name]), func(b fact.Asset) bool { return b.Key == a.Key }), nil
 }
 
 // place is the situation of one asset by itself.

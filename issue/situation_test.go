@@ -55,6 +55,9 @@ func town(t *testing.T) *graph.Graph {
 		Evidence: fact.Evidence{Method: "told", Source: "test", Strength: fact.Declared}}); err != nil {
 		t.Fatal(err)
 	}
+	edge(fact.AssetKubernetes, "prod/Deployment/web", fact.DeclaredAt, fact.AssetFile, "web.yaml") // as an earlier look tells it
+	edge(fact.AssetKubernetes, "east/prod/Deployment.apps/web", fact.Controls, fact.AssetKubernetes, "east/prod/ReplicaSet.apps/web-7d9f8c4d5")
+	edge(fact.AssetImage, "acme/web:1", fact.InstanceOf, fact.AssetImage, "sha256:config") // as reports tell it
 	edge(fact.AssetImage, "sha256:1", fact.PackagedFrom, fact.AssetRepository, "github.com/acme/web")
 	edge(fact.AssetInternet, "internet", fact.Exposes, fact.AssetKubernetes, "east/prod/Ingress/web")
 	edge(fact.AssetKubernetes, "east/prod/Ingress/web", fact.Exposes, fact.AssetKubernetes, "east/prod/Deployment.apps/web")
@@ -96,6 +99,7 @@ func TestSurroundingsAreThoseOfTheWorstWorkload(t *testing.T) {
 		{fact.AssetImage, "sha256:1", issue.Situation{Exposure: issue.ExposureInternet, Privileges: issue.PrivilegesAdmin, Environment: issue.EnvironmentProduction, Impact: issue.ImpactHigh}},
 		{fact.AssetKubernetes, "prod/Deployment/web", issue.Situation{Exposure: issue.ExposureInternet, Privileges: issue.PrivilegesAdmin, Environment: issue.EnvironmentProduction, Impact: issue.ImpactHigh}},
 		{fact.AssetKubernetes, "prod/Pod/web-7d9f8c4d5-x7k2p", issue.Situation{Exposure: issue.ExposureInternet, Privileges: issue.PrivilegesAdmin, Environment: issue.EnvironmentProduction, Impact: issue.ImpactHigh}},
+		{fact.AssetKubernetes, "prod/ReplicaSet.apps/web-7d9f8c4d5", issue.Situation{Exposure: issue.ExposureInternet, Privileges: issue.PrivilegesAdmin, Environment: issue.EnvironmentProduction, Impact: issue.ImpactHigh}},
 		{fact.AssetKubernetes, "west/prod/Deployment/web", issue.Situation{}},
 		{fact.AssetKubernetes, "prod/Deployment/other", issue.Situation{}},
 		{fact.AssetKubernetes, "east/lab/Deployment.apps/web", issue.Situation{Exposure: issue.ExposureNone, Environment: issue.EnvironmentDevelopment}},

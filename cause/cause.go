@@ -145,10 +145,18 @@ func unknown(chain []fact.Link, missing ...string) fact.Cause {
 }
 
 // clean turns a path as a tool wrote it into one that can be compared: Trivy
-// adds "(npm)", others write absolute paths, container paths or backslashes.
+// adds "(npm)", others write absolute paths, container paths, backslashes, or a
+// path from the folder that they ran in.
 func clean(name string) string {
 	if at := strings.LastIndex(name, " ("); at > 0 && strings.HasSuffix(name, ")") {
 		name = name[:at]
+	}
+	up := strings.ReplaceAll(name, `\`, "/")
+	for strings.HasPrefix(up, "../") {
+		up = up[3:]
+	}
+	if strings.Contains(up, "/") { // a file's name alone says too little there
+		name = up
 	}
 	return code.CleanPath(name)
 }

@@ -163,6 +163,7 @@ func TestCausesOfPackages(t *testing.T) {
 		{"a transitive one leads to all that bring it equally near", npm("qs", "6.1.0", "shop/package-lock.json"), "found shop/package.json:3 shop/package.json:4", ""},
 		{"a target with its kind is the file", npm("qs", "6.1.0", "tools/package-lock.json (npm)"), "found tools/package.json:2", ""},
 		{"an absolute path of a checkout is matched by its end", npm("qs", "6.1.0", "/home/ci/w/shop/package.json"), "found shop/package.json:3 shop/package.json:4", ""},
+		{"a path from another folder is matched too", npm("qs", "6.1.0", "../../path/shop/package.json"), "found shop/package.json:3 shop/package.json:4", ""},
 		{"a Windows path is matched too", npm("qs", "6.1.0", `C:\w\tools\package-lock.json`), "found tools/package.json:2", ""},
 		{"an installed folder names its module", npm("qs", "6.1.0", "/w/tools/node_modules/qs/package.json"), "found tools/package.json:2", ""},
 		{"equal candidates are a tie", npm("qs", "6.1.0", ""), "ambiguous shop/package.json:3 shop/package.json:4 tools/package.json:2", "2 modules alike"},
@@ -239,7 +240,7 @@ func TestCausesOfFiles(t *testing.T) {
 		{"the longer path that a report tells settles it", told, "found other/main.tf:2", ""},
 		{"a line that only one of them has settles it", at("main.tf", 4), "found other/main.tf:4", ""},
 		{"a file that is not there is unknown", at("gone.tf", 1), "unknown ", "is not in example.com/acme/shop"},
-		{"a path out of the root is unknown", at("../../etc/passwd", 1), "unknown ", "no file inside"},
+		{"a path out of the root is unknown", at("../../etc/passwd", 1), "unknown ", "is not in example.com/acme/shop"},
 		{"another commit is said", old, "found deploy/main.tf:2", "lines may have moved"},
 	} {
 		got := trace(t, tr, tree, c.finding)

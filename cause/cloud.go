@@ -420,20 +420,33 @@ func (t *Tracer) decided(ctx context.Context, f *fact.Finding) (fact.Cause, erro
 		return cause, err
 	}
 	var traces []terraform.Trace
+	sites, named := 0, 0 // named is the most attributes that the tool names of one site
 	for _, c := range roots {
 		for _, site := range narrowed(c.SitesAt(reported.Path, reported.Line, reported.EndLine), f) {
-			for _, path := range fields(site, f) {
+			if sites >= maxSites {
+				break
+			}
+			here := 0
+			paths, told := fields(site, f)
+			for _, path := range paths {
 				if trace := c.Origin(site.Address, path); trace.Status != terraform.TraceAbsent {
 					traces = append(traces, trace)
-					break
+					here++
 				}
 			}
-			if len(traces) >= maxSites {
-				break
+			if here > 0 {
+				sites++
+			}
+			if told {
+				named = max(named, here)
 			}
 		}
 	}
+	within := func(l fact.Location) bool {
+		return l.Path == reported.Path && reported.Line <= l.Line && l.EndLine <= reported.EndLine
+	}
 	found := fact.Cause{Status: fact.CauseFound, Locations: []fact.Location{}, Chain: slices.Clone(cause.Chain), Missing: slices.Clone(cause.Missing)}
+	inside := false
 	for _, trace := range traces {
 		if trace.Status != terraform.TraceFound || len(trace.Origins) == 0 {
 			// One that is not known leaves the line that was reported.
@@ -444,21 +457,29 @@ func (t *Tracer) decided(ctx context.Context, f *fact.Finding) (fact.Cause, erro
 			}
 			return cause, nil
 		}
+		place := trace.Origins[0].Place
+		origin := t.at(place.Path, place.Line, place.EndLine)
+		if named > 1 && within(origin) {
+			inside = true // with others beside it, the block says it best
+			continue
+		}
 		for _, step := range trace.Steps {
 			t.link(&found, fact.Link{
 				Kind: step.Kind, Key: cmp.Or(step.Name, trace.Attribute), Location: t.at(step.Place.Path, step.Place.Line, step.Place.EndLine),
 				Evidence: fact.Evidence{Method: "leads to", Source: step.Place.Path, Strength: fact.Declared, Detail: step.Module},
 			})
 		}
-		origin := trace.Origins[0].Place
-		t.locate(&found, t.at(origin.Path, origin.Line, origin.EndLine))
+		t.locate(&found, origin)
+	}
+	if inside && len(found.Locations) > 0 {
+		t.locate(&found, reported)
 	}
 	switch n := len(found.Locations); {
-	case n == 0 || n == 1 && found.Locations[0].Path == reported.Path && reported.Line <= found.Locations[0].Line && found.Locations[0].EndLine <= reported.EndLine:
+	case n == 0 || n == 1 && named == 0 && within(found.Locations[0]):
 		return cause, nil
-	case n > 1:
+	case n > 1 && (sites > 1 || named == 0):
 		found.Status = fact.CauseAmbiguous
-		found.Missing = append(found.Missing, fmt.Sprintf("%d instances of the block have values of their own: the address of the one that is meant would tell", len(traces)))
+		found.Missing = append(found.Missing, fmt.Sprintf("%d instances of the block have values of their own: the address of the one that is meant would tell", sites))
 	}
 	return found, nil
 }
@@ -477,10 +498,9 @@ func narrowed(sites []terraform.Site, f *fact.Finding) []terraform.Site {
 	return named
 }
 
-// fields are the attributes that a finding may be about: those that it names, else
-// the one that its lines lie in.
-func fields(site terraform.Site, f *fact.Finding) [][]cty.Value {
-	var paths [][]cty.Value
+// fields are the attributes that a finding is about: those that it names, else the one
+// that its lines lie in. told says that it names them.
+func fields(site terraform.Site, f *fact.Finding) (paths [][]cty.Value, told bool) {
 	for _, text := range []string{f.Attributes["field"], f.Attributes["evaluated_keys"]} {
 		for name := range strings.SplitSeq(text, ",") {
 			if path, ok := terraform.FieldPath(strings.TrimSpace(name)); ok {
@@ -489,7 +509,7 @@ func fields(site terraform.Site, f *fact.Finding) [][]cty.Value {
 		}
 	}
 	if len(paths) == 0 && len(site.Attribute) > 0 {
-		paths = append(paths, site.Attribute)
+		return [][]cty.Value{site.Attribute}, false
 	}
-	return paths
+	return paths, len(paths) > 0
 }

@@ -325,6 +325,9 @@ func TestAReportedAttributeLeadsToTheLiteralThatDecidesIt(t *testing.T) {
 		"a block as a whole stays":          {at(4, 12, "", ""), "found m/main.tf:4"},
 		"unless the tool names the key":     {at(4, 12, "module.b.aws_db_instance.db", "publicly_accessible"), "found prod.auto.tfvars:2"},
 		"a key of a nested block":           {at(4, 12, "module.b.aws_db_instance.db", "nothing, restore/[0]/from"), "found main.tf:9"},
+		"a literal of a key in the block":   {at(4, 12, "", "engine"), "found m/main.tf:7"},
+		"several keys, one from elsewhere":  {at(4, 12, "module.b.aws_db_instance.db", "engine, publicly_accessible"), "found prod.auto.tfvars:2 m/main.tf:4"},
+		"several keys, all in the block":    {at(4, 12, "module.b.aws_db_instance.db", "engine, engine"), "found m/main.tf:4"},
 		"what a data source gives stays":    {at(8, 8, "", ""), "found m/main.tf:8"},
 		"a key that is not set stays there": {at(4, 12, "", "absent"), "found m/main.tf:4"},
 	} {

@@ -7,12 +7,15 @@ import (
 	"github.com/backstitch/backstitch/report"
 	"github.com/backstitch/backstitch/report/anchore"
 	"github.com/backstitch/backstitch/report/aqua"
+	"github.com/backstitch/backstitch/report/artifactanalysis"
 	"github.com/backstitch/backstitch/report/asff"
 	"github.com/backstitch/backstitch/report/bandit"
 	"github.com/backstitch/backstitch/report/brakeman"
 	"github.com/backstitch/backstitch/report/cargoaudit"
+	"github.com/backstitch/backstitch/report/cfnlint"
 	"github.com/backstitch/backstitch/report/cfnnag"
 	"github.com/backstitch/backstitch/report/checkov"
+	"github.com/backstitch/backstitch/report/clair"
 	"github.com/backstitch/backstitch/report/cloudsploit"
 	"github.com/backstitch/backstitch/report/composeraudit"
 	"github.com/backstitch/backstitch/report/conftest"
@@ -34,8 +37,11 @@ import (
 	"github.com/backstitch/backstitch/report/inspector"
 	"github.com/backstitch/backstitch/report/kics"
 	"github.com/backstitch/backstitch/report/kubebench"
+	"github.com/backstitch/backstitch/report/kubehunter"
 	"github.com/backstitch/backstitch/report/kubelinter"
 	"github.com/backstitch/backstitch/report/kubescape"
+	"github.com/backstitch/backstitch/report/legitify"
+	"github.com/backstitch/backstitch/report/neuvector"
 	"github.com/backstitch/backstitch/report/noseyparker"
 	"github.com/backstitch/backstitch/report/npmaudit"
 	"github.com/backstitch/backstitch/report/nuclei"
@@ -58,6 +64,7 @@ import (
 	"github.com/backstitch/backstitch/report/trivyoperator"
 	"github.com/backstitch/backstitch/report/trufflehog"
 	"github.com/backstitch/backstitch/report/twistlock"
+	"github.com/backstitch/backstitch/report/wazuh"
 	"github.com/backstitch/backstitch/report/wiz"
 	"github.com/backstitch/backstitch/report/xray"
 	"github.com/backstitch/backstitch/report/zap"
@@ -123,5 +130,12 @@ func Readers() []report.Reader {
 		nuclei.New(),
 		zap.New(),
 		tenable.New(),
+		clair.New(),
+		artifactanalysis.New(),
+		kubehunter.New(),
+		cfnlint.New(),
+		neuvector.New(),
+		wazuh.New(),
+		legitify.New(),
 	}
 }

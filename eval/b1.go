@@ -156,7 +156,7 @@ var peerKinds = []peerKind{
 	{
 		folders: []string{"jfrog_xray_unified", "jfrogxray", "jfrog_xray_on_demand_binary_scan", "jfrog_xray_api_summary_artifact"},
 		same: func(f *fact.Finding) string {
-			return f.Position.Item + "\\x00" + f.Package.Name + "\\x00" + f.Package.Version
+			return f.Position.Item + "\x00" + f.Package.Name + "\x00" + f.Package.Version
 		},
 		why: "makes one finding of an issue and component; here each CVE stays its own",
 	},
@@ -171,6 +171,13 @@ var peerKinds = []peerKind{
 		folders: []string{"tenable"}, same: func(f *fact.Finding) string { return f.Title + "\x00" + f.Asset.Key + "\x00" + f.Anchor },
 		why: "makes one finding of a plugin at a port; here each CVE stays its own",
 	},
+	{folders: []string{"clair"}},
+	{folders: []string{"gcloud_artifact_scan"}},
+	{folders: []string{"kubehunter"}, same: func(f *fact.Finding) string { return f.Rule }, why: "merges one weakness at several places"},
+	{folders: []string{"cfn_lint"}},
+	{folders: []string{"neuvector"}},
+	{folders: []string{"wazuh"}},
+	{folders: []string{"legitify"}, invented: []string{"title"}},
 	// One of the peer's files is refused here: a log of Yarn.
 	{folders: []string{"noseyparker"}, invented: []string{"cwe"}},
 }

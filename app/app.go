@@ -49,6 +49,7 @@ type App struct {
 	db     store.Engine
 	index  *advisory.Index // nil when nothing was imported yet
 	graph  *graph.Graph
+	trial  string // the folder of a copy, which goes when it is closed
 }
 
 // Open opens the state. The database comes first, since without it nothing may
@@ -104,7 +105,31 @@ func (a *App) Close() error {
 	if a.index != nil {
 		err = a.index.Close()
 	}
-	return errors.Join(err, a.db.Close())
+	err = errors.Join(err, a.db.Close())
+	if a.trial != "" {
+		err = errors.Join(err, os.RemoveAll(a.trial))
+	}
+	return err
+}
+
+// Trial gives a copy of the state's database to try something on: nothing that is done
+// there reaches the state. Closing it removes it.
+func (a *App) Trial(ctx context.Context) (*App, error) {
+	folder, err := os.MkdirTemp(a.config.State, "trial.*")
+	if err != nil {
+		return nil, err
+	}
+	config := a.config
+	config.State = folder
+	var trial *App
+	if err = sqlite.Copy(ctx, a.db, filepath.Join(folder, "backstitch.db")); err == nil {
+		trial, err = Open(ctx, config)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	trial.trial = folder
+	return trial, nil
 }
 
 func (a *App) indexPath() string { return filepath.Join(a.config.State, "advisory.index") }

@@ -378,18 +378,18 @@ func (a *App) TryRules(ctx context.Context, name string) (owner.DryRun, error) {
 
 // ApplyRules makes the tag rules of a file those of the state, and tells whose owners
 // change. With try they are not saved.
-func (a *App) ApplyRules(ctx context.Context, name string, try bool) (owner.RuleChange, error) {
+func (a *App) ApplyRules(ctx context.Context, name string, try bool) (owner.OwnersChange, error) {
 	data, err := readBounded(name)
 	if err != nil {
-		return owner.RuleChange{}, err
+		return owner.OwnersChange{}, err
 	}
 	rules, err := owner.ParseTagRules(name, data)
 	if err != nil {
-		return owner.RuleChange{}, err
+		return owner.OwnersChange{}, err
 	}
 	estate, err := a.Ownership()
 	if err != nil {
-		return owner.RuleChange{}, err
+		return owner.OwnersChange{}, err
 	}
 	change, err := estate.Change(ctx, rules)
 	if err != nil || try {
@@ -405,6 +405,16 @@ func (a *App) ApplyRules(ctx context.Context, name string, try bool) (owner.Rule
 		return change, err
 	}
 	return change, os.Rename(fresh.Name(), filepath.Join(a.config.State, TagRulesFile))
+}
+
+// OwnersAfter tells whose owners are others in a trial than in the state.
+func (a *App) OwnersAfter(ctx context.Context, trial *App) (owner.OwnersChange, error) {
+	precedence, rules, err := a.ownerFiles()
+	if err != nil {
+		return owner.OwnersChange{}, err
+	}
+	later := owner.NewEstate(trial.db, precedence, rules, a.config.Now)
+	return owner.NewEstate(a.db, precedence, rules, a.config.Now).Compare(ctx, later)
 }
 
 // AcceptAbove accepts every clear suggestion of at least a confidence on which no

@@ -55,26 +55,30 @@ func newOwnerRules(s *streams) *cobra.Command {
 			if s.output == "json" {
 				return s.json(change)
 			}
-			for _, one := range change.Sample {
-				fmt.Fprintf(s.out, "  %s:%s\n", one.Asset.Kind, plain(one.Asset.Key))
-				if one.Before != "" {
-					fmt.Fprintf(s.out, "-     %s\n", plain(one.Before))
-				}
-				if one.After != "" {
-					fmt.Fprintf(s.out, "+     %s\n", plain(one.After))
-				}
-			}
-			if more := change.Gained + change.Lost + change.Moved - len(change.Sample); more > 0 {
-				fmt.Fprintf(s.out, "  ... and %d more\n", more)
-			}
-			fmt.Fprintf(s.out, "of %d assets %d gain a clear owner, %d lose theirs, %d get another; of %d more a person's word holds, %d of them pinned\n",
-				change.Assets, change.Gained, change.Lost, change.Moved, change.Said, change.Pinned)
+			s.printOwnersChange(change)
 			return nil
 		},
 	}
 	apply.Flags().BoolVar(&try, "dry-run", false, "show the changes and save nothing")
 	parent.AddCommand(test, apply)
 	return parent
+}
+
+func (s *streams) printOwnersChange(change owner.OwnersChange) {
+	for _, one := range change.Sample {
+		fmt.Fprintf(s.out, "  %s:%s\n", one.Asset.Kind, plain(one.Asset.Key))
+		if one.Before != "" {
+			fmt.Fprintf(s.out, "-     %s\n", plain(one.Before))
+		}
+		if one.After != "" {
+			fmt.Fprintf(s.out, "+     %s\n", plain(one.After))
+		}
+	}
+	if more := change.Gained + change.Lost + change.Moved - len(change.Sample); more > 0 {
+		fmt.Fprintf(s.out, "  ... and %d more\n", more)
+	}
+	fmt.Fprintf(s.out, "of %d assets %d gain a clear owner, %d lose theirs, %d get another; of %d more a person's word holds, %d of them pinned\n",
+		change.Assets, change.Gained, change.Lost, change.Moved, change.Said, change.Pinned)
 }
 
 func (s *streams) printTried(tried owner.DryRun) error {

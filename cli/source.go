@@ -13,6 +13,7 @@ import (
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/graph"
 	"github.com/backstitch/backstitch/intake"
+	"github.com/backstitch/backstitch/owner"
 )
 
 func newSource(s *streams) *cobra.Command {
@@ -93,15 +94,17 @@ func newSourceList(s *streams) *cobra.Command {
 }
 
 func newSourceSync(s *streams) *cobra.Command {
-	acceptShrink := false
+	acceptShrink, try := false, false
 	command := &cobra.Command{
-		Use:   "sync [NAME...]",
+		Use:   "sync [NAME...] [--dry-run]",
 		Short: "Read the sources into the graph",
 		Long: "Reads the sources that are named, or all. What cannot be read is listed and the rest is\n" +
 			"kept; nothing in a part that was not seen is taken as gone. An interrupted sync goes on\n" +
 			"where it was. A part that lost half of its assets or more since the last sync is kept as it\n" +
 			"was, and named, until --accept-shrink says that the loss is true. The services of the estate\n" +
-			"are found anew. The exit code is 3 when the look was incomplete.",
+			"are found anew. The exit code is 3 when the look was incomplete.\n\n" +
+			"With --dry-run a copy of the graph is synced and thrown away: what would be new, changed and\n" +
+			"gone is counted, and it is shown whose owners would change.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			desk, err := s.open(cmd.Context())
 			if err != nil {
@@ -117,17 +120,27 @@ func newSourceSync(s *streams) *cobra.Command {
 					return fmt.Errorf("%q: %w", name, app.ErrNoSource)
 				}
 			}
+			into := desk
+			if try {
+				if into, err = desk.Trial(cmd.Context()); err != nil {
+					return err
+				}
+				defer into.Close()
+			}
 			all := []sourceSynced{}
 			for _, source := range sources {
 				if len(args) > 0 && !slices.Contains(args, source.Name) {
 					continue
 				}
-				brought, err := desk.SyncSource(cmd.Context(), source, func(options *intake.SyncOptions) {
+				brought, err := into.SyncSource(cmd.Context(), source, func(options *intake.SyncOptions) {
 					if acceptShrink {
 						options.Shrink = 1
 					}
 				})
 				if cmd.Context().Err() != nil {
+					if try {
+						return cmd.Context().Err()
+					}
 					return incomplete("interrupted in %s: the next sync goes on from there", source.Name)
 				}
 				synced := sourceSynced{Synced: brought}
@@ -137,13 +150,22 @@ func newSourceSync(s *streams) *cobra.Command {
 				all = append(all, synced)
 			}
 			if len(all) > 0 {
-				if _, _, err := desk.Services().Sync(cmd.Context()); err != nil {
+				if _, _, err := into.Services().Sync(cmd.Context()); err != nil {
 					return err
 				}
 			}
-			return s.synced(all)
+			var change *owner.OwnersChange
+			if try {
+				tried, err := desk.OwnersAfter(cmd.Context(), into)
+				if err != nil {
+					return err
+				}
+				change = &tried
+			}
+			return s.synced(all, change)
 		},
 	}
+	command.Flags().BoolVar(&try, "dry-run", false, "show what would change, and change nothing")
 	command.Flags().BoolVar(&acceptShrink, "accept-shrink", false, "take what is missing as gone, however much it is")
 	return command
 }
@@ -154,8 +176,12 @@ type sourceSynced struct {
 	Error string `json:"error,omitempty"`
 }
 
-// synced prints what a sync brought, and what it could not read.
-func (s *streams) synced(all []sourceSynced) error {
+// shownNotes bounds the notes of one source that are printed; all stand in the JSON.
+const shownNotes = 20
+
+// synced prints what a sync brought, what it found odd and what it could not read; of one
+// that was only tried also whose owners it would change.
+func (s *streams) synced(all []sourceSynced, tried *owner.OwnersChange) error {
 	gaps := 0
 	for _, synced := range all {
 		if synced.Error != "" {
@@ -166,9 +192,23 @@ func (s *streams) synced(all []sourceSynced) error {
 			gaps++
 			s.warn([]string{synced.Source + ": not seen: " + gap})
 		}
+		notes := synced.Graph.Notes
+		for _, note := range notes[:min(len(notes), shownNotes)] {
+			fmt.Fprintf(s.err, "backstitch: note: %s: %s\n", plain(synced.Source), plain(note))
+		}
+		if more := len(notes) - shownNotes; more > 0 {
+			fmt.Fprintf(s.err, "backstitch: note: %s: %d more, which --output json lists\n", plain(synced.Source), more)
+		}
 	}
 	if s.output == "json" {
-		if err := s.json(all); err != nil {
+		var out any = all
+		if tried != nil {
+			out = struct {
+				Sources []sourceSynced      `json:"sources"`
+				Owners  *owner.OwnersChange `json:"owners"`
+			}{all, tried}
+		}
+		if err := s.json(out); err != nil {
 			return err
 		}
 	} else if len(all) > 0 {
@@ -180,6 +220,10 @@ func (s *streams) synced(all []sourceSynced) error {
 		}
 		if err := table.Flush(); err != nil {
 			return err
+		}
+		if tried != nil {
+			fmt.Fprintln(s.out, "\nWHOSE OWNERS WOULD CHANGE; nothing was kept")
+			s.printOwnersChange(*tried)
 		}
 	}
 	if len(all) == 0 {

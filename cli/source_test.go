@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/backstitch/backstitch/connector"
+	"github.com/backstitch/backstitch/owner"
 )
 
 func TestSourcesAreDefinedListedAndForgotten(t *testing.T) {
@@ -123,5 +124,54 @@ func TestASyncKeepsWhatItSawAndNamesTheRest(t *testing.T) {
 	}
 	if code, out, _ := command(t, state, "source", "sync", "infra"); code != exitClean || !strings.Contains(out, "infra") || !strings.Contains(out, "2 (+0 ~0 -0)") {
 		t.Errorf("as a table: %d %s", code, out)
+	}
+}
+
+func TestADryRunShowsWhatASyncWouldChangeAndKeepsNothing(t *testing.T) {
+	t.Parallel()
+	state, file := t.TempDir(), filepath.Join(t.TempDir(), "projects.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte("projects:\n"+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("  - {name: Retail, owner: \"team:retail\"}\n  - {name: Old, owner: \"team:old\"}\n")
+	for _, args := range [][]string{{"source", "add", "project", "register", "--set", "path=" + file}, {"source", "sync"}} {
+		if code, _, stderr := command(t, state, args...); code != exitClean {
+			t.Fatalf("%v: %d %s", args, code, stderr)
+		}
+	}
+	write("  - {name: Retail, owner: \"team:shop\"}\n  - {name: New, owner: ada@acme.test}\n")
+	code, out, stderr := command(t, state, "source", "sync", "--dry-run")
+	for _, want := range []string{"2 (+1 ~0 -1)", "nothing was kept", "-     team retail\n+     team shop", "project:Old\n-     team old\nof ", "1 gain a clear owner, 1 lose theirs, 1 get another"} {
+		if code != exitClean || !strings.Contains(out, want) {
+			t.Errorf("dry run: %d %s\n%s; want %q", code, stderr, out, want)
+		}
+	}
+	if _, out, _ := command(t, state, "owner", "explain", "project:Retail"); !strings.Contains(out, "owner: team retail") {
+		t.Errorf("after a dry run: %s", out)
+	}
+	if left, err := filepath.Glob(filepath.Join(state, "trial.*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+	tried := decoded[struct {
+		Sources []sourceSynced     `json:"sources"`
+		Owners  owner.OwnersChange `json:"owners"`
+	}](t, state, "source", "sync", "--dry-run")
+	if len(tried.Sources) != 1 || tried.Owners.Moved != 1 || tried.Sources[0].Graph.Nodes.New != 1 {
+		t.Errorf("as JSON: %+v", tried)
+	}
+}
+
+func TestASyncTellsOfWhatFoundNoMatch(t *testing.T) {
+	t.Parallel()
+	state, dir := t.TempDir(), t.TempDir()
+	text := "apiVersion: backstage.io/v1alpha1\nkind: Component\nmetadata: {name: shop}\nspec: {type: service, owner: ghosts}\n---\napiVersion: backstage.io/v1alpha1\nkind: Group\nmetadata: {name: web}\nspec: {type: team}\n"
+	if err := os.WriteFile(filepath.Join(dir, "catalog-info.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command(t, state, "source", "add", "backstage", "catalog", "--set", "path="+dir)
+	if code, _, stderr := command(t, state, "source", "sync"); code != exitClean || !strings.Contains(stderr, "note: catalog:") || !strings.Contains(stderr, "group:default/ghosts, which the catalog does not hold") {
+		t.Errorf("sync: %d %s, want the dangling reference", code, stderr)
 	}
 }

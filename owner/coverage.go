@@ -193,8 +193,8 @@ func (s *Survey) gap(key gapKey, ids []int32) Gap {
 	return g
 }
 
-// RuleChange is whose owners other tag rules change.
-type RuleChange struct {
+// OwnersChange is whose owners change, by other tag rules or by another look.
+type OwnersChange struct {
 	Assets int           `json:"assets"`
 	Gained int           `json:"gained"` // have a clear owner now
 	Lost   int           `json:"lost"`   // have none any longer
@@ -215,9 +215,20 @@ type OwnerChange struct {
 const maxChanges = 200
 
 // Change tells whose owners other tag rules change. What people said holds.
-func (e *Estate) Change(ctx context.Context, rules TagRules) (RuleChange, error) {
-	c := RuleChange{Sample: []OwnerChange{}}
+func (e *Estate) Change(ctx context.Context, rules TagRules) (OwnersChange, error) {
+	return compare(ctx, func() (*Survey, error) { return e.Survey(ctx) }, func() (*Survey, error) { return e.SurveyBy(ctx, rules) })
+}
+
+// Compare tells whose owners are others in a later state of the same graph.
+func (e *Estate) Compare(ctx context.Context, later *Estate) (OwnersChange, error) {
+	return compare(ctx, func() (*Survey, error) { return e.Survey(ctx) }, func() (*Survey, error) { return later.Survey(ctx) })
+}
+
+// compare makes one survey after the other, so that only one is in memory.
+func compare(ctx context.Context, earlier, later func() (*Survey, error)) (OwnersChange, error) {
+	c := OwnersChange{Sample: []OwnerChange{}}
 	before := map[int64]string{}
+	assets := map[int64]fact.Asset{} // of before
 	answer := func(one *Surveyed) string {
 		if !one.Clear {
 			return ""
@@ -225,17 +236,18 @@ func (e *Estate) Change(ctx context.Context, rules TagRules) (RuleChange, error)
 		return one.Owners[0].Kind + " " + one.Owners[0].ID
 	}
 	names := map[string]string{}
-	for pass := range 2 {
-		by := e.rules
-		if pass == 1 {
-			by = rules
+	ruled := func(one *Surveyed) bool {
+		return slices.ContainsFunc(one.Rulings, func(r Ruling) bool { return r.Accept })
+	}
+	sample := func(a fact.Asset, was, is string) {
+		if len(c.Sample) < maxChanges {
+			c.Sample = append(c.Sample, OwnerChange{a, was, is})
 		}
-		s, err := e.SurveyBy(ctx, by)
+	}
+	for pass, survey := range []func() (*Survey, error){earlier, later} {
+		s, err := survey()
 		if err != nil {
 			return c, err
-		}
-		ruled := func(one *Surveyed) bool {
-			return slices.ContainsFunc(one.Rulings, func(r Ruling) bool { return r.Accept })
 		}
 		if err := s.Each(ctx, func(one *Surveyed) error {
 			text := answer(one)
@@ -249,11 +261,12 @@ func (e *Estate) Change(ctx context.Context, rules TagRules) (RuleChange, error)
 			if pass == 0 {
 				c.Assets++
 				if text != "" {
-					before[one.id] = text
+					before[one.id], assets[one.id] = text, one.Asset
 				}
 				return nil
 			}
 			was := before[one.id]
+			delete(before, one.id)
 			switch {
 			case was == text:
 				return nil
@@ -270,13 +283,15 @@ func (e *Estate) Change(ctx context.Context, rules TagRules) (RuleChange, error)
 			default:
 				c.Moved++
 			}
-			if len(c.Sample) < maxChanges {
-				c.Sample = append(c.Sample, OwnerChange{one.Asset, was, text})
-			}
+			sample(one.Asset, was, text)
 			return nil
 		}); err != nil {
 			return c, err
 		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(before)) { // what is gone
+		c.Lost++
+		sample(assets[id], before[id], "")
 	}
 	return c, nil
 }

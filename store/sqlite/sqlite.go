@@ -340,6 +340,25 @@ func (e *engine) Prepare(ctx context.Context, query *store.Query) (int, error) {
 	return stmt.BindParamCount(), nil
 }
 
+// Copy writes all that a database of this package holds, as of one moment, to a file that
+// is not there yet.
+func Copy(ctx context.Context, from store.Engine, path string) error {
+	e, ok := from.(*engine)
+	if !ok {
+		return fmt.Errorf("copy of a database to %s: expected one of SQLite", path)
+	}
+	conn, err := e.connect(time.Second, -8<<10) // readers may not write, wherever to
+	if err != nil {
+		return err
+	}
+	conn.SetInterrupt(ctx.Done())
+	err = run(conn.Conn, "VACUUM INTO '"+strings.ReplaceAll(path, "'", "''")+"'")
+	if err != nil {
+		err = cancelled(ctx, e.explain(err))
+	}
+	return errors.Join(err, conn.Close())
+}
+
 // Close implements store.Engine.
 func (e *engine) Close() error { return e.closeAll() }
 

@@ -56,6 +56,45 @@ func TestOnlyTheOwnerCanReadTheDatabase(t *testing.T) {
 	}
 }
 
+func TestACopyHoldsAllAndGoesItsOwnWay(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	engine, err := sqlite.Open(t.Context(), filepath.Join(folder, "a.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	next := func(e store.Engine) (first int64) {
+		t.Helper()
+		if err := e.Write(t.Context(), store.Replayable, func(tx store.Tx) (err error) {
+			first, err = store.ReserveIDs(t.Context(), tx, "test", 10)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return first
+	}
+	was := next(engine)
+	name := filepath.Join(folder, "it's a copy.db")
+	if err := sqlite.Copy(t.Context(), engine, name); err != nil {
+		t.Fatal(err)
+	}
+	if err := sqlite.Copy(t.Context(), engine, name); err == nil {
+		t.Error("a copy was written over another file")
+	}
+	other, err := sqlite.Open(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if got := next(other); got != was+10 {
+		t.Errorf("the copy goes on at %d, want %d", got, was+10)
+	}
+	if got := next(engine); got != was+10 {
+		t.Errorf("the first goes on at %d, want %d", got, was+10)
+	}
+}
+
 func TestAFileThatIsNoDatabaseOfOursIsRefused(t *testing.T) {
 	t.Parallel()
 	text := filepath.Join(t.TempDir(), "text.db")

@@ -313,6 +313,10 @@ func (c *catalog) relations(ctx context.Context) error {
 		}
 		return assetOf(ref, "")
 	}
+	kinds := map[string]bool{} // that the files hold
+	for ref := range c.known {
+		kinds[ref[:strings.IndexByte(ref, ':')]] = true
+	}
 	for i := range c.edges {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -348,7 +352,13 @@ func (c *catalog) relations(ctx context.Context) error {
 			}
 		}
 		confidence := 0.9
-		if c.known[one.to] == nil {
+		switch {
+		case c.known[one.to] != nil:
+		case c.partial || c.address == "" && !kinds[one.to[:strings.IndexByte(one.to, ':')]]:
+			// It may stand in what was not read; groups and users seldom stand in the
+			// files of repositories.
+			confidence = 0.7
+		default:
 			confidence = 0.4 // somebody meant it, and nobody answers to it
 		}
 		claim := fact.Claim{Subject: from, Owner: party, Role: "owner", Source: "backstage", Evidence: evidence, Confidence: confidence}

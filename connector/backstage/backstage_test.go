@@ -19,6 +19,7 @@ import (
 
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/connector/backstage"
+	"github.com/backstitch/backstitch/connector/connectortest"
 	"github.com/backstitch/backstitch/fact"
 )
 
@@ -134,6 +135,22 @@ func TestOwnersAndRelationsOfDescriptorFiles(t *testing.T) {
 	}
 	if len(s.gaps) != 0 || len(s.covered) != 1 {
 		t.Errorf("gaps %q, covered %q", s.gaps, s.covered)
+	}
+}
+
+func TestAReferenceToNobodyCountsLessWhereSomebodyWouldStand(t *testing.T) {
+	t.Parallel()
+	component := "apiVersion: backstage.io/v1alpha1\nkind: Component\nmetadata: {name: shop}\nspec: {owner: ghosts}\n---\n"
+	group := "apiVersion: backstage.io/v1alpha1\nkind: Group\nmetadata: {name: web}\nspec: {type: team}\n---\n"
+	outside := "apiVersion: backstage.io/v1alpha1\nkind: Location\nmetadata: {name: org}\nspec: {target: 'https://git.test/acme/org.yaml'}\n"
+	for text, want := range map[string]float64{component: .7, component + group: .4, component + group + outside: .7} {
+		r := &connectortest.Recorder{}
+		if err := backstage.New(nil).Sync(t.Context(), connector.Values{"path": write(t, map[string]string{"catalog-info.yaml": text})}, r); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Claims) != 1 || r.Claims[0].Value.Confidence != want || len(r.Notes) == 0 {
+			t.Errorf("%s: %+v %v, want one of %v and a note", text, r.Claims, r.Notes, want)
+		}
 	}
 }
 

@@ -399,15 +399,22 @@ func (r *reader) register(node *yaml.Node, members map[string]*yaml.Node) {
 	if strings.EqualFold(tags["critical-national-infrastructure"], "true") {
 		p.Impact = "high"
 	}
-	for _, key := range []string{"owner", "owners", "technical-owner", "product-owner"} {
-		for _, party := range parties(tags[key]) {
-			p.Owners = append(p.Owners, Owner{party, "owner", lines[key]})
+	for _, named := range []struct {
+		role string
+		keys []string
+	}{
+		{"owner", []string{"owner", "owners", "technical-owner", "product-owner"}},
+		{"on_call", []string{"infrastructure-support", "support", "support-group"}},
+	} {
+		for _, key := range named.keys {
+			for _, party := range parties(tags[key]) {
+				p.Owners = append(p.Owners, Owner{party, named.role, lines[key]})
+			}
+			delete(tags, key) // as a tag it would say the same once more
 		}
 	}
-	for _, key := range []string{"infrastructure-support", "support", "support-group"} {
-		for _, party := range parties(tags[key]) {
-			p.Owners = append(p.Owners, Owner{party, "on_call", lines[key]})
-		}
+	if application := tags["application"]; application != "" { // as what belongs to it is tagged
+		p.Members = append(p.Members, Member{"tag", "application=" + application})
 	}
 	if owners := members["codeowners"]; owners != nil {
 		for _, owner := range r.owners(owners, "reviewer") {

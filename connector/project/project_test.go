@@ -85,6 +85,12 @@ func TestARegisterOfOneApplication(t *testing.T) {
 	if diff := cmp.Diff(want, projects[1].Owners); diff != "" {
 		t.Error(diff)
 	}
+	if diff := cmp.Diff(map[string]string{"application": "pay", "business-unit": "Finance"}, projects[1].Tags); diff != "" {
+		t.Errorf("tags, without those that are claims already: %s", diff)
+	}
+	if diff := cmp.Diff([]project.Member{{Kind: "tag", Text: "application=pay"}}, projects[1].Members); diff != "" {
+		t.Errorf("what belongs to it: %s", diff)
+	}
 	if got := projects[2].Owners; len(got) != 1 || got[0].ID != "makers" {
 		t.Errorf("who works on production: %+v", got)
 	}

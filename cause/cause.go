@@ -44,6 +44,7 @@ type Tracer struct {
 	paths    []string
 	packages map[string][]spot // by lower-case package name
 	lines    map[string]int    // of files looked at
+	words    map[string]bool   // of what is deployed, read when first asked for
 	graphs   []*lockfile.Graph // of modules asked for
 
 	// Read when they are first asked for.

@@ -37,7 +37,16 @@ func (t *Tracer) object(ctx context.Context, f *fact.Finding) (fact.Cause, error
 			chain = cause.Chain
 		}
 	}
-	estate, err := t.estate(ctx, true)
+	rendered, err := t.mentions(ctx, name)
+	for _, c := range kubernetes.Controllers(kind, name) {
+		if err == nil && !rendered {
+			rendered, err = t.mentions(ctx, c.Name)
+		}
+	}
+	if err != nil {
+		return fact.Cause{}, err
+	}
+	estate, err := t.estate(ctx, rendered)
 	if err != nil {
 		return fact.Cause{}, err
 	}

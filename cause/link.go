@@ -109,7 +109,11 @@ func (t *Tracer) linkObject(ctx context.Context, asset fact.Asset, told func(fac
 	if !ok {
 		return nil
 	}
-	estate, err := t.estate(ctx, true)
+	rendered, err := t.mentions(ctx, name)
+	if err != nil {
+		return err
+	}
+	estate, err := t.estate(ctx, rendered)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,66 @@ func (t *Tracer) estate(ctx context.Context, rendered bool) (*kubernetes.Estate,
 	return t.estates[at], nil
 }
 
+// mentions says whether what the repository deploys may name something: every word
+// of the name stands in one of its YAML files, in a template, or in a path. Charts
+// that cannot name it need not be rendered, which takes seconds.
+func (t *Tracer) mentions(ctx context.Context, name string) (bool, error) {
+	if t.words == nil {
+		t.words = map[string]bool{}
+		for _, file := range t.paths {
+			take(t.words, file)
+			switch path.Ext(file) {
+			case ".yaml", ".yml", ".tpl", ".json", ".txt", ".env", ".properties", ".toml":
+			case ".tgz":
+				t.words[packed] = true // a chart may lie in it
+				continue
+			default:
+				continue
+			}
+			if path.Base(file) == "package-lock.json" {
+				continue
+			}
+			data, err := t.Tree.Read(ctx, file)
+			if ctx.Err() != nil {
+				return false, ctx.Err()
+			}
+			if err != nil || len(data) > maxMentions {
+				continue // neither is it read as a manifest
+			}
+			take(t.words, string(data))
+		}
+	}
+	if t.words[packed] {
+		return true, nil
+	}
+	for word := range strings.FieldsFuncSeq(strings.ToLower(name), apartFrom) {
+		if !t.words[strings.TrimPrefix(word, "v")] && !t.words[word] {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+const (
+	maxMentions = 8 << 20
+	packed      = "*" // no word
+)
+
+// take puts the words of a text into a set, those with dots in whole and in parts.
+func take(words map[string]bool, text string) {
+	for word := range strings.FieldsFuncSeq(strings.ToLower(text), apartFrom) {
+		words[strings.Clone(strings.TrimPrefix(word, "v"))] = true
+		words[strings.Clone(word)] = true
+		if strings.Contains(word, ".") {
+			for part := range strings.SplitSeq(word, ".") {
+				words[strings.Clone(part)] = true
+			}
+		}
+	}
+}
+
+func apartFrom(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' }
+
 // source is the repository as one that images are built from.
 func (t *Tracer) source(ctx context.Context) (*image.Repository, error) {
 	if t.Running.Repository != nil {
@@ -635,9 +695,26 @@ func (t *Tracer) imageNamed(ctx context.Context, f *fact.Finding) (fact.Cause, e
 		}
 		return ok && wanted[ref.String()]
 	}
-	estate, err := t.estate(ctx, true)
-	if err != nil {
-		return cause, err
+	named := false
+	for name := range wanted {
+		ref, _ := kubernetes.ParseReference(name)
+		// A tag of "latest" and a registry may be left out, a repository hardly.
+		said := path.Base(ref.Repository) + " " + strings.TrimPrefix(ref.Digest, "sha256:")
+		if ref.Tag != "latest" {
+			said += " " + ref.Tag
+		}
+		may, err := t.mentions(ctx, said)
+		if err != nil {
+			return cause, err
+		}
+		named = named || may
+	}
+	estate := &kubernetes.Estate{}
+	if named {
+		var err error
+		if estate, err = t.estate(ctx, true); err != nil {
+			return cause, err
+		}
 	}
 	for _, workload := range estate.Workloads() {
 		for _, c := range workload.Containers() {

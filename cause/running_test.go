@@ -2,7 +2,9 @@ package cause_test
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/backstitch/backstitch/cause"
 	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/kubernetes"
 	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/graph"
@@ -164,6 +167,44 @@ func TestAPackageOfAnImageLeadsOnlyToWhatTheImageIsBuiltFrom(t *testing.T) {
 		slices.SortFunc(found.Locations, func(a, b fact.Location) int { return cmp.Or(strings.Compare(a.Path, b.Path), a.Line-b.Line) })
 		if got := places(found); got != c.want {
 			t.Errorf("%s: %s, want %s\n%+v", name, got, c.want, found)
+		}
+	}
+}
+
+// counting counts how often a chart is rendered.
+type counting struct{ opened int }
+
+func (c *counting) Open(context.Context, kubernetes.RenderJob) (kubernetes.Rendering, error) {
+	c.opened++
+	return nil, errors.New("no renderer here")
+}
+
+func TestChartsAreRenderedOnlyForWhatTheyMayName(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		finding *fact.Finding
+		packed  bool
+		renders bool
+	}{
+		"an image that no file names":          {flawIn(imageCalled("quay.io/other/thing:1.2.3"), "Debian:12", "curl", "7.88"), false, false},
+		"another tag of one":                   {flawIn(imageCalled("redis:6.0-alpine"), "Debian:12", "curl", "7.88"), false, false},
+		"one whose name is put together":       {flawIn(imageCalled("acme/tiny-redis:v7.1.0-alpine"), "Debian:12", "curl", "7.88"), false, true},
+		"one that a packed chart may name":     {flawIn(imageCalled("quay.io/other/thing:1.2.3"), "Debian:12", "curl", "7.88"), true, true},
+		"an object that no file names":         {&fact.Finding{Kind: fact.Misconfiguration, Rule: "x", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "prod/Deployment/thing"}}, false, false},
+		"a pod of one that the chart may name": {&fact.Finding{Kind: fact.Misconfiguration, Rule: "x", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "prod/Pod/tiny-redis-7d9f8c4d5-x7k2p"}}, false, true},
+	} {
+		tree := code.Files{
+			"charts/tiny/Chart.yaml":                []byte("apiVersion: v2\nname: tiny\nversion: 0.1.0\nappVersion: \"7.1.0\"\n"),
+			"charts/tiny/values.yaml":               []byte("name: redis\nvariant: alpine\n"),
+			"charts/tiny/templates/deployment.yaml": []byte("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {{ .Chart.Name }}-{{ .Values.name }}\nspec:\n  template:\n    spec:\n      containers:\n        - name: x\n          image: acme/{{ .Chart.Name }}-{{ .Values.name }}:v{{ .Chart.AppVersion }}-{{ .Values.variant }}\n"),
+		}
+		if c.packed {
+			tree["charts/tiny/charts/sub-1.0.0.tgz"] = []byte("x")
+		}
+		renderer := &counting{}
+		trace(t, running(t, tree, cause.Running{Renderer: renderer}), tree, *c.finding)
+		if got := renderer.opened > 0; got != c.renders {
+			t.Errorf("%s: rendered %d times", name, renderer.opened)
 		}
 	}
 }

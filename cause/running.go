@@ -57,6 +57,36 @@ func (t *Tracer) estate(ctx context.Context, rendered bool) (*kubernetes.Estate,
 	return t.estates[at], nil
 }
 
+// composed adds the lines of Compose files that name an image which they do not build.
+func (t *Tracer) composed(ctx context.Context, cause *fact.Cause, same func(string) bool) error {
+	for _, name := range t.paths {
+		base := strings.ToLower(path.Base(name))
+		if ext := path.Ext(base); ext != ".yaml" && ext != ".yml" || !strings.Contains(base, "compose") {
+			continue
+		}
+		data, err := t.Tree.Read(ctx, name)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			continue // one that is too large; that it is left out is told where builds are read
+		}
+		docs, _ := kubernetes.Documents(name, data)
+		for _, doc := range docs {
+			for _, service := range doc.Entries("services") {
+				image := service.Value.Get("image")
+				if image == nil || service.Value.Get("build") != nil || !same(image.Text) {
+					continue
+				}
+				location := t.at(name, image.Place.Line, image.Place.EndLine)
+				t.locate(cause, location)
+				t.link(cause, fact.Link{Kind: "compose", Key: service.Key, Location: location, Evidence: fact.Evidence{Method: "names the image", Source: name, Strength: fact.Declared, Detail: image.Text}})
+			}
+		}
+	}
+	return nil
+}
+
 // mentions says whether what the repository deploys may name something: every word
 // of the name stands in one of its YAML files, in a template, or in a path. Charts
 // that cannot name it need not be rendered, which takes seconds.
@@ -731,6 +761,11 @@ func (t *Tracer) imageNamed(ctx context.Context, f *fact.Finding) (fact.Cause, e
 			for _, location := range answer.Cause.Locations[:min(1, len(answer.Cause.Locations))] {
 				t.locate(&cause, location)
 			}
+		}
+	}
+	if named {
+		if err := t.composed(ctx, &cause, same); err != nil {
+			return cause, err
 		}
 	}
 	repository, err := t.source(ctx)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,7 +26,7 @@ func (t *Tracer) object(ctx context.Context, f *fact.Finding) (fact.Cause, error
 	if !ok {
 		return unknown(chain, fmt.Sprintf("%q does not name an object as namespace/Kind/name", f.Asset.Key)), nil
 	}
-	request := kubernetes.Request{Kind: kind, Name: name, Namespace: namespace, Field: f.Attributes["field"], Repository: t.Repository, Commit: t.Commit}
+	request := kubernetes.Request{Kind: kind, Name: name, Namespace: namespace, Field: fieldOf(kind, f), Repository: t.Repository, Commit: t.Commit}
 	if f.Kind == fact.Vulnerability && f.Package.Name != "" {
 		if name := cmp.Or(f.Attributes["image"], clean(f.Path)); name != "" {
 			inside := *f
@@ -50,6 +51,7 @@ func (t *Tracer) object(ctx context.Context, f *fact.Finding) (fact.Cause, error
 	if err != nil {
 		return fact.Cause{}, err
 	}
+	field := request.Field
 	answer, err := estate.Trace(ctx, request)
 	if err != nil && ctx.Err() == nil && request.Field != "" {
 		request.Field = "" // a path that is none leads to the object at least
@@ -59,7 +61,7 @@ func (t *Tracer) object(ctx context.Context, f *fact.Finding) (fact.Cause, error
 		return fact.Cause{}, err
 	}
 	if answer.Cause.Status == fact.CauseUnknown {
-		controlled, err := t.controlled(ctx, estate, kubernetes.Request{Kind: kind, Name: name, Namespace: namespace, Field: f.Attributes["field"], Repository: t.Repository, Commit: t.Commit})
+		controlled, err := t.controlled(ctx, estate, kubernetes.Request{Kind: kind, Name: name, Namespace: namespace, Field: field, Repository: t.Repository, Commit: t.Commit})
 		if err != nil {
 			return fact.Cause{}, err
 		}
@@ -69,6 +71,38 @@ func (t *Tracer) object(ctx context.Context, f *fact.Finding) (fact.Cause, error
 	}
 	answer.Cause.Chain = append(chain, answer.Cause.Chain...)
 	return answer.Cause, nil
+}
+
+var (
+	ofContainer = regexp.MustCompile(`(?i)\bcontainer ['"]([\w.-]+)['"] of .*['"]((?:securityContext|resources|image|livenessProbe|readinessProbe)(?:\.\w+)*)['"]`)
+	ofObject    = regexp.MustCompile(`should (?:not )?set ['"](spec(?:\.\w+)+)['"]`)
+)
+
+// fieldOf gives the field of an object that a finding is about: the one that it names,
+// else the one that its text quotes in the words of Trivy's checks.
+func fieldOf(kind string, f *fact.Finding) string {
+	if field := f.Attributes["field"]; field != "" || f.Kind != fact.Misconfiguration {
+		return field
+	}
+	text := cmp.Or(f.Attributes["message"], f.Description)
+	if m := ofContainer.FindStringSubmatch(text); m != nil {
+		return podSpec(kind) + ".containers[name=" + m[1] + "]." + m[2]
+	}
+	if m := ofObject.FindStringSubmatch(text); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// podSpec is where the specification of its pods stands in a workload.
+func podSpec(kind string) string {
+	switch kind {
+	case "Pod":
+		return "spec"
+	case "CronJob":
+		return "spec.jobTemplate.spec.template.spec"
+	}
+	return "spec.template.spec"
 }
 
 // controlled leads a pod, ReplicaSet or job that no manifest declares to the one

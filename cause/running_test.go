@@ -95,6 +95,15 @@ func TestFindingsOfWhatRunsLeadToLines(t *testing.T) {
 		"a pod leads to its controller's manifest": {
 			&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "prod/Pod/cache-7d9f8c4d5-x7k2p"}, Attributes: map[string]string{"field": "spec.containers[0].securityContext.privileged"}},
 			"found k8s/cache.yaml:13"},
+		"a field that the text quotes": {
+			&fact.Finding{Kind: fact.Misconfiguration, Rule: "KSV017", Asset: cache, Attributes: map[string]string{"message": "Container 'redis' of Deployment 'cache' should set 'securityContext.privileged' to false"}},
+			"found k8s/cache.yaml:13"},
+		"also in a pod's": {
+			&fact.Finding{Kind: fact.Misconfiguration, Rule: "KSV017", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "prod/Pod/cache-7d9f8c4d5-x7k2p"}, Description: "Privileged\n\nContainer \"redis\" of Pod \"cache-7d9f8c4d5-x7k2p\" should set \"securityContext.privileged\" to false"},
+			"found k8s/cache.yaml:13"},
+		"one that is not set leads to what it belongs in": {
+			&fact.Finding{Kind: fact.Misconfiguration, Rule: "KSV009", Asset: cache, Attributes: map[string]string{"message": "Deployment 'cache' should not set 'spec.template.spec.hostNetwork' to true"}},
+			"found k8s/cache.yaml:9"},
 		"a ReplicaSet, too":                          {&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "prod/ReplicaSet.apps/cache-7d9f8"}}, "found k8s/cache.yaml:1"},
 		"in its own namespace only":                  {&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "lab/ReplicaSet.apps/cache-7d9f8"}}, "unknown "},
 		"an object that is nowhere":                  {&fact.Finding{Kind: fact.Misconfiguration, Rule: "C-0057", Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: "east/prod/Deployment.apps/none"}}, "unknown "},

@@ -46,14 +46,18 @@ import (
 	"github.com/backstitch/backstitch/report/npmaudit"
 	"github.com/backstitch/backstitch/report/nuclei"
 	"github.com/backstitch/backstitch/report/openvex"
+	"github.com/backstitch/backstitch/report/orca"
 	"github.com/backstitch/backstitch/report/osvscanner"
 	"github.com/backstitch/backstitch/report/pipaudit"
+	"github.com/backstitch/backstitch/report/policyreport"
 	"github.com/backstitch/backstitch/report/popeye"
 	"github.com/backstitch/backstitch/report/prowler"
+	"github.com/backstitch/backstitch/report/qualys"
 	"github.com/backstitch/backstitch/report/sarif"
 	"github.com/backstitch/backstitch/report/scoutsuite"
 	"github.com/backstitch/backstitch/report/semgrep"
 	"github.com/backstitch/backstitch/report/snyk"
+	"github.com/backstitch/backstitch/report/sonarqube"
 	"github.com/backstitch/backstitch/report/spdx"
 	"github.com/backstitch/backstitch/report/syft"
 	"github.com/backstitch/backstitch/report/sysdig"
@@ -137,5 +141,9 @@ func Readers() []report.Reader {
 		neuvector.New(),
 		wazuh.New(),
 		legitify.New(),
+		policyreport.New(),
+		orca.New(),
+		sonarqube.New(),
+		qualys.New(),
 	}
 }

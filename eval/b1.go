@@ -47,6 +47,8 @@ type peerKind struct {
 	// for nothing.
 	more func(content []byte) int
 	why  string // what same, drops and more do, in words
+	// ending is what the names of those files end in whose layout is read; "" for all.
+	ending string
 	// invented names attributes that the peer sets itself, as a constant, since
 	// reports of this tool do not hold them. They are not compared.
 	invented []string
@@ -178,6 +180,12 @@ var peerKinds = []peerKind{
 	{folders: []string{"neuvector"}},
 	{folders: []string{"wazuh"}},
 	{folders: []string{"legitify"}, invented: []string{"title"}},
+	{folders: []string{"openreports"}, invented: []string{"title"}},
+	{folders: []string{"orca_security"}},
+	{folders: []string{"sonarqube"}, ending: ".json"},
+	{
+		folders: []string{"qualys", "qualys_vmdr"}, same: sameItem, why: "makes one finding of a row; here each CVE stays its own",
+	},
 	// One of the peer's files is refused here: a log of Yarn.
 	{folders: []string{"noseyparker"}, invented: []string{"cwe"}},
 }
@@ -314,6 +322,10 @@ func runB1(ctx context.Context, data string) (Result, error) {
 		kind := peerKindOf(name)
 		expected, has := truth.Files[name]
 		if kind == nil || !has {
+			continue
+		}
+		if !strings.HasSuffix(name, kind.ending) {
+			result.Notes = append(result.Notes, name+": not counted: of this kind only files of "+kind.ending+" are read")
 			continue
 		}
 		if text := string(bytes.TrimSpace(content)); text == "" || text == "{}" {

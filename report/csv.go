@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/backstitch/backstitch/fact"
@@ -99,12 +100,48 @@ func HasColumns(head []byte, columns ...string) bool {
 // a last line end may have been cut off in its last cell, so it is not complete.
 func Rows(ctx context.Context, in io.Reader, sink Sink, run fact.Run, need []string, read func(r *Row) error) error {
 	all := newRuns(run)
-	return all.tell(sink, rows(ctx, in, all, need, read))
+	return all.tell(sink, rows(ctx, in, all, need, 0, read))
 }
 
-func rows(ctx context.Context, in io.Reader, all *runs, need []string, read func(r *Row) error) error {
+// maxAbove bounds the rows above a header.
+const maxAbove = 20
+
+// RowsBelow is Rows for tables that have lines of text above the row which names the
+// columns: the header is the first row that has all the needed ones.
+func RowsBelow(ctx context.Context, in io.Reader, sink Sink, run fact.Run, need []string, read func(r *Row) error) error {
+	all := newRuns(run)
+	return all.tell(sink, rows(ctx, in, all, need, maxAbove, read))
+}
+
+// HasColumnsBelow is HasColumns for such tables.
+func HasColumnsBelow(head []byte, columns ...string) bool {
+	t := newTable(context.Background(), bytes.NewReader(head))
+	names, _, err := t.header()
+	for above := 0; err == nil && above <= maxAbove; above++ {
+		if len(missing(names, columns)) == 0 {
+			return true
+		}
+		names, _, err = t.names()
+	}
+	return false
+}
+
+// missing gives the needed columns that names lack.
+func missing(names, need []string) (list []string) {
+	for _, column := range need {
+		if !slices.Contains(names, strings.ToLower(column)) {
+			list = append(list, column)
+		}
+	}
+	return list
+}
+
+func rows(ctx context.Context, in io.Reader, all *runs, need []string, above int, read func(r *Row) error) error {
 	t := newTable(ctx, in)
 	names, at, err := t.header()
+	for ; err == nil && above > 0 && len(missing(names, need)) > 0; above-- {
+		names, at, err = t.names()
+	}
 	if err != nil {
 		return err
 	}
@@ -115,10 +152,8 @@ func rows(ctx context.Context, in io.Reader, all *runs, need []string, read func
 		}
 		columns[name] = i
 	}
-	for _, name := range need {
-		if _, ok := columns[strings.ToLower(name)]; !ok {
-			return &Error{Offset: 0, Line: 1, Item: "row 1", Expected: "a column " + name, Err: errors.New("the header does not name it")}
-		}
+	if lacks := missing(names, need); len(lacks) > 0 {
+		return &Error{Offset: 0, Line: 1, Item: "row 1", Expected: "a column " + lacks[0], Err: errors.New("the header does not name it")}
 	}
 	for {
 		from, line := t.offset, t.line
@@ -191,9 +226,14 @@ func (t *table) header() (names []string, at []int64, err error) {
 	if most == 0 {
 		return nil, nil, &Error{Offset: t.offset, Line: 1, Expected: "a row of column names between commas, semicolons or tabs"}
 	}
+	return t.names()
+}
+
+// names reads a row of column names.
+func (t *table) names() (names []string, at []int64, err error) {
 	names, at, err = t.row()
 	if errors.Is(err, io.EOF) {
-		return nil, nil, &Error{Offset: t.offset, Line: 1, Expected: "a row of column names"}
+		return nil, nil, &Error{Offset: t.offset, Line: t.line, Expected: "a row of column names"}
 	}
 	for i, name := range names {
 		names[i] = strings.ToLower(strings.TrimSpace(name))

@@ -43,7 +43,7 @@ func (s *streams) humans(ctx context.Context, repo string) (*owner.Humans, error
 		}
 		accounts = append(accounts, more...)
 	}
-	return owner.JoinAccounts(accounts), nil
+	return owner.JoinAccounts(accounts, s.now()), nil
 }
 
 // standing says in a word what is special about a person.

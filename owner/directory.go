@@ -158,7 +158,7 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 	}
 	// People are joined as everywhere. The name of a team joins what different sources
 	// call alike, when no source calls two so.
-	bots := joinMembers(members, union)
+	humans := joinMembers(members, union, time.UnixMicro(now))
 	type called struct {
 		list    []int32
 		several bool
@@ -219,11 +219,9 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 		}
 		who.manager = cmp.Or(who.manager, m.properties["manager"])
 		who.login = cmp.Or(who.login, m.properties["login"], m.properties["github"], m.properties["gitlab"])
-		if left, since := leftBy(m.properties, now); left {
-			who.left, who.since = true, since
-		}
 		if m.asset.Kind == fact.AssetPerson {
-			who.bot = who.bot || bots[i]
+			who.bot = who.bot || humans[i].Bot
+			who.left, who.since = who.left || humans[i].Gone, cmp.Or(who.since, humans[i].Left)
 			if mails := m.mails(); len(mails) > 0 {
 				if who.mailed = true; !strings.Contains(who.party.ID, "@") {
 					who.party.ID = mails[0]
@@ -250,9 +248,9 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 	return d, of
 }
 
-// joinMembers joins the people among members that are one human, and says which are
-// bots.
-func joinMembers(members []member, union func(a, b int32)) (bots map[int]bool) {
+// joinMembers joins the people among members that are one human, and gives the human of
+// each.
+func joinMembers(members []member, union func(a, b int32), now time.Time) map[int]*Human {
 	var accounts []Account
 	at := map[string]int32{} // by key
 	for i := range members {
@@ -268,18 +266,18 @@ func joinMembers(members []member, union func(a, b int32)) (bots map[int]bool) {
 		}
 		accounts = append(accounts, m.accounts...)
 	}
-	bots = map[int]bool{}
-	humans := JoinAccounts(accounts)
+	of := map[int]*Human{}
+	humans := JoinAccounts(accounts, now)
 	for i := range humans.List {
 		h := &humans.List[i]
 		first := at[h.Accounts[0].Key]
 		for _, a := range h.Accounts {
 			other := at[a.Key]
 			union(first, other)
-			bots[int(other)] = h.Bot
+			of[int(other)] = h
 		}
 	}
-	return bots
+	return of
 }
 
 func (d *Directory) form(form string, who int32) {
@@ -287,20 +285,6 @@ func (d *Directory) form(form string, who int32) {
 		who = -1
 	}
 	d.forms[form] = who
-}
-
-// leftBy says whether properties of a person say that they left.
-func leftBy(properties map[string]string, now int64) (left bool, since string) {
-	since = properties["left"]
-	if properties["active"] == "false" {
-		return true, since
-	}
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if at, err := time.Parse(layout, since); err == nil {
-			return at.UnixMicro() <= now, since
-		}
-	}
-	return false, ""
 }
 
 // mails are the addresses of a member, the first first.

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/backstitch/backstitch/code/git"
 	"github.com/backstitch/backstitch/fact"
@@ -180,13 +181,13 @@ func (a *Account) tokens() []token {
 // JoinAccounts joins accounts into people: by exact address and by verified login.
 // Two entries of one directory never become one person: what would join them is a
 // conflict. Who has the same name is suggested and not joined. The answer depends on
-// the accounts and not on their order.
-func JoinAccounts(accounts []Account) *Humans {
+// the accounts and not on their order. Now says whose day of leaving has passed.
+func JoinAccounts(accounts []Account, now time.Time) *Humans {
 	accounts = slices.Clone(accounts)
 	slices.SortFunc(accounts, func(a, b Account) int {
 		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Key, b.Key), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name))
 	})
-	j := &joining{accounts: accounts, root: make([]int, len(accounts)), entries: make([]map[string]string, len(accounts)), links: map[int][]string{}}
+	j := &joining{now: now, accounts: accounts, root: make([]int, len(accounts)), entries: make([]map[string]string, len(accounts)), links: map[int][]string{}}
 	byForm := map[string][]int{}
 	texts := map[string]string{}
 	for i := range accounts {
@@ -231,6 +232,7 @@ func sortedForms(byForm map[string][]int) []string {
 
 // joining is the state of JoinAccounts.
 type joining struct {
+	now       time.Time
 	accounts  []Account
 	root      []int
 	entries   []map[string]string // of a root: source to the key of its entry
@@ -301,7 +303,7 @@ func (j *joining) humans() *Humans {
 		h.List[n].Accounts = append(h.List[n].Accounts, j.accounts[i])
 	}
 	for i := range h.List {
-		j.conflicts = append(j.conflicts, h.List[i].complete()...)
+		j.conflicts = append(j.conflicts, h.List[i].complete(j.now)...)
 	}
 	slices.SortStableFunc(h.List, func(a, b Human) int { return cmp.Compare(a.ID, b.ID) })
 	for i := range h.List {
@@ -319,10 +321,24 @@ func (j *joining) humans() *Humans {
 	return h
 }
 
+// gone says whether the account is not active, or its day of leaving has passed.
+func (a *Account) gone(now time.Time) bool {
+	if a.Active == "false" {
+		return true
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if at, err := time.Parse(layout, a.Left); err == nil {
+			return !at.After(now)
+		}
+	}
+	return false
+}
+
 // directory says whether the account is of a system that knows who works here, and
-// not only who may use it.
+// not only who may use it. One that does not say what it calls people says what it
+// means.
 func (a *Account) directory() bool {
-	return strings.HasPrefix(a.ID, "scim:") || strings.HasPrefix(a.ID, "people:")
+	return a.Entry && a.ID == "" || strings.HasPrefix(a.ID, "scim:") || strings.HasPrefix(a.ID, "people:")
 }
 
 // rank puts directories first, which say what a person is called, then other systems
@@ -338,7 +354,7 @@ func (a *Account) rank() int {
 }
 
 // complete fills what follows from a person's accounts; it returns what contradicts.
-func (h *Human) complete() []string {
+func (h *Human) complete(now time.Time) []string {
 	var conflicts, here, gone []string
 	var humans, bots [2]int // by commits, by entries: whose word counts before that of commits
 	emails, logins := map[string]bool{}, map[string]bool{}
@@ -367,13 +383,13 @@ func (h *Human) complete() []string {
 		} else {
 			humans[by]++
 		}
-		if a.directory() && a.Active != "" {
-			if a.Active == "false" {
-				gone = append(gone, a.Source)
-				h.Left = cmp.Or(h.Left, a.Left)
-			} else {
-				here = append(here, a.Source)
-			}
+		switch {
+		case !a.directory():
+		case a.gone(now):
+			gone = append(gone, a.Source)
+			h.Left = cmp.Or(h.Left, a.Left)
+		case a.Active != "":
+			here = append(here, a.Source)
 		}
 	}
 	h.Emails, h.Logins = append(h.Emails, slices.Sorted(maps.Keys(emails))...), append(h.Logins, slices.Sorted(maps.Keys(logins))...)

@@ -18,6 +18,8 @@ import (
 	"github.com/backstitch/backstitch/store/sqlite"
 )
 
+var today = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
 func entry(source, email, name string, more ...string) owner.Account {
 	a := owner.Account{Source: source, Key: email, Name: name, Entry: true, Emails: []string{email}, ID: source + ":" + email}
 	for _, one := range more {
@@ -62,7 +64,7 @@ func TestOnePersonOverGitForgesDirectoryAndOnCall(t *testing.T) {
 		"ada@elsewhere.test":                "git Ada Lovelace <ada@elsewhere.test>",
 		"Ada Lovelace <noreply@github.com>": "git Ada Lovelace <noreply@github.com>",
 	}
-	h := owner.JoinAccounts(accounts)
+	h := owner.JoinAccounts(accounts, today)
 	if diff := cmp.Diff(want, told(h)); diff != "" {
 		t.Error(diff)
 	}
@@ -79,7 +81,7 @@ func TestOnePersonOverGitForgesDirectoryAndOnCall(t *testing.T) {
 	}
 	for range 20 {
 		rand.Shuffle(len(accounts), func(i, j int) { accounts[i], accounts[j] = accounts[j], accounts[i] })
-		if diff := cmp.Diff(told(h), told(owner.JoinAccounts(accounts))); diff != "" {
+		if diff := cmp.Diff(told(h), told(owner.JoinAccounts(accounts, today))); diff != "" {
 			t.Fatalf("another order gives other people: %s", diff)
 		}
 	}
@@ -91,7 +93,7 @@ func TestTwoPeopleStayTwo(t *testing.T) {
 		entry("scim", "john.smith@acme.test", "John Smith"), entry("scim", "john.smith2@acme.test", "John Smith"),
 		// One commits with an address of each, and an on-call system has a shared one.
 		commits("John Smith", "john.smith@acme.test"), entry("pagerduty", "john.smith@acme.test", "John", "john.smith2@acme.test"),
-	})
+	}, today)
 	if len(h.List) != 2 || len(h.Conflicts) != 1 || !strings.Contains(h.Conflicts[0], "make one of john.smith2@acme.test and john.smith@acme.test, which are two entries of scim: they stay two") {
 		t.Errorf("%v, conflicts %q", told(h), h.Conflicts)
 	}
@@ -100,12 +102,23 @@ func TestTwoPeopleStayTwo(t *testing.T) {
 	}
 }
 
+func TestADayOfLeavingCountsOnceItHasCome(t *testing.T) {
+	t.Parallel()
+	for day, want := range map[string]bool{"2026-05-31": true, "2026-06-02": false, "soon": false, "": false} {
+		one := entry("people", "bob@acme.test", "Bob")
+		one.Active, one.Left = "true", day
+		if h := owner.JoinAccounts([]owner.Account{one}, today); h.List[0].Gone != want || h.List[0].Left != map[bool]string{true: day}[want] {
+			t.Errorf("leaving %q: %+v, want gone %v", day, h.List[0], want)
+		}
+	}
+}
+
 func TestALoginThatAnotherTookJoinsNobody(t *testing.T) {
 	t.Parallel()
 	h := owner.JoinAccounts([]owner.Account{
 		commits("First", "1+max@users.noreply.github.com"), commits("Second", "2+max@users.noreply.github.com"), commits("Either", "max@users.noreply.github.com"),
 		entry("people", "first@acme.test", "First", "github.com/max"),
-	})
+	}, today)
 	if len(h.List) != 4 || len(h.Conflicts) != 1 || !strings.Contains(h.Conflicts[0], "github.com/max had several numbers") {
 		t.Errorf("%v, conflicts %q", told(h), h.Conflicts)
 	}
@@ -121,7 +134,7 @@ func TestAPersonWithFortyAddressesAndAMailmap(t *testing.T) {
 	}
 	idents = append(idents, git.Ident{Name: "One", Email: "shared@acme.test"}, git.Ident{Name: "Two", Email: "shared@acme.test"})
 	accounts := append(owner.GitAccounts(idents, []byte(mailmap)), entry("scim", "address39@acme.test", "Ann"))
-	h := owner.JoinAccounts(accounts)
+	h := owner.JoinAccounts(accounts, today)
 	ann, ok := h.Find("address7@acme.test")
 	if !ok || len(ann.Emails) != 41 || ann.ID != "address39@acme.test" || ann.Name != "Ann Example" || len(h.List) != 3 {
 		t.Errorf("%v: %+v", told(h), ann)
@@ -146,7 +159,7 @@ func TestAHundredThousandAccountsAreJoined(t *testing.T) {
 	}
 	accounts = append(accounts, owner.GitAccounts(idents, []byte(mailmap.String()))...)
 	start := time.Now()
-	h := owner.JoinAccounts(accounts)
+	h := owner.JoinAccounts(accounts, today)
 	if all, ok := h.Find("all@acme.test"); len(h.List) != 30_001 || !ok || len(all.Emails) != 30_001 {
 		t.Errorf("%d people", len(h.List))
 	}
@@ -171,7 +184,7 @@ func TestBotsAndLeavers(t *testing.T) {
 		left, still, blocked, service, commits("deployer", "deploy@acme.test"),
 		commits("dependabot[bot]", "49699333+dependabot[bot]@users.noreply.github.com"),
 		commits("acme-ci", "eve@acme.test"), commits("renovate", "bot@renovate.test"), commits("Human", "bot@renovate.test"),
-	})
+	}, today)
 	for text, want := range map[string]string{
 		"bob@acme.test": "gone 2026-01-02 ada@acme.test", "eve@acme.test": "here", "deploy@acme.test": "bot", "github.com/dependabot[bot]": "bot", "bot@renovate.test": "bot",
 	} {
@@ -226,7 +239,7 @@ func TestPeopleOfTheGraphAreAccounts(t *testing.T) {
 	if err != nil || len(accounts) != 2 {
 		t.Fatalf("%+v, %v", accounts, err)
 	}
-	h := owner.JoinAccounts(append(accounts, commits("A", "9+ada-l@users.noreply.github.com")))
+	h := owner.JoinAccounts(append(accounts, commits("A", "9+ada-l@users.noreply.github.com")), today)
 	if len(h.List) != 1 || len(h.List[0].Accounts) != 3 || !cmp.Equal(h.List[0].Logins, []string{"github.com/ada-l"}) || !cmp.Equal(h.List[0].Links, []string{"al@acme.test", "the login github.com/ada-l"}) {
 		t.Errorf("%+v", h.List)
 	}

@@ -57,6 +57,41 @@ func (t *Tracer) estate(ctx context.Context, rendered bool) (*kubernetes.Estate,
 	return t.estates[at], nil
 }
 
+// tagWords are the last words of the keys under which values hold what of an image
+// changes from version to version.
+var tagWords = regexp.MustCompile(`(?i)(?:tag|digest|version|sha)$`)
+
+// tagged chooses, of the lines that an image's name is put together from, the one
+// that gives its tag or digest: a line that states it, else one whose key says so,
+// else the first.
+func (t *Tracer) tagged(ctx context.Context, cause *fact.Cause, name string) (fact.Location, bool, error) {
+	if len(cause.Locations) == 0 {
+		return fact.Location{}, false, nil
+	}
+	ref, _ := kubernetes.ParseReference(name)
+	if stated := cmp.Or(ref.Digest, ref.Tag); stated != "" {
+		for _, l := range cause.Locations {
+			data, err := t.Tree.Read(ctx, l.Path)
+			if ctx.Err() != nil {
+				return fact.Location{}, false, ctx.Err()
+			}
+			lines := strings.Split(string(data), "\n")
+			if err != nil || l.Line < 1 || l.Line > len(lines) {
+				continue
+			}
+			if slices.ContainsFunc(lines[l.Line-1:min(len(lines), max(l.Line, l.EndLine))], func(line string) bool { return strings.Contains(line, stated) }) {
+				return l, true, nil
+			}
+		}
+	}
+	for _, link := range cause.Chain {
+		if tagWords.MatchString(link.Key) && slices.Contains(cause.Locations, link.Location) {
+			return link.Location, true, nil
+		}
+	}
+	return cause.Locations[0], true, nil
+}
+
 // composed adds the lines of Compose files that name an image which they do not build.
 func (t *Tracer) composed(ctx context.Context, cause *fact.Cause, same func(string) bool) error {
 	for _, name := range t.paths {
@@ -758,7 +793,9 @@ func (t *Tracer) imageNamed(ctx context.Context, f *fact.Finding) (fact.Cause, e
 			for _, link := range answer.Cause.Chain {
 				t.link(&cause, link)
 			}
-			for _, location := range answer.Cause.Locations[:min(1, len(answer.Cause.Locations))] {
+			if location, ok, err := t.tagged(ctx, &answer.Cause, c.Image); err != nil {
+				return cause, err
+			} else if ok {
 				t.locate(&cause, location)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -177,6 +178,42 @@ func TestAPackageOfAnImageLeadsOnlyToWhatTheImageIsBuiltFrom(t *testing.T) {
 		slices.SortFunc(found.Locations, func(a, b fact.Location) int { return cmp.Or(strings.Compare(a.Path, b.Path), a.Line-b.Line) })
 		if got := places(found); got != c.want {
 			t.Errorf("%s: %s, want %s\n%+v", name, got, c.want, found)
+		}
+	}
+}
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == kubernetes.RenderCommand {
+		if err := kubernetes.ServeRenders(os.Stdin, os.Stdout); err != nil {
+			os.Exit(2)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestAnImageOfAChartLeadsToTheLineOfItsTag(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := code.Files{
+		"chart/Chart.yaml":               []byte("apiVersion: v2\nname: shop\nversion: 0.1.0\nappVersion: \"1.5.0\"\n"),
+		"chart/values.yaml":              []byte("registry: ghcr.io/acme\nimage:\n  name: shop\n  tag: \"\"\ncache:\n  name: redis\n  tag: \"7.0\"\n"),
+		"chart/values-staging.yaml":      []byte("image:\n  tag: \"2.1.0\"\n"),
+		"chart/templates/deployment.yml": []byte("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: shop\nspec:\n  template:\n    spec:\n      containers:\n        - name: shop\n          image: {{ .Values.registry }}/{{ .Values.image.name }}:{{ .Values.image.tag | default .Chart.AppVersion }}\n        - name: cache\n          image: {{ .Values.cache.name }}:{{ .Values.cache.tag }}\n"),
+	}
+	for name, want := range map[string]string{
+		"redis:7.0":               "found chart/values.yaml:7",
+		"ghcr.io/acme/shop:1.5.0": "found chart/values.yaml:4",
+		"ghcr.io/acme/shop:2.1.0": "found chart/values-staging.yaml:2",
+		"ghcr.io/acme/shop:7.0":   "unknown ",
+	} {
+		tracer := running(t, tree, cause.Running{Renderer: kubernetes.ChildRenderer(self)})
+		found := trace(t, tracer, tree, *flawIn(imageCalled(name), "Debian:12", "zlib1g", "1.2"))
+		if got := places(found); got != want {
+			t.Errorf("%s: %s, want %s\n%+v", name, got, want, found)
 		}
 	}
 }

@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/backstitch/backstitch/code"
 	"github.com/backstitch/backstitch/code/kubernetes"
 	"github.com/backstitch/backstitch/fact"
 )
@@ -36,6 +39,9 @@ func newCauseKubernetes(s *streams) *cobra.Command {
 				return err
 			}
 			defer done()
+			if live != "" && live != "-" {
+				tree = without{tree, below(repo, live)} // a dump is no manifest, even beside them
+			}
 			self, err := os.Executable()
 			if err != nil {
 				return err
@@ -85,4 +91,15 @@ func newCauseKubernetes(s *streams) *cobra.Command {
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "namespace of the object (default: any)")
 	cmd.Flags().StringVar(&live, "live", "", "dump of live objects, as of kubectl get -o yaml or json; - reads it from standard input")
 	return cmd
+}
+
+// without is a tree that lacks one file.
+type without struct {
+	code.Tree
+	name string
+}
+
+func (t without) Paths(ctx context.Context) ([]string, error) {
+	paths, err := t.Tree.Paths(ctx)
+	return slices.DeleteFunc(slices.Clone(paths), func(name string) bool { return name == t.name }), err
 }

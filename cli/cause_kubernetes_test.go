@@ -110,3 +110,16 @@ func TestWrongUseOfCauseKubernetesIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestADumpBesideTheManifestsIsNone(t *testing.T) {
+	t.Parallel()
+	repo := repository(t, map[string]string{"db.yaml": "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec:\n  replicas: 2\n"})
+	live := filepath.Join(repo, "live.yaml")
+	if err := os.WriteFile(live, []byte("apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec: {replicas: 3}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := command(t, t.TempDir(), "cause", "kubernetes", "--repo", repo, "StatefulSet/db.spec.replicas", "--live", live)
+	if code != exitClean || !strings.Contains(stdout, "db.yaml:5") || strings.Contains(stdout, "live.yaml") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+}

@@ -118,7 +118,7 @@ func (s source) Sync(ctx context.Context, values connector.Values, sink connecto
 		}
 		root := values["root"]
 		if root == "" {
-			root = path.Dir(name)
+			root = rootOf(name)
 		}
 		t := &teller{sink: sink, scope: name, prefix: home(values["repository"], root), source: states.at(name), kind: state.Kind}
 		for i := range state.Instances {
@@ -151,6 +151,20 @@ func read(ctx context.Context, states store, name string) (*terraform.State, err
 		return nil, fmt.Errorf("larger than %d MiB", maxState>>20)
 	}
 	return terraform.ReadState(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
+}
+
+// rootOf is the folder that a state lies in. Terraform puts those of workspaces below
+// terraform.tfstate.d/WORKSPACE beside the configuration, its S3 backend below
+// env:/WORKSPACE before the key.
+func rootOf(name string) string {
+	parts := strings.Split(path.Dir(name), "/")
+	if n := len(parts); n > 1 && parts[n-2] == "terraform.tfstate.d" {
+		return strings.Join(parts[:n-2], "/")
+	}
+	if len(parts) > 1 && parts[0] == "env:" {
+		return strings.Join(parts[2:], "/")
+	}
+	return strings.Join(parts, "/")
 }
 
 // home gives the prefix of the keys of a configuration's resources:

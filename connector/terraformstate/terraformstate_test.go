@@ -94,6 +94,23 @@ func TestAFolderOfStatesLeadsFromCloudResourcesToAddresses(t *testing.T) {
 	}
 }
 
+func TestStatesOfWorkspacesAreOfTheirConfigurationsFolder(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"terraform.tfstate":                              ".",
+		"prod/terraform.tfstate":                         "prod",
+		"net/terraform.tfstate.d/prod/terraform.tfstate": "net",
+		"terraform.tfstate.d/prod/terraform.tfstate":     "",
+		"env:/prod/net/terraform.tfstate":                "net",
+		"env:/prod/terraform.tfstate":                    "",
+		"net/env:/prod.tfstate":                          "net/env:",
+	} {
+		if got := rootOf(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestStatesHoldWhatEverySourceMust(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

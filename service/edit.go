@@ -244,7 +244,8 @@ func (k *Keeper) Rename(ctx context.Context, by, reason, which, name string) err
 }
 
 // Split takes members out of a service into one called name, which may be there
-// already when a split made it. Members are named by "kind:key", key or name.
+// already when a split made it. Members are named by "kind:key", key or name; with a
+// workload goes the object that it is.
 func (k *Keeper) Split(ctx context.Context, by, reason, which, name string, members []string) error {
 	name, err := checkName(name)
 	if err != nil {
@@ -264,13 +265,15 @@ func (k *Keeper) Split(ctx context.Context, by, reason, which, name string, memb
 	into := Prefix + "split/" + strings.ToLower(name)
 	var edits []Edit
 	for _, text := range members {
-		var fits []fact.Asset
+		whole := text // a workload and the object that it is have one key, and go together
 		for _, m := range s.Members {
 			if text == m.Asset.Kind+":"+m.Asset.Key {
-				fits = []fact.Asset{m.Asset}
-				break
+				whole = m.Asset.Key
 			}
-			if text == m.Asset.Key || text == m.Asset.Name {
+		}
+		var fits []fact.Asset
+		for _, m := range s.Members {
+			if whole == m.Asset.Key || text == m.Asset.Name {
 				fits = append(fits, m.Asset)
 			}
 		}

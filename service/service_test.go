@@ -310,6 +310,24 @@ func TestWhatPeopleSaySurvivesTheNextSync(t *testing.T) {
 	}
 }
 
+func TestAWorkloadIsSplitOffTogetherWithItsObject(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	web, api := workload("prod/shop/Deployment.apps/web", "label:app.kubernetes.io/part-of=shop"), workload("prod/shop/Deployment.apps/api", "label:app.kubernetes.io/part-of=shop")
+	object := fact.Node{Asset: fact.Asset{Kind: fact.AssetKubernetes, Key: api.Key, Name: api.Name}, Properties: api.Properties}
+	e.say("cluster", web, api, object, fact.Relation{From: api.Asset, Kind: fact.PartOf, To: object.Asset, Properties: map[string]string{"same": "true"}})
+	if err := e.keeper.Split(t.Context(), "ada", "", "shop", "api", []string{"workload:" + api.Key}); err != nil {
+		t.Fatal(err)
+	}
+	found, _, err := e.keeper.Sync(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := found.Service("api"); err != nil || len(s.Members) != 2 {
+		t.Errorf("%+v, %v; want the workload and its object, which would else keep the workload with the old owner", s, err)
+	}
+}
+
 func TestTagsOfTheResourceBehindAWorkloadCount(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)

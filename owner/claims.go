@@ -90,6 +90,7 @@ type Ruling struct {
 	Role   string     `json:"role"`
 	Accept bool       `json:"accept"` // assigned or accepted; else rejected
 	Pinned bool       `json:"pinned"`
+	Bulk   bool       `json:"bulk,omitempty"` // one of many accepted at once
 	By     string     `json:"by"`
 	Reason string     `json:"reason"`
 	At     int64      `json:"at"` // microseconds since 1970 UTC

@@ -349,7 +349,7 @@ func (e *Estate) AcceptAbove(ctx context.Context, confidence float64, by string,
 		}
 		answers = append(answers, Answer{
 			At: s.now, By: by, Subject: fact.Asset{Kind: one.Asset.Kind, Key: one.Asset.Key}, Verb: Accept, Owner: fact.Party{Kind: o.Kind, ID: o.ID, Name: o.Name},
-			Role: o.Role, Reason: fmt.Sprintf("one of all above %v", confidence),
+			Role: o.Role, Reason: fmt.Sprintf("one of all above %v", confidence), Bulk: true,
 		})
 		if len(answers) >= bulk {
 			return keep()

@@ -391,6 +391,9 @@ func (g *gathering) gather(from int64, via []graph.Via) error {
 					here.rejected = append(here.rejected[:len(here.rejected):len(here.rejected)], r.Owner)
 					continue
 				}
+				if r.Bulk {
+					continue // what it was accepted for is inherited itself, and nobody added to it
+				}
 				g.claims = append(g.claims, Claimed{Via: here.via, Claim: fact.Claim{
 					Subject: a, Owner: r.Owner, Role: r.Role, Source: SourceHuman, Confidence: 1, Since: r.At,
 					Evidence: fact.Evidence{Method: "ruling", Source: r.By, Strength: fact.Declared, Detail: r.Reason},

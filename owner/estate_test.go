@@ -420,6 +420,32 @@ func TestAWordIsKeptOverResyncAndAPinHolds(t *testing.T) {
 	}
 }
 
+func TestWhatIsAcceptedInBulkMakesNothingElseSurer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	service, workload := asset("service", "shop"), asset("workload", "w")
+	w.tell("all", func(r *graph.Run) error {
+		return all(r, node("team", "web"), relation(workload, fact.PartOf, service, fact.Declared), claimOn(service, "backstage", "owner", "team", "web", .9))
+	})
+	e := w.estate(nil)
+	before := brief(w.explain(e, "workload", "w"))
+	for _, want := range []int{1, 0} {
+		if b, err := e.AcceptAbove(t.Context(), .85, "ada", false); err != nil || b.Accepted != want {
+			t.Fatalf("%+v %v, want %d accepted", b, err, want)
+		}
+		if got := brief(w.explain(e, "workload", "w")); got != before {
+			t.Errorf("after the bulk %s, before %s: nobody looked", got, before)
+		}
+	}
+	// Who looks says more.
+	if changed, err := e.Say(t.Context(), Answer{By: "ada", Subject: service, Verb: Accept, Owner: fact.Party{Kind: "team", ID: "web"}}); err != nil || !changed {
+		t.Errorf("%v %v, want the word kept", changed, err)
+	}
+	if got := brief(w.explain(e, "workload", "w")); got == before {
+		t.Errorf("after a person's word %s, as before", got)
+	}
+}
+
 func TestAWordIsAskedToBeConfirmedAfterAYear(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

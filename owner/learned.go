@@ -38,6 +38,8 @@ type taught struct {
 	// the answer says nothing of it, and Agreed whether the answer names the same.
 	First  float64 `json:"first,omitempty"`
 	Agreed bool    `json:"agreed,omitempty"`
+	// Bulk says that it was one of many accepted at once, which teaches nothing.
+	Bulk bool `json:"bulk,omitempty"`
 }
 
 // lesson is the name of a kind of evidence: the source, and of tags the rule.

@@ -82,6 +82,8 @@ type Answer struct {
 	Owner   fact.Party `json:"owner"`
 	Role    string     `json:"role"`
 	Reason  string     `json:"reason"`
+	// Bulk says that it was one of many accepted at once, which nobody looked at.
+	Bulk bool `json:"bulk,omitempty"`
 	// Right and Wrong are the kinds of evidence that the answer spoke for and against.
 	Right []string `json:"right,omitempty"`
 	Wrong []string `json:"wrong,omitempty"`
@@ -163,7 +165,7 @@ func record(ctx context.Context, db store.Engine, answers []Answer, bulk bool) (
 			if !changes {
 				continue
 			}
-			lesson, err := json.Marshal(taught{a.Right, a.Wrong, a.First, a.Agreed})
+			lesson, err := json.Marshal(taught{a.Right, a.Wrong, a.First, a.Agreed, a.Bulk})
 			if err != nil {
 				return err
 			}
@@ -207,7 +209,7 @@ func stands(before []Answer, a *Answer) (bool, error) {
 	case a.Verb == Pin:
 		return !now[at].Pinned || now[at].Role != a.Role, nil
 	}
-	return !now[at].Accept || now[at].Role != a.Role, nil
+	return !now[at].Accept || now[at].Role != a.Role || now[at].Bulk && !a.Bulk, nil
 }
 
 func sameParty(a, b fact.Party) bool { return a.Kind == b.Kind && strings.EqualFold(a.ID, b.ID) }
@@ -218,7 +220,7 @@ func Standing(answers []Answer) []Ruling {
 	var list []Ruling
 	for _, a := range answers {
 		at := slices.IndexFunc(list, func(r Ruling) bool { return sameParty(r.Owner, a.Owner) })
-		r := Ruling{Owner: a.Owner, Role: a.Role, Accept: a.Verb != Reject, Pinned: a.Verb == Pin, By: a.By, Reason: a.Reason, At: a.At}
+		r := Ruling{Owner: a.Owner, Role: a.Role, Accept: a.Verb != Reject, Pinned: a.Verb == Pin, Bulk: a.Bulk, By: a.By, Reason: a.Reason, At: a.At}
 		switch {
 		case a.Verb == Unpin && at >= 0:
 			list[at].Pinned = false
@@ -279,7 +281,7 @@ func answerRow(into *[]Answer) func(store.Row) error {
 		if err := json.Unmarshal([]byte(row.Text(11)), &t); err != nil {
 			return fmt.Errorf("what an answer taught: %w", err)
 		}
-		a.Right, a.Wrong, a.First, a.Agreed = t.Right, t.Wrong, t.First, t.Agreed
+		a.Right, a.Wrong, a.First, a.Agreed, a.Bulk = t.Right, t.Wrong, t.First, t.Agreed, t.Bulk
 		*into = append(*into, a)
 		return nil
 	}

@@ -49,12 +49,14 @@ type Desk struct {
 	// that allow it; close releases it.
 	Registry func(ctx context.Context, ecosystem string) (registry fix.Registry, close func() error, err error)
 	Renderer kubernetes.Renderer // renders charts
-	Forge    connector.Forge
-	Log      *action.Log
-	Cache    string        // folder of indexes that can be made again
-	Signer   verify.Signer // nil leaves proofs unsigned
-	Version  string        // of the program, for the record of a proof
-	Now      func() time.Time
+	// Owned puts the owners that all sources and people name into issues.
+	Owned   func(ctx context.Context, issues []issue.Issue) error
+	Forge   connector.Forge
+	Log     *action.Log
+	Cache   string        // folder of indexes that can be made again
+	Signer  verify.Signer // nil leaves proofs unsigned
+	Version string        // of the program, for the record of a proof
+	Now     func() time.Time
 	// Progress hears of the stages of long work; total is 0 when unknown.
 	Progress func(stage string, done, total int)
 }

@@ -321,8 +321,13 @@ func (d *Desk) OpenFix(ctx context.Context, request FixRequest) (Opened, error) 
 	if record.Verification.Status != fact.VerificationProven {
 		return opened, nil
 	}
+	// Its reviewers are those whom people name, too.
+	named := slices.Clone(closed)
+	if err := d.Owned(ctx, named); err != nil {
+		return opened, err
+	}
 	key := changeKey(s.identity, path)
-	opened.PullRequest = describe(key, path, closed, record.Verification)
+	opened.PullRequest = describe(key, path, named, record.Verification)
 	message := opened.PullRequest.Title + "\n\n" + opened.PullRequest.Body
 	if opened.Commit, err = s.repository.Commit(ctx, s.commit, record.Files, message, d.author()); err != nil {
 		return opened, err

@@ -20,6 +20,7 @@ import (
 	"github.com/backstitch/backstitch/demo"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/issue"
+	"github.com/backstitch/backstitch/owner"
 	"github.com/backstitch/backstitch/store/sqlite"
 	"github.com/backstitch/backstitch/store/storetest"
 )
@@ -211,10 +212,20 @@ func TestAChangeIsProvenAndOpenedOnceWhateverTheTime(t *testing.T) {
 	if chosen.ID == "" {
 		t.Fatalf("no path was proven:\n%s", document(t, result.Issues))
 	}
+	word := owner.Answer{
+		By: "ada", Subject: fact.Asset{Kind: owner.SubjectIssue, Key: chosen.ID}, Verb: owner.Assign, Role: "owner",
+		Owner: fact.Party{Kind: "team", ID: "ledgerworks/treasury", Name: "ledgerworks/treasury"}, Reason: "they pay for it",
+	}
+	if _, err := desk.SayOwner(t.Context(), word); err != nil {
+		t.Fatal(err)
+	}
 	request := agent.FixRequest{Issue: chosen.ID, Remote: platform.Remote}
 	first, err := desk.OpenFix(t.Context(), request)
 	if err != nil || first.Receipt.Outcome != "created" {
 		t.Fatalf("first: %+v, %v", first.Receipt, err)
+	}
+	if !strings.Contains(first.PullRequest.Body, "ledgerworks/treasury") {
+		t.Errorf("the pull request does not name whom a person named:\n%s", first.PullRequest.Body)
 	}
 	later = 90
 	second, err := desk.OpenFix(t.Context(), request)

@@ -88,6 +88,7 @@ func Open(ctx context.Context, config Config) (*App, error) {
 		Fixers:     builtin.Fixers(),
 		Registry:   builtin.Registry,
 		Renderer:   kubernetes.ChildRenderer(self),
+		Owned:      app.owned,
 		Forge:      builtin.Remote(config.RemoteToken),
 		Log:        action.New(app.db, config.Now),
 		Cache:      filepath.Join(config.State, "cache"),

@@ -161,8 +161,17 @@ func (t *Tracer) cloud(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 			continue
 		}
 		answer, err := Terraform(ctx, TerraformRequest{Repository: t.Repository, Commit: t.Commit, Tree: t.Tree, Address: withField(address, f.Attributes["field"]), Root: root})
-		if errors.Is(err, fs.ErrNotExist) {
-			answer, err = Terraform(ctx, TerraformRequest{Repository: t.Repository, Commit: t.Commit, Tree: t.Tree, Address: address})
+		moved := errors.Is(err, fs.ErrNotExist)
+		if err == nil && len(answer.Declaration) == 0 {
+			roots, err := t.terraformRoots(ctx)
+			if err != nil {
+				return fact.Cause{}, err
+			}
+			// A folder that declares resources is the state's own, which has changed since.
+			moved = !slices.ContainsFunc(roots, func(c *terraform.Configuration) bool { return c.Dir == root && len(c.Instances()) > 0 })
+		}
+		if moved { // the state lies elsewhere than the configuration
+			answer, err = Terraform(ctx, TerraformRequest{Repository: t.Repository, Commit: t.Commit, Tree: t.Tree, Address: withField(address, f.Attributes["field"])})
 		}
 		if err != nil {
 			return fact.Cause{}, err

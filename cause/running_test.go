@@ -38,6 +38,8 @@ func fleet() code.Files {
 			"    \"node_modules/qs\": {\"version\": \"6.1.0\"}\n  }\n}\n",
 		"k8s/cache.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: cache\n  namespace: prod\nspec:\n  template:\n    spec:\n      containers:\n" +
 			"        - name: redis\n          image: redis:7.0\n          securityContext:\n            privileged: true\n",
+		"legacy/main.tf":       "resource \"aws_sns_topic\" \"t\" {\n  name = \"t\"\n}\n",
+		"versions.tf":          "terraform {\n  required_version = \">= 1.5\"\n}\n",
 		"infra/main.tf":        "module \"logs\" {\n  source = \"./bucket\"\n  name   = \"acme-logs\"\n}\n\nresource \"aws_iam_role\" \"ci\" {\n  name = \"ci\"\n}\n\nresource \"azurerm_storage_account\" \"a\" {\n  name = \"acmelogs\"\n}\nresource \"google_compute_instance\" \"vm\" {\n  name = \"jump\"\n}\nresource \"google_sql_database_instance\" \"db\" {\n  name = \"main\"\n}\n",
 		"infra/bucket/main.tf": "variable \"name\" {}\n\nresource \"aws_s3_bucket\" \"this\" {\n  bucket = var.name\n  acl    = data.x_y.z.acl\n}\n",
 	} {
@@ -335,6 +337,8 @@ func TestTheStateLeadsACloudResourceToItsAddress(t *testing.T) {
 	t.Parallel()
 	own := fact.Asset{Kind: fact.AssetResource, Key: "arn:aws:s3:::random-suffix-1", Name: "logs"}
 	other := fact.Asset{Kind: fact.AssetResource, Key: "arn:aws:s3:::of-another", Name: "other"}
+	stray := fact.Asset{Kind: fact.AssetResource, Key: "arn:aws:s3:::random-suffix-2", Name: "stray"}
+	removed := fact.Asset{Kind: fact.AssetResource, Key: "arn:aws:kms:eu-west-1:1:key/1", Name: "removed"}
 	alike := fact.Asset{Kind: fact.AssetResource, Key: "arn:aws:iam::123456789012:role/deployer", Name: "deployer"}
 	g := known(t, func(run *graph.Run) error {
 		declared := func(from fact.Asset, key string) error {
@@ -344,6 +348,12 @@ func TestTheStateLeadsACloudResourceToItsAddress(t *testing.T) {
 			})
 		}
 		if err := declared(own, "github.com/acme/fleet//infra:module.logs.aws_s3_bucket.this"); err != nil {
+			return err
+		}
+		if err := declared(stray, "github.com/acme/fleet//:module.logs.aws_s3_bucket.this"); err != nil {
+			return err
+		}
+		if err := declared(removed, "github.com/acme/fleet//legacy:aws_iam_role.ci"); err != nil {
 			return err
 		}
 		if err := declared(alike, "//infra:aws_iam_role.ci"); err != nil {
@@ -374,6 +384,12 @@ func TestTheStateLeadsACloudResourceToItsAddress(t *testing.T) {
 	}
 	if got := places(lead(own, "acl")); got != "found infra/bucket/main.tf:3" {
 		t.Errorf("an attribute that a data source gives: %s", got)
+	}
+	if got := places(lead(stray, "")); got != "found infra/bucket/main.tf:3" {
+		t.Errorf("a state that lies elsewhere: %s", got)
+	}
+	if got := places(lead(removed, "")); got != "unknown " {
+		t.Errorf("a resource that its own folder declares no more, and another one by the same address: %s", got)
 	}
 	if got := places(lead(alike, "")); got != "unknown " {
 		t.Errorf("a state that names no repository, whose resource is called otherwise here: %s", got)

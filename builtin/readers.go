@@ -10,7 +10,9 @@ import (
 	"github.com/backstitch/backstitch/report/artifactanalysis"
 	"github.com/backstitch/backstitch/report/asff"
 	"github.com/backstitch/backstitch/report/bandit"
+	"github.com/backstitch/backstitch/report/blackduck"
 	"github.com/backstitch/backstitch/report/brakeman"
+	"github.com/backstitch/backstitch/report/bundleraudit"
 	"github.com/backstitch/backstitch/report/cargoaudit"
 	"github.com/backstitch/backstitch/report/cfnlint"
 	"github.com/backstitch/backstitch/report/cfnnag"
@@ -41,6 +43,7 @@ import (
 	"github.com/backstitch/backstitch/report/kubelinter"
 	"github.com/backstitch/backstitch/report/kubescape"
 	"github.com/backstitch/backstitch/report/legitify"
+	"github.com/backstitch/backstitch/report/mend"
 	"github.com/backstitch/backstitch/report/neuvector"
 	"github.com/backstitch/backstitch/report/noseyparker"
 	"github.com/backstitch/backstitch/report/npmaudit"
@@ -145,5 +148,8 @@ func Readers() []report.Reader {
 		orca.New(),
 		sonarqube.New(),
 		qualys.New(),
+		mend.New(),
+		bundleraudit.New(),
+		blackduck.New(),
 	}
 }

@@ -186,6 +186,12 @@ var peerKinds = []peerKind{
 	{
 		folders: []string{"qualys", "qualys_vmdr"}, same: sameItem, why: "makes one finding of a row; here each CVE stays its own",
 	},
+	{
+		folders: []string{"mend"}, drops: func(f *fact.Finding) bool { return f.Analysis.State == fact.AnalysisResolved },
+		why: "leaves out findings whose library was removed; here they are resolved",
+	},
+	// The peer writes how the tool calls a component; here it is the package of its origin.
+	{folders: []string{"blackduck"}, invented: []string{"component_name"}},
 	// One of the peer's files is refused here: a log of Yarn.
 	{folders: []string{"noseyparker"}, invented: []string{"cwe"}},
 }

@@ -33,7 +33,7 @@ func (reader) Detect(head []byte) int {
 	}
 	o := report.OutlineOf(head)
 	switch {
-	case o.Has("site[].@name", "site[].alerts"):
+	case o.Has("site[].@name", "site[].alerts") && !o.Has("vulnerabilities"): // GitLab's reports of DAST hold both
 		return 95
 	case o.Has("@programName", "site") && o.Texts["@programName"] == "ZAP":
 		return 90

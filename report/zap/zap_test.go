@@ -45,3 +45,10 @@ func TestBothLayoutsGiveTheSameFinding(t *testing.T) {
 		t.Errorf("finding %+v", one)
 	}
 }
+
+func TestAReportOfGitLabIsNone(t *testing.T) {
+	t.Parallel()
+	if score := New().Detect([]byte(`{"@version":"2","site":[{"@name":"http://a.test","alerts":[]}],"version":"14","vulnerabilities":[]}`)); score != 0 {
+		t.Errorf("Detect = %d", score)
+	}
+}

@@ -46,6 +46,7 @@ type member struct {
 	accounts   []Account // of a person, one for each source that tells of it now
 	known      bool
 	alive      bool
+	kept       bool // another source than CODEOWNERS and history tells of it now
 }
 
 // stated is what the graph keeps of an asset for each scope.
@@ -77,6 +78,7 @@ func loadDirectory(ctx context.Context, tx store.Tx, hearsay []string, now int64
 			return nil
 		}
 		m.alive = true
+		m.kept = m.kept || !doc.End && !ofCode(row.Text(6))
 		if !doc.End && m.asset.Kind == fact.AssetPerson {
 			m.accounts = append(m.accounts, entryOf(row.Text(6), m.asset.Key, cmp.Or(doc.Name, m.asset.Name), doc.Properties))
 		}
@@ -209,7 +211,7 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 			code := strings.HasPrefix(m.asset.Key, "@")
 			who.known = who.known || m.known
 			who.gone = who.gone && !m.alive && !code
-			if org, _, ok := strings.Cut(m.asset.Key, "/"); ok && code && m.alive && m.known {
+			if org, _, ok := strings.Cut(m.asset.Key, "/"); ok && code && m.kept {
 				d.orgs[strings.ToLower(org)] = true
 			}
 		} else {

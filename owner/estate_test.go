@@ -615,6 +615,31 @@ func TestPeopleAreJoinedAsPersonListJoinsThem(t *testing.T) {
 	}
 }
 
+func TestWhatCodeNamesIsNoDirectory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.tell("hr", func(r *graph.Run) error {
+		return all(r, node("person", "ada@acme.test", "id", "scim:1", "emails", "ada@acme.test,ada@home.test"))
+	})
+	w.tell("code:git.test/acme/shop", func(r *graph.Run) error {
+		return all(r, node("team", "@acme/all"), node("person", "ada@acme.test", "email", "ada@acme.test"), node("person", "ada@home.test", "email", "ada@home.test"))
+	})
+	e := w.estate(nil)
+	var d *Directory
+	if err := w.db.Read(t.Context(), func(tx store.Tx) (err error) {
+		d, err = e.known(t.Context(), tx)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if why, _ := e.replacement(d, "@acme/other"); why != "" {
+		t.Errorf("a team that no line names: %q, and no forge was asked", why)
+	}
+	if p, err := d.Known("ada@home.test"); err != nil || p.ID != "ada@acme.test" {
+		t.Errorf("%+v %v, want one person of two addresses", p, err)
+	}
+}
+
 // TestASurveyAnswersAsAnExplanation compares both over random estates.
 func TestASurveyAnswersAsAnExplanation(t *testing.T) {
 	t.Parallel()

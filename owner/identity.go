@@ -128,9 +128,16 @@ func GraphAccounts(ctx context.Context, g *graph.Graph) ([]Account, error) {
 	return list, err
 }
 
+// ofCode says whether a source is CODEOWNERS and history, which name people and teams and
+// keep no entries of them: two names may be one person's.
+func ofCode(source string) bool {
+	kind, _, _ := strings.Cut(source, ":")
+	return kind == SourceCode
+}
+
 // entryOf makes an account of what a source tells of a person.
 func entryOf(source, key, name string, p map[string]string) Account {
-	a := Account{Source: source, Key: key, Name: name, Entry: true, ID: p["id"], Active: p["active"], Left: p["left"], Manager: p["manager"], Bot: p["bot"] == saidTrue}
+	a := Account{Source: source, Key: key, Name: name, Entry: !ofCode(source), ID: p["id"], Active: p["active"], Left: p["left"], Manager: p["manager"], Bot: p["bot"] == saidTrue}
 	a.Emails = slices.DeleteFunc(append(strings.Split(p["emails"], ","), p["email"], key), func(text string) bool { return !strings.Contains(text, "@") })
 	for login := range strings.SplitSeq(p["logins"], ",") {
 		if strings.Contains(login, "/") { // others say nothing outside their system

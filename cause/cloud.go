@@ -511,6 +511,11 @@ func (t *Tracer) decided(ctx context.Context, f *fact.Finding) (fact.Cause, erro
 		}
 		place := trace.Origins[0].Place
 		origin := t.at(place.Path, place.Line, place.EndLine)
+		for _, text := range elsewhere(&trace) {
+			if !slices.Contains(found.Missing, text) {
+				found.Missing = append(found.Missing, text)
+			}
+		}
 		if named > 1 && within(origin) {
 			inside = true // with others beside it, the block says it best
 			continue

@@ -181,7 +181,7 @@ func (t *terraformTracer) root(c *terraform.Configuration) {
 	for _, control := range trace.Controls {
 		link("control", cmp.Or(control.Name, "condition"), control.Place, "chose the branch", how, control.Module)
 	}
-	cause.Missing = append(cause.Missing, trace.Missing...)
+	cause.Missing = append(append(cause.Missing, trace.Missing...), elsewhere(&trace)...)
 	if trace.Status == terraform.TraceFound {
 		t.locate(t.at(trace.Origins[0].Place))
 		return
@@ -189,6 +189,18 @@ func (t *terraformTracer) root(c *terraform.Configuration) {
 	if trace.Status == terraform.TraceAbsent {
 		t.locate(t.at(declaration.Place)) // the block where it would have to be set
 	}
+}
+
+// elsewhere says which files of variables decide where they are given.
+func elsewhere(trace *terraform.Trace) []string {
+	if len(trace.Elsewhere) == 0 {
+		return nil
+	}
+	var places []string
+	for _, p := range trace.Elsewhere {
+		places = append(places, fmt.Sprintf("%s:%d", p.Path, p.Line))
+	}
+	return []string{"a file of variables that Terraform reads only when it is given sets it, too, and decides then: " + listed(places)}
 }
 
 func (t *terraformTracer) locate(l fact.Location) {

@@ -91,6 +91,7 @@ type Configuration struct {
 	root      *call
 	calls     int
 	vars      map[string]assigned // of the root, by files of variables
+	others    map[string][]Place  // where files that were not given set them
 	meter     meter
 	budget    int // evaluations so far
 	depth     int // of the evaluation under way
@@ -163,7 +164,7 @@ func (c *call) address() string {
 
 // Load reads the root module in a folder of the tree ("" for the tree's root).
 func Load(ctx context.Context, tree code.Tree, dir string, options Options) (*Configuration, error) {
-	c := &Configuration{Dir: clean(dir), tree: tree, options: options, modules: map[string]*module{}, vars: map[string]assigned{}}
+	c := &Configuration{Dir: clean(dir), tree: tree, options: options, modules: map[string]*module{}, vars: map[string]assigned{}, others: map[string][]Place{}}
 	paths, err := tree.Paths(ctx)
 	if err != nil {
 		return nil, err

@@ -308,6 +308,54 @@ locals {
 	}
 }
 
+func TestFilesOfVariablesThatAreNotGivenAreNamed(t *testing.T) {
+	t.Parallel()
+	const archive = `
+-- deploy/app/main.tf --
+variable "size" {
+  default = "small"
+}
+variable "zone" {}
+resource "a_b" "c" {
+  size = var.size
+  zone = var.zone
+}
+-- deploy/app/env/prod.tfvars --
+zone = "z"
+size = "large"
+-- variables/prod/app.tfvars.json --
+{"size": "larger"}
+-- variables/prod/other.tfvars --
+size = "of another"
+`
+	for name, c := range map[string]struct {
+		options           terraform.Options
+		attribute, status string
+		want              []string
+	}{
+		"a default":      {terraform.Options{}, "size", "found", []string{"deploy/app/env/prod.tfvars:2", "variables/prod/app.tfvars.json:1"}},
+		"none is stated": {terraform.Options{}, "zone", "unknown", []string{"deploy/app/env/prod.tfvars:1"}},
+		"one is given":   {terraform.Options{VarFiles: []string{"deploy/app/env/prod.tfvars"}}, "size", "found", nil},
+	} {
+		configuration, err := terraform.Load(t.Context(), tree(archive), "deploy/app", c.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address, attribute, err := terraform.ParseAddress("a_b.c." + c.attribute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trace := configuration.Trace(address, attribute)
+		var got []string
+		for _, p := range trace.Elsewhere {
+			got = append(got, p.Path+":"+itoa(p.Line))
+		}
+		if trace.Status != c.status || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %s, elsewhere %v, want %s, %v", name, trace.Status, got, c.status, c.want)
+		}
+	}
+}
+
 func TestWhatIsSensitiveIsNeverWritten(t *testing.T) {
 	t.Parallel()
 	c := load(t, `

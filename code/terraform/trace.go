@@ -57,6 +57,9 @@ type Trace struct {
 	// Controls are the literals that chose a branch or an instance on the way.
 	Controls []TraceStep `json:"controls,omitempty"`
 	Missing  []string    `json:"missing,omitempty"`
+	// Elsewhere are places in files of variables that were not given, and that set a
+	// variable on the way: where one of them is given, it decides.
+	Elsewhere []Place `json:"elsewhere,omitempty"`
 	// Shared are other instances whose same attribute the main literal decides.
 	Shared []string `json:"shared,omitempty"`
 
@@ -1033,6 +1036,13 @@ func (t *tracer) definition(ref hcl.Traversal, s *scope) (hcl.Expression, *scope
 func (t *tracer) variable(f *frame, name string, path []cty.Value) {
 	declared := f.call.module.variables[name]
 	expr, s, how, place := t.c.given(f, name)
+	if f.parent == nil {
+		for _, other := range t.c.others[name] {
+			if !slices.Contains(t.trace.Elsewhere, other) {
+				t.trace.Elsewhere = append(t.trace.Elsewhere, other)
+			}
+		}
+	}
 	if expr == nil {
 		at := f.address()
 		if at != "" {

@@ -44,7 +44,43 @@ func (c *Configuration) readVars(ctx context.Context, paths []string) error {
 			c.vars[variable] = value
 		}
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil || len(c.options.VarFiles) > 0 {
+		return err
+	}
+	return c.readOthers(ctx, paths, names)
+}
+
+// maxOthers bounds the files of variables that are looked at beside those that count.
+const maxOthers = 100
+
+// readOthers notes what the files of variables set that Terraform reads only when it
+// is told to, as those of environments are: those below the folder, and those that are
+// called like it.
+func (c *Configuration) readOthers(ctx context.Context, paths, read []string) error {
+	looked := 0
+	for _, name := range paths {
+		stem, isVars := strings.CutSuffix(strings.TrimSuffix(path.Base(name), ".json"), ".tfvars")
+		if !isVars || slices.Contains(read, name) || looked == maxOthers {
+			continue
+		}
+		inside := c.Dir == "" || strings.HasPrefix(name, c.Dir+"/")
+		if !inside && stem != path.Base(c.Dir) {
+			continue
+		}
+		looked++
+		data, err := c.tree.Read(ctx, name)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			continue // it counts only where it is given
+		}
+		values, _ := parseVars(name, data, &c.meter)
+		for variable, value := range values {
+			c.others[variable] = append(c.others[variable], value.place)
+		}
+	}
+	return nil
 }
 
 func parseVars(name string, data []byte, m *meter) (map[string]assigned, []Problem) {

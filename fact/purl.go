@@ -65,7 +65,7 @@ func PURL(ecosystem, name, version string) string {
 	case "maven":
 		name = strings.Replace(name, ":", "/", 1)
 	case "deb", "apk", "rpm":
-		name = strings.ToLower(base) + "/" + name
+		name = namespace(base) + "/" + name
 	}
 	parts := strings.Split(name, "/")
 	for i, part := range parts {
@@ -76,9 +76,22 @@ func PURL(ecosystem, name, version string) string {
 		purl += "@" + strings.ReplaceAll(url.PathEscape(version), "+", "%2B")
 	}
 	if distro != "" && base != "Maven" {
-		purl += "?distro=" + url.QueryEscape(strings.ToLower(base)+"-"+distro)
+		purl += "?distro=" + url.QueryEscape(namespace(base)+"-"+distro)
 	}
 	return purl
+}
+
+// namespace is that of a distribution's packages in package URLs.
+func namespace(distribution string) string {
+	switch distribution {
+	case "Red Hat":
+		return "redhat"
+	case "Rocky Linux":
+		return "rocky"
+	case "Amazon Linux":
+		return "amzn"
+	}
+	return strings.ToLower(distribution)
 }
 
 // ParsePURL reads a package URL into a Package, with the ecosystem that its
@@ -129,7 +142,6 @@ var distroNames = map[string]string{
 	"debian": "Debian", "ubuntu": "Ubuntu", "alpine": "Alpine", "redhat": "Red Hat", "rhel": "Red Hat",
 	"rocky": "Rocky Linux", "almalinux": "AlmaLinux", "suse": "SUSE", "opensuse": "openSUSE",
 	"amzn": "Amazon Linux", "wolfi": "Wolfi", "chainguard": "Chainguard",
-	"red hat": "Red Hat", "rocky linux": "Rocky Linux", "amazon linux": "Amazon Linux", // as PURL writes them
 }
 
 func distroEcosystem(namespace, query string) string {

@@ -89,6 +89,17 @@ func Aliases(primary string, ids ...string) []string {
 	return list
 }
 
+// Versions splits a list of versions that a detector writes as one text.
+func Versions(text string) []string {
+	var list []string
+	for _, version := range strings.Split(text, ",") {
+		if version = strings.TrimSpace(version); version != "" {
+			list = append(list, version)
+		}
+	}
+	return list
+}
+
 // ImageAsset is the asset of a container image: its digest when the reference
 // or one of the digests holds one, since tags only refer to it.
 func ImageAsset(name string, digests ...string) fact.Asset {

@@ -203,11 +203,7 @@ func (v *draft) finding() fact.Finding {
 	f.Kind, f.Rule, f.Score = fact.Vulnerability, v.id, cmp.Or(v.vendorScore, v.score)
 	f.Title = v.id + " in " + v.name + ":" + v.version
 	f.Package = report.Named(ecosystem(v.kind, v.group), v.name, v.version)
-	if v.fixed != "" {
-		for _, version := range strings.Split(v.fixed, ",") {
-			f.FixedVersions = append(f.FixedVersions, strings.TrimSpace(version))
-		}
-	}
+	f.FixedVersions = report.Versions(v.fixed)
 	report.Attribute(&f, "package_type", v.kind)
 	report.Attribute(&f, "feed_group", v.group)
 	return f

@@ -151,9 +151,7 @@ func given(d *report.Document) {
 			case "solution":
 				f.Mitigation = d.Text()
 			case "fix_version":
-				if fixed := d.Text(); fixed != "" {
-					f.FixedVersions = []string{fixed}
-				}
+				f.FixedVersions = report.Versions(d.Text())
 			case "nvd_url", "vendor_url", "url":
 				if url := d.Text(); url != "" {
 					f.References = append(f.References, url)

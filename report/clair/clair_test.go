@@ -31,7 +31,7 @@ var cases = []reporttest.Case{
 	{
 		Name: "Klar", Score: 95, Complete: false,
 		Report: `{"LayerCount":9,"Vulnerabilities":{"High":[{"Name":"RHSA-2019:0109","NamespaceName":"centos:7","Description":"d","Link":"https://x.test","Severity":"High","FixedBy":"4:5.16.3-294","FeatureName":"perl","FeatureVersion":"4:5.16.3-293"}]}}`,
-		Want:   []string{"vulnerability RHSA-2019:0109 high pkg:rpm/red%20hat/perl@4:5.16.3-293?distro=red+hat-7@4:5.16.3-293 fixed 4:5.16.3-294"},
+		Want:   []string{"vulnerability RHSA-2019:0109 high pkg:rpm/redhat/perl@4:5.16.3-293?distro=redhat-7@4:5.16.3-293 fixed 4:5.16.3-294"},
 	},
 }
 

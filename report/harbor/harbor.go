@@ -122,9 +122,7 @@ func vulnerability(d *report.Document, f *fact.Finding) {
 		case "version":
 			f.Package.Version = d.Text()
 		case "fix_version":
-			if fixed := d.Text(); fixed != "" {
-				f.FixedVersions = []string{fixed}
-			}
+			f.FixedVersions = report.Versions(d.Text())
 		case "severity":
 			report.Rate(f, d.Text())
 		case "description":

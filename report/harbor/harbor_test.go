@@ -21,8 +21,8 @@ func FuzzRead(f *testing.F) { reporttest.FuzzTable(f, New(), cases) }
 var cases = []reporttest.Case{
 	{
 		Name: "bare", Score: 95, Complete: true,
-		Report: `{"generated_at":"2023-11-16T00:14:12Z","artifact":{"repository":"p/a","tag":"1","digest":"sha256:ab"},"scanner":{"name":"Trivy","vendor":"Aqua Security","version":"v1"},"severity":"High","vulnerabilities":[{"id":"CVE-1","package":"libs","version":"1.2","fix_version":"1.3","severity":"Medium","description":"d","links":["https://x.test"],"preferred_cvss":{"score_v3":9.8,"score_v2":null,"vector_v3":"CVSS:3.1/AV:N"},"cwe_ids":["CWE-787"]},{"id":"CVE-2","package":"b","version":"2","fix_version":"","severity":"None","preferred_cvss":{"score_v2":5}}]}`,
-		Want:   []string{"vulnerability CVE-1 medium @1.2 fixed 1.3", "vulnerability CVE-2 info @2"},
+		Report: `{"generated_at":"2023-11-16T00:14:12Z","artifact":{"repository":"p/a","tag":"1","digest":"sha256:ab"},"scanner":{"name":"Trivy","vendor":"Aqua Security","version":"v1"},"severity":"High","vulnerabilities":[{"id":"CVE-1","package":"libs","version":"1.2","fix_version":"1.3, 2.0","severity":"Medium","description":"d","links":["https://x.test"],"preferred_cvss":{"score_v3":9.8,"score_v2":null,"vector_v3":"CVSS:3.1/AV:N"},"cwe_ids":["CWE-787"]},{"id":"CVE-2","package":"b","version":"2","fix_version":"","severity":"None","preferred_cvss":{"score_v2":5}}]}`,
+		Want:   []string{"vulnerability CVE-1 medium @1.2 fixed 1.3,2.0", "vulnerability CVE-2 info @2"},
 	},
 	{
 		Name: "below a media type, without an artifact", Score: 95, Complete: true,

@@ -35,7 +35,7 @@ var cases = []reporttest.Case{
 		Want: []string{
 			"vulnerability CVE-2024-1 high pkg:deb/debian/libssl@1:1.1-2?distro=debian-10@1:1.1-2 aka GHSA-1 fixed 1:1.2-1",
 			"vulnerability CVE-2024-1 high pkg:npm/left-pad@1.0.0@1.0.0 app/package-lock.json:0-0 aka GHSA-1 fixed 1.0.1",
-			"vulnerability CVE-2024-2 unknown pkg:rpm/amazon%20linux/kernel@5?distro=amazon+linux-2@5 accepted_risk",
+			"vulnerability CVE-2024-2 unknown pkg:rpm/amzn/kernel@5?distro=amzn-2@5 accepted_risk",
 		},
 	},
 	{

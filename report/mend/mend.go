@@ -178,9 +178,7 @@ func flaw(d *report.Document, f *fact.Finding) {
 	}
 	report.Rate(f, severity3)
 	if versions, ok := strings.CutPrefix(fix, f.Package.Name+":"); ok && f.Package.Ecosystem == "Maven" {
-		for _, version := range strings.Split(versions, ",") {
-			f.FixedVersions = append(f.FixedVersions, strings.TrimSpace(version))
-		}
+		f.FixedVersions = report.Versions(versions)
 	} else if fix != "no_fix" {
 		f.Mitigation = fix
 	}

@@ -137,9 +137,7 @@ func result(d *report.Document) {
 				case "installedVersion":
 					version = d.Text()
 				case "fixedVersion":
-					if fixed := d.Text(); fixed != "" {
-						f.FixedVersions = []string{fixed}
-					}
+					f.FixedVersions = report.Versions(d.Text())
 				case "primaryURL":
 					if url := d.Text(); url != "" {
 						f.References = []string{url}

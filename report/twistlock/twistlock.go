@@ -167,9 +167,7 @@ func fill(f *fact.Finding, status, risks string) {
 	f.Kind = fact.Vulnerability
 	f.Title = f.Rule + " in " + f.Package.Name + ":" + f.Package.Version
 	if fixed, ok := strings.CutPrefix(status, "fixed in "); ok {
-		for _, version := range strings.Split(fixed, ",") {
-			f.FixedVersions = append(f.FixedVersions, strings.TrimSpace(version))
-		}
+		f.FixedVersions = report.Versions(fixed)
 	} else {
 		report.Attribute(f, "fix_status", status)
 	}

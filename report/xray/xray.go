@@ -324,6 +324,9 @@ func (v *draft) give(d *report.Document, at fact.Position) {
 			f.Aliases = report.Aliases(f.Rule, alias)
 			f.Score, f.Vector, f.CWE = one.score, one.vector, report.CWEs(one.weaknesses...)
 			f.Package = pkg(c.id)
+			if one.id != "" {
+				f.Title, f.Description = one.id+" in "+f.Package.Name+":"+f.Package.Version, cmp.Or(v.f.Description, v.f.Title)
+			}
 			f.Path = cmp.Or(v.path, c.path)
 			f.FixedVersions = versions(append(slices.Clone(v.fixed), c.fixed...))
 			f.Asset = asset(cmp.Or(v.root, c.root))

@@ -90,10 +90,15 @@ const (
 )
 
 // Read reads one log and gives what it says was made, in the order of the
-// events. Sessions are followed within the file. An error names file and event;
-// what was read before it was given.
+// events. Sessions are followed within the file, from where they begin. An error
+// names file and event; what was read before it was given.
 func Read(ctx context.Context, name string, in io.Reader, found func(Creation) error) (Stats, error) {
-	reader := &reader{name: name, found: found, sessions: map[string]session{}}
+	return read(ctx, name, in, map[string]session{}, found)
+}
+
+// read is Read with the sessions that are known, to which it adds.
+func read(ctx context.Context, name string, in io.Reader, sessions map[string]session, found func(Creation) error) (Stats, error) {
+	reader := &reader{name: name, found: found, sessions: sessions}
 	if err := reader.read(ctx, in); err != nil {
 		return reader.stats, fmt.Errorf("%s: event %d: %w", name, reader.stats.Events+reader.stats.Unknown+1, err)
 	}

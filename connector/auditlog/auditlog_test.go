@@ -7,13 +7,16 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/connector/auditlog"
+	"github.com/backstitch/backstitch/connector/connectortest"
 	"github.com/backstitch/backstitch/fact"
 )
 
@@ -250,4 +253,54 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%q: %+v", data, stats)
 		}
 	})
+}
+
+func TestTheOrderOfLogsAndTheirDoublesChangeNothing(t *testing.T) {
+	t.Parallel()
+	event := func(id, at, who, rest string) string {
+		return `{` + who + `, "eventSource": "s3.amazonaws.com", "eventID": "` + id + `", "eventTime": "` + at + `", ` + rest + `}`
+	}
+	bucket := func(name string) string {
+		return `"eventName": "CreateBucket", "requestParameters": {"bucketName": "` + name + `"}`
+	}
+	assume := event("e0", "2026-05-01T08:00:00Z", `"userIdentity": {"type": "WebIdentityUser", "userName": "repo:acme/shop:ref:refs/heads/main", "identityProvider": "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com"}`,
+		`"eventName": "AssumeRoleWithWebIdentity", "responseElements": {"credentials": {"accessKeyId": "ASIA1"}}`)
+	events := []string{
+		assume, event("e1", "2026-05-01T09:00:00Z", role, bucket("built")),
+		event("e2", "2026-05-01T09:00:00Z", ada, bucket("again")), event("e3", "2026-05-03T09:00:00Z", strings.ReplaceAll(ada, "ada", "eve"), bucket("again")),
+	}
+	told := func(files ...[]string) string {
+		dir := t.TempDir()
+		for i, list := range files {
+			if err := os.WriteFile(filepath.Join(dir, string(rune('a'+i))+".json"), []byte(`{"Records": [`+strings.Join(list, ",")+`]}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := &connectortest.Recorder{}
+		if err := auditlog.New().Sync(t.Context(), connector.Values{"path": dir}, r); err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		for _, c := range r.Claims {
+			lines = append(lines, c.Value.Subject.Key+" by "+c.Value.Owner.ID+" until "+time.UnixMicro(c.Value.Until).UTC().Format(time.DateOnly))
+		}
+		for _, one := range r.Relations {
+			lines = append(lines, one.Value.From.Key+" "+string(one.Value.Kind)+" "+one.Value.To.Key)
+		}
+		slices.Sort(lines)
+		return strings.Join(slices.Compact(lines), "\n")
+	}
+	want := strings.Join([]string{
+		"arn:aws:s3:::again by ada until 2026-05-03", "arn:aws:s3:::again by eve until 1970-01-01", "arn:aws:s3:::again created_by arn:aws:iam::111122223333:user/eve",
+		"arn:aws:s3:::built created_by arn:aws:sts::111122223333:assumed-role/dev/ada@acme.test", "arn:aws:s3:::built created_by github.com/acme/shop",
+	}, "\n")
+	backwards := slices.Clone(events)
+	slices.Reverse(backwards)
+	for name, got := range map[string]string{
+		"in order": told(events), "backwards": told(backwards), "twice": told(backwards, events), "each in a file": told(backwards[:1], backwards[1:2], backwards[2:3], backwards[3:]),
+	} {
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
 }

@@ -34,11 +34,22 @@ func (source) Settings() []connector.Setting {
 	return []connector.Setting{{Name: "path", Kind: connector.SettingPath, Required: true, Help: "a log file or a folder of log files: JSON or JSON lines, plain, .gz or .zst"}}
 }
 
-// Sync implements connector.Source. Each file is a scope.
+// Sync implements connector.Source. Each file is a scope. Events come in any order, and
+// those of one session lie in several files, so that all files are read twice: for
+// the sessions and for what was made once more later, and then for who made it.
 func (source) Sync(ctx context.Context, values connector.Values, sink connector.Sink) error {
 	names, err := files(values["path"])
 	if err != nil {
 		return err
+	}
+	known := &before{sessions: map[string]session{}, latest: map[string]moment{}}
+	for i, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		sink.Progress("reading sessions of logs", i, len(names))
+		// What cannot be read is told of below.
+		_, _ = readFile(ctx, filepath.Join(values["path"], name), known.sessions, known.look)
 	}
 	for i, name := range names {
 		if err := ctx.Err(); err != nil {
@@ -50,8 +61,8 @@ func (source) Sync(ctx context.Context, values connector.Values, sink connector.
 			continue
 		}
 		var fault *sinkError
-		_, err := readFile(ctx, filepath.Join(values["path"], name), func(c Creation) error {
-			if err := tell(sink, scope, c); err != nil {
+		_, err := readFile(ctx, filepath.Join(values["path"], name), known.sessions, func(c Creation) error {
+			if err := tell(sink, scope, c, known.again(&c)); err != nil {
 				return &sinkError{err}
 			}
 			return nil
@@ -78,8 +89,38 @@ type sinkError struct{ err error }
 
 func (e *sinkError) Error() string { return e.err.Error() }
 
-// tell gives what one creation says about who made an asset.
-func tell(sink connector.Sink, scope string, c Creation) error {
+// before is what the first reading of all logs gave.
+type before struct {
+	sessions map[string]session
+	latest   map[string]moment // by key, when something was made last
+}
+
+type moment struct {
+	time int64
+	id   string // of the event
+}
+
+// maxLatest bounds the assets of which it is known when they were made last.
+const maxLatest = 1 << 21
+
+func (b *before) look(c Creation) error {
+	if last, known := b.latest[c.Asset.Key]; known && c.Time > last.time || !known && len(b.latest) < maxLatest {
+		b.latest[c.Asset.Key] = moment{c.Time, c.EventID}
+	}
+	return nil
+}
+
+// again says when something of the same name was made once more, 0 when it was not.
+func (b *before) again(c *Creation) int64 {
+	if last := b.latest[c.Asset.Key]; last.time > c.Time && last.id != c.EventID {
+		return last.time
+	}
+	return 0
+}
+
+// tell gives what one creation says about who made an asset, which was gone when another
+// one of its name was made.
+func tell(sink connector.Sink, scope string, c Creation, again int64) error {
 	evidence := fact.Evidence{Method: c.Event, Source: scope + ", " + c.Item, Strength: fact.Attested, Detail: c.EventID}
 	identity := fact.Asset{Kind: fact.AssetIdentity, Key: c.Actor.Principal, Name: c.Actor.Name}
 	properties := map[string]string{"actor": string(c.Actor.Kind)}
@@ -89,12 +130,12 @@ func tell(sink connector.Sink, scope string, c Creation) error {
 	if c.Actor.Service != "" {
 		properties["service"] = c.Actor.Service
 	}
-	if identity.Key != "" {
+	if identity.Key != "" && again == 0 {
 		if err := sink.Relation(scope, fact.Relation{From: c.Asset, Kind: fact.CreatedBy, To: identity, Evidence: evidence, Properties: properties}); err != nil {
 			return err
 		}
 	}
-	if p := c.Actor.Pipeline; p != nil && p.Repository != "" {
+	if p := c.Actor.Pipeline; p != nil && p.Repository != "" && again == 0 {
 		home := fact.Asset{Kind: fact.AssetRepository, Key: forge(p.System) + "/" + p.Repository, Name: p.Repository}
 		said := map[string]string{"subject": p.Subject, "ref": p.Ref}
 		if p.Commit != "" {
@@ -110,7 +151,7 @@ func tell(sink connector.Sink, scope string, c Creation) error {
 	}
 	return sink.Claim(scope, fact.Claim{
 		Subject: c.Asset, Owner: fact.Party{Kind: "person", ID: c.Actor.Name, Name: c.Actor.Name}, Role: "creator",
-		Source: "auditlog:" + c.Log, Evidence: evidence, Confidence: confidence, Since: c.Time,
+		Source: "auditlog:" + c.Log, Evidence: evidence, Confidence: confidence, Since: c.Time, Until: again,
 	})
 }
 
@@ -123,13 +164,13 @@ func forge(issuer string) string {
 	return host
 }
 
-func readFile(ctx context.Context, name string, found func(Creation) error) (Stats, error) {
+func readFile(ctx context.Context, name string, sessions map[string]session, found func(Creation) error) (Stats, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return Stats{}, err
 	}
 	defer file.Close()
-	return Read(ctx, path.Base(filepath.ToSlash(name)), file, found)
+	return read(ctx, path.Base(filepath.ToSlash(name)), file, sessions, found)
 }
 
 // files lists the log files of a folder, sorted, as paths below it; of a file

@@ -39,6 +39,40 @@ func TestReportsOfOtherToolsAreRefused(t *testing.T) {
 	}
 }
 
+// Where two tools write alike, a part of both decides.
+func TestKindsThatLookAlikeAreToldApart(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"results":[{"id":"sha256:a","packages":[{"type":"os","name":"bash"}],"vulnerabilityDistribution":{}}]}`:                                                                      "twistlock",
+		`{"results":[{"source":{"path":"go.mod","type":"lockfile"},"packages":[{"package":{"name":"a"}}]}]}`:                                                                           "osvscanner",
+		`{"generated_at":"x","scanner":{"name":"Trivy","vendor":"Aqua Security"},"vulnerabilities":[]}`:                                                                                "harbor",
+		`[{"Target":"alpine","Type":"alpine","Vulnerabilities":null}]`:                                                                                                                 "trivy",
+		`{"image":"a","scan_started":{"seconds":1},"resources":[{"resource":{"name":"a"},"vulnerabilities":[]}]}`:                                                                      "aqua",
+		`{"@version":"2","site":[{"@name":"http://a.test","alerts":[]}],"scan":{"type":"dast"},"vulnerabilities":[{"identifiers":[],"location":{"hostname":"a"}}],"version":"15.0.0"}`: "gitlab",
+		`{"@version":"2","@programName":"ZAP","site":[{"@name":"http://a.test","alerts":[]}]}`:                                                                                         "zap",
+		`[{"filename":"t.yaml","file_results":{"failure_count":0,"violations":[]}}]`:                                                                                                   "cfnnag",
+		`[{"Filename":"t.yaml","Level":"Error","Location":{"Start":{"LineNumber":1}},"Rule":{"Id":"E1"}}]`:                                                                             "cfnlint",
+		`{"vulnerabilities":[{"vuln":"CVE-1","package_name":"a"}],"vulnerability_type":"all","imageDigest":"sha256:a"}`:                                                                "anchore",
+		`{"matches":[{"vulnerability":{"id":"CVE-1"},"artifact":{"name":"a"}}]}`:                                                                                                       "grype",
+		`{"vulnerabilities":[{"vid":"KHV1","hunter":"h","location":"a"}]}`:                                                                                                             "kubehunter",
+		`{"vulnerabilities":[{"name":"CVE-1","library":{"keyUuid":"1"}}]}`:                                                                                                             "mend",
+		`{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"wgpolicyk8s.io/v1alpha2","kind":"PolicyReport"}]}`:                                                                   "policyreport",
+		`{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"aquasecurity.github.io/v1alpha1","kind":"VulnerabilityReport"}]}`:                                                    "trivyoperator",
+		"Plugin ID,CVE,CVSS,Risk,Host,Protocol,Port,Name,Synopsis,Description,Solution,See Also,Plugin Output\n":                                                                       "tenable",
+		"\"A report\",\"x\"\n\"QID\",\"Title\",\"Severity\",\"Port\",\"Protocol\",\"Asset Id\"\n":                                                                                      "qualys",
+		"CVE ID,CVE Severity,Package Name,Package Version,Package Type,Package Path,Fix Version,Vuln Disclosure Date\n":                                                                "sysdig",
+	} {
+		reader, err := report.Detect(Readers(), []byte(text))
+		if err != nil {
+			t.Errorf("%s: %v, want %s", text, err, want)
+			continue
+		}
+		if got := strings.TrimPrefix(reader.Describe().ID, "report/"); got != want {
+			t.Errorf("%s: read by %s, want %s", text, got, want)
+		}
+	}
+}
+
 // What names no tool may be the empty report of any, so it proves nothing.
 func TestAnEmptyListOfNoToolIsNeverComplete(t *testing.T) {
 	t.Parallel()
@@ -73,6 +107,35 @@ func TestAnUnknownReportNamesWhatItComesNearTo(t *testing.T) {
 		err := report.Read(t.Context(), Readers(), "r", strings.NewReader(text), &reporttest.Facts{})
 		if !errors.Is(err, report.ErrUnknownFormat) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want a word of %s", text, err, want)
+		}
+	}
+}
+
+// Detect sees only the beginning of a report, which in a large one is a part of its
+// first list.
+func TestLargeReportsAreKnownFromTheirBeginning(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"results":[{"id":"sha256:a","name":"a:1","distro":"Debian","packages":[{"type":"os","name":"bash"},`:   "twistlock",
+		`{"date":"d","projectName":"p","sonarBaseURL":"https://s.test","rules":{"a:S1":{"name":"n","htmlDesc":"`: "sonarqube",
+		`{"image":"a:1","unapproved":["CVE-1","CVE-2",`:                                                          "clair",
+		`{"report":{"vulnerabilities":[{"name":"CVE-1","package_name":"a","score_v3":1},{"name":`:                "neuvector",
+		`[{"detail":[{"gate":"dockerfile","triggerId":"a"},{"gate":`:                                             "anchore",
+		`{"imageDigest":"sha256:a","vulnerabilities":[{"vuln":"CVE-1","package_name":"a"},{"vuln":`:              "anchore",
+		`{"total_rows":9,"rows":[{"issue_id":"XRAY-1","vulnerable_component":"npm://a:1"},{"issue_id":`:          "xray",
+		`[{"scan_id":"1","vulnerabilities":[{"components":{"npm://a:1":{}}},{"components":`:                      "xray",
+		`{"image":"a","scan_started":{"seconds":1},"resources":[{"resource":{"name":"a"}},{"resource":`:          "aqua",
+		`{"generated_at":"x","artifact":null,"scanner":{"vendor":"v"},"vulnerabilities":[{"id":"CVE-1"},{"id":`:  "harbor",
+		`{"total":9,"p":1,"issues":[{"key":"k","rule":"a:S1","component":"p:a"},{"key":`:                         "sonarqube",
+		`{"vulnerabilities":[{"name":"CVE-1","library":{"keyUuid":"1"}},{"name":`:                                "mend",
+	} {
+		reader, err := report.Detect(Readers(), []byte(text))
+		if err != nil {
+			t.Errorf("%s: %v, want %s", text, err, want)
+			continue
+		}
+		if got := strings.TrimPrefix(reader.Describe().ID, "report/"); got != want {
+			t.Errorf("%s: read by %s, want %s", text, got, want)
 		}
 	}
 }

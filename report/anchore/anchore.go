@@ -39,6 +39,8 @@ func (reader) Detect(head []byte) int {
 		return 95
 	case o.Has("policyId", "imageDigest", "evaluations"), o.Has("policyId", "finalAction", "detail"):
 		return 95
+	case o.Kind == report.KindArray && o.Has("detail[].gate", "detail[].triggerId"): // many checks come before the rest
+		return 90
 	}
 	return 0
 }

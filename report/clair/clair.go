@@ -32,6 +32,8 @@ func (reader) Detect(head []byte) int {
 		return 95
 	case o.Has("LayerCount", "Vulnerabilities"):
 		return 95
+	case o.Has("image") && o.Keys["unapproved"] == report.KindArray: // many ids come before the rest
+		return 85
 	}
 	return 0
 }

@@ -29,6 +29,9 @@ func (reader) Detect(head []byte) int {
 	if o.Has("report.vulnerabilities") && (o.Has("report.modules") || o.Has("report.setid_perms") || o.Has("report.base_os") || o.Has("report.cvedb_version")) {
 		return 95
 	}
+	if o.Has("report.vulnerabilities[].package_name", "report.vulnerabilities[].in_base_image") || o.Has("report.vulnerabilities[].package_name", "report.vulnerabilities[].score_v3") {
+		return 90 // many vulnerabilities come before the rest
+	}
 	return 0
 }
 

@@ -31,7 +31,7 @@ func (reader) Detect(head []byte) int {
 	switch {
 	case o.Has("issues[].rule", "issues[].component", "issues[].key"), o.Has("hotspots[].ruleKey", "hotspots[].component"):
 		return 95
-	case o.Has("paging", "issues", "effortTotal"), o.Has("sonarBaseURL", "issues"):
+	case o.Has("paging", "issues", "effortTotal"), o.Has("sonarBaseURL", "projectName"): // rules come before issues
 		return 95
 	}
 	return 0

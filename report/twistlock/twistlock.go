@@ -35,6 +35,8 @@ func (reader) Detect(head []byte) int {
 	switch {
 	case o.Has("results[].vulnerabilityDistribution"), o.Has("results[].complianceDistribution"):
 		return 95
+	case o.Has("results[].distro", "results[].packages") && strings.HasPrefix(o.Texts["results[].id"], "sha256:"): // many packages come before the rest
+		return 90
 	case o.Kind == report.KindEnd && report.HasColumns(head, needed...):
 		return 95
 	}

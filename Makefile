@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME ?= 3s
+FUZZTIME ?= 2s
 # Folder of the shared accuracy data; see CONTRIBUTING.md.
 DATA ?= ../shared/data
 export GOFLAGS ?= -trimpath
@@ -44,10 +44,10 @@ test-backstage: ## The connector against the published catalog backend of Backst
 
 .PHONY: race
 race: ## Race tests of the concurrent packages
-	$(GO) test -race ./store/... ./intake/... ./code/git/... ./report/ ./action/... ./graph/ ./connector/aws/ ./connector/kubernetes/ ./connector/registry/ ./connector/rest/ ./service/ ./app/
+	$(GO) test -race ./store/... ./intake/... ./code/git/... ./report/ ./action/... ./graph/ ./connector/aws/ ./connector/kubernetes/ ./connector/registry/ ./connector/rest/ ./service/
 
 .PHONY: fuzz
-fuzz: ## Each fuzz target for FUZZTIME (default 3s)
+fuzz: ## Each fuzz target for FUZZTIME (default 2s)
 	@FUZZTIME=$(FUZZTIME) script/fuzz
 
 .PHONY: eval

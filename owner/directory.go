@@ -46,6 +46,7 @@ type member struct {
 	accounts   []Account // of a person, one for each source that tells of it now
 	known      bool
 	alive      bool
+	told       bool // and not only as what another asset leads to
 	kept       bool // another source than CODEOWNERS and history tells of it now
 }
 
@@ -78,6 +79,7 @@ func loadDirectory(ctx context.Context, tx store.Tx, hearsay []string, now int64
 			return nil
 		}
 		m.alive = true
+		m.told = m.told || !doc.End
 		m.kept = m.kept || !doc.End && !ofCode(row.Text(6))
 		if !doc.End && m.asset.Kind == fact.AssetPerson {
 			m.accounts = append(m.accounts, entryOf(row.Text(6), m.asset.Key, cmp.Or(doc.Name, m.asset.Name), doc.Properties))
@@ -127,6 +129,10 @@ func loadDirectory(ctx context.Context, tx store.Tx, hearsay []string, now int64
 				continue
 			}
 			who := &d.list[from]
+			for _, end := range []*identity{who, &d.list[to]} {
+				// A team that was part of something was there, whoever still names it.
+				end.known = end.known || gone && end.gone
+			}
 			into := &who.teams
 			if l.kind == fact.PartOf {
 				into = &who.parents
@@ -136,6 +142,9 @@ func loadDirectory(ctx context.Context, tx store.Tx, hearsay []string, now int64
 			}
 			*into = append(*into, to)
 		}
+	}
+	for i := range d.list {
+		d.list[i].gone = d.list[i].gone && d.list[i].known // of others it is not known that they were there
 	}
 	return d, nil
 }
@@ -210,7 +219,7 @@ func newDirectory(members []member, named []fact.Party, now int64) (*Directory, 
 			// That CODEOWNERS names a team no longer ends nothing: only a catalog can tell.
 			code := strings.HasPrefix(m.asset.Key, "@")
 			who.known = who.known || m.known
-			who.gone = who.gone && !m.alive && !code
+			who.gone = who.gone && !m.told && !code
 			if org, _, ok := strings.Cut(m.asset.Key, "/"); ok && code && m.kept {
 				d.orgs[strings.ToLower(org)] = true
 			}

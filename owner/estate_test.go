@@ -640,6 +640,33 @@ func TestWhatCodeNamesIsNoDirectory(t *testing.T) {
 	}
 }
 
+func TestATeamThatIsGoneFallsToItsParentThoughACatalogStillNamesIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop, web, retail := asset("service", "shop"), asset("team", "backstage:group:default/web"), asset("team", "backstage:group:default/retail")
+	owned := func(confidence float64) []any {
+		return []any{node("team", retail.Key), relation(shop, fact.OwnedBy, web, fact.Declared), claimOn(shop, "backstage", "owner", "team", "group:default/web", confidence)}
+	}
+	e := w.estate(nil)
+	w.tell("catalog", func(r *graph.Run) error {
+		return all(r, append(owned(.9), node("team", web.Key), relation(web, fact.PartOf, retail, fact.Declared))...)
+	})
+	if x := w.explain(e, "service", "shop"); brief(x) != "team backstage:group:default/web 0.900" {
+		t.Fatal(brief(x))
+	}
+	w.tell("catalog", func(r *graph.Run) error { return all(r, owned(.4)...) })
+	if x := w.explain(e, "service", "shop"); brief(x) != "team backstage:group:default/retail 0.320 not clear" || len(x.Stale) != 1 || !strings.Contains(x.Stale[0], "no source tells of any longer; falls to the team") {
+		t.Errorf("%s %q, want the team that it was part of", brief(x), x.Stale)
+	}
+	// One that was never there is no team that is gone.
+	w.tell("other", func(r *graph.Run) error {
+		return all(r, relation(asset("service", "till"), fact.OwnedBy, asset("team", "ghosts"), fact.Declared), claimOn(asset("service", "till"), "backstage", "owner", "team", "ghosts", .4))
+	})
+	if x := w.explain(e, "service", "till"); brief(x) != "team ghosts 0.400 not clear" || len(x.Stale) != 0 {
+		t.Errorf("%s %q", brief(x), x.Stale)
+	}
+}
+
 // TestASurveyAnswersAsAnExplanation compares both over random estates.
 func TestASurveyAnswersAsAnExplanation(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,7 @@ import (
 	"github.com/backstitch/backstitch/report/noseyparker"
 	"github.com/backstitch/backstitch/report/npmaudit"
 	"github.com/backstitch/backstitch/report/nuclei"
+	"github.com/backstitch/backstitch/report/openvas"
 	"github.com/backstitch/backstitch/report/openvex"
 	"github.com/backstitch/backstitch/report/orca"
 	"github.com/backstitch/backstitch/report/osvscanner"
@@ -151,5 +152,6 @@ func Readers() []report.Reader {
 		mend.New(),
 		bundleraudit.New(),
 		blackduck.New(),
+		openvas.New(),
 	}
 }

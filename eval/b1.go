@@ -192,6 +192,13 @@ var peerKinds = []peerKind{
 	},
 	// The peer writes how the tool calls a component; here it is the package of its origin.
 	{folders: []string{"blackduck"}, invented: []string{"component_name"}},
+	{
+		folders: []string{"openvas"}, ending: ".csv",
+		same: func(f *fact.Finding) string {
+			return f.Attributes["rule"] + "\x00" + f.Title + "\x00" + f.Asset.Key + "\x00" + f.Anchor
+		},
+		why: "makes one finding of a test at a port; here each CVE stays its own",
+	},
 	// One of the peer's files is refused here: a log of Yarn.
 	{folders: []string{"noseyparker"}, invented: []string{"cwe"}},
 }

@@ -127,8 +127,9 @@ func result(d *report.Document, f *fact.Finding) (status string, asset fact.Asse
 		return status, fact.Asset{Kind: fact.AssetUnknown}
 	}
 	if kind == "repository" {
-		_, key, _ := strings.Cut(link, "://")
-		return status, fact.Asset{Kind: fact.AssetRepository, Key: strings.TrimSuffix(key, "/"), Name: name}
+		_, rest, _ := strings.Cut(link, "://")
+		host, path, _ := strings.Cut(strings.TrimSuffix(rest, "/"), "/")
+		return status, fact.Asset{Kind: fact.AssetRepository, Key: strings.ToLower(host) + "/" + path, Name: name}
 	}
 	return status, fact.Asset{Kind: fact.AssetResource, Key: link, Name: name}
 }

@@ -21,7 +21,7 @@ func FuzzRead(f *testing.F) { reporttest.FuzzTable(f, New(), cases) }
 var cases = []reporttest.Case{
 	{
 		Name: "with a policy that was skipped", Score: 95, Complete: false,
-		Report: `{"type":"flattened","content":{"data.repository.a":{"policyInfo":{"title":"Review","description":"d","policyName":"review_not_required","severity":"HIGH","remediationSteps":["1","2"],"namespace":"repository"},"violations":[{"violationEntityType":"repository","canonicalLink":"https://forge.test/o/r","aux":{"entityName":"r"},"status":"FAILED"},{"violationEntityType":"repository","canonicalLink":"https://forge.test/o/s","status":"PASSED"}]},"data.organization.b":{"policyInfo":{"title":"T","policyName":"b","severity":"LOW"},"violations":[{"violationEntityType":"organization","canonicalLink":"https://forge.test/o","status":"SKIPPED"}]}}}`,
+		Report: `{"type":"flattened","content":{"data.repository.a":{"policyInfo":{"title":"Review","description":"d","policyName":"review_not_required","severity":"HIGH","remediationSteps":["1","2"],"namespace":"repository"},"violations":[{"violationEntityType":"repository","canonicalLink":"https://Forge.test/o/r","aux":{"entityName":"r"},"status":"FAILED"},{"violationEntityType":"repository","canonicalLink":"https://forge.test/o/s","status":"PASSED"}]},"data.organization.b":{"policyInfo":{"title":"T","policyName":"b","severity":"LOW"},"violations":[{"violationEntityType":"organization","canonicalLink":"https://forge.test/o","status":"SKIPPED"}]}}}`,
 		Want:   []string{"misconfiguration review_not_required high"},
 	},
 	{

@@ -346,13 +346,21 @@ func (t *Tracer) image(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 	if err != nil {
 		return fact.Cause{}, err
 	}
+	if source.Builds, err = t.fitting(ctx, f.Asset, source.Builds); err != nil {
+		return fact.Cause{}, err
+	}
 	flaw := f.Kind == fact.Vulnerability && f.Package.Name != ""
 	chain := []fact.Link{t.observed(f, "reported", fact.Declared)}
 	told := unknown(chain)
-	if flaw && part != image.PartBase && !systemPath(clean(f.Path)) {
+	builds := t.aligned(source, layered)
+	if !flaw && f.Path != "" && part != image.PartBase {
+		if copied, err := t.copied(ctx, f, builds); err != nil || copied.Status != fact.CauseUnknown {
+			return copied, err
+		}
+	}
+	if flaw && (part == image.PartOwn || part == image.PartUnknown && !systemPath(clean(f.Path))) {
 		// What the base brings no manifest of the repository decides, though it
 		// may lock the same version.
-		builds := t.aligned(source, layered)
 		if f.Package.Name == lockfile.Stdlib && ecosystem(f) == "Go" {
 			if told, err = t.toolchain(ctx, f, builds); err != nil || told.Status != fact.CauseUnknown || len(told.Missing) > 0 {
 				return told, err
@@ -368,8 +376,8 @@ func (t *Tracer) image(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 			told = t.unbound(f)
 		}
 		if told.Status != fact.CauseUnknown {
-			if len(source.Builds) == 1 {
-				told.Chain = slices.Insert(told.Chain, 1, t.built(f.Asset, source.Builds[0]))
+			if len(builds) == 1 && builds[0].Place.Path != "" {
+				told.Chain = slices.Insert(told.Chain, 1, t.built(f.Asset, builds[0]))
 			}
 			return told, nil
 		}
@@ -395,6 +403,115 @@ func (t *Tracer) image(ctx context.Context, f *fact.Finding) (fact.Cause, error)
 		return unknown(chain, append(slices.Clone(told.Missing), layered.Missing...)...), nil
 	}
 	return unknown(chain, append(layered.Missing, source.Reason)...), nil
+}
+
+// fitting leaves out builds that names alone suggest and that the history of the image
+// speaks against.
+func (t *Tracer) fitting(ctx context.Context, asset fact.Asset, builds []kubernetes.Build) ([]kubernetes.Build, error) {
+	if !slices.ContainsFunc(builds, func(b kubernetes.Build) bool { return b.Strength == fact.Guess }) {
+		return builds, nil
+	}
+	trace, err := t.investigate(ctx, asset)
+	if err != nil || trace == nil || len(trace.Image.Steps) == 0 {
+		return builds, err
+	}
+	repository, err := t.source(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(builds), func(b kubernetes.Build) bool {
+		at := slices.IndexFunc(repository.Dockerfiles, func(c image.Candidate) bool { return c.Path == b.Dockerfile })
+		if b.Strength != fact.Guess || at < 0 {
+			return false
+		}
+		best := image.Rank(trace.Image.Steps, repository.Dockerfiles[at:at+1], "").Best
+		return len(best) == 0 || best[0].Alignment.Score < minAlike
+	}), nil
+}
+
+// minAlike is the score of an alignment below which an image is not built by a
+// Dockerfile, not even by an older one.
+const minAlike = .4
+
+// copied leads a file in an image, such as one with a secret, to the file of the
+// repository that a Dockerfile copies there.
+func (t *Tracer) copied(ctx context.Context, f *fact.Finding, builds []kubernetes.Build) (fact.Cause, error) {
+	cause := unknown([]fact.Link{t.observed(f, "reported", fact.Declared)})
+	repository, err := t.source(ctx)
+	if err != nil {
+		return cause, err
+	}
+	inside := "/" + clean(f.Path)
+	for _, b := range builds {
+		at := slices.IndexFunc(repository.Dockerfiles, func(c image.Candidate) bool { return c.Path == b.Dockerfile })
+		if at < 0 {
+			continue
+		}
+		file := repository.Dockerfiles[at].File
+		for _, step := range slices.Backward(file.Chain(len(file.Stages) - 1)) {
+			if step.Kind != "COPY" && step.Kind != "ADD" || step.From != "" {
+				continue
+			}
+			own := t.origin(step.Instruction, b.Folder, inside)
+			if own == "" {
+				continue
+			}
+			lines, err := t.count(ctx, own)
+			if err != nil {
+				return cause, err
+			}
+			location := t.at(own, f.Line, f.EndLine)
+			if f.Line <= 0 || f.Line > lines {
+				location.Line, location.EndLine = 0, 0
+			}
+			if b.Place.Path != "" {
+				t.link(&cause, t.built(f.Asset, b))
+			}
+			t.link(&cause, fact.Link{Kind: "dockerfile", Key: file.Path, Location: t.at(file.Path, step.Line, step.EndLine), Evidence: fact.Evidence{Method: "copies the file", Source: file.Path, Strength: fact.Derived, Detail: own}})
+			t.locate(&cause, location)
+			break // a later instruction writes over what earlier ones copy
+		}
+	}
+	switch len(cause.Locations) {
+	case 0:
+	case 1:
+		cause.Status = fact.CauseFound
+	default:
+		cause.Status = fact.CauseAmbiguous
+		cause.Missing = append(cause.Missing, "several images of this name hold the file: the history of the one that was scanned would tell which")
+	}
+	return cause, nil
+}
+
+// origin is the file of the repository that an instruction copies to a path of the
+// image, "" when it copies none there.
+func (t *Tracer) origin(in *dockerfile.Instruction, folder, inside string) string {
+	is := func(name string) bool {
+		_, found := slices.BinarySearch(t.paths, name)
+		return found
+	}
+	dest := path.Clean("/" + in.Dest)
+	for _, from := range in.Sources {
+		from = path.Clean(strings.TrimLeft(from, "/"))
+		for _, context := range []string{folder, ""} { // the build context may be the root
+			whole := path.Join(context, from)
+			below, isBelow := strings.CutPrefix(inside, strings.TrimSuffix(dest, "/")+"/")
+			switch {
+			case inside == dest && is(whole):
+				return whole // one file, renamed
+			case !isBelow:
+			case is(path.Join(whole, below)):
+				return path.Join(whole, below) // a folder with what is in it
+			case below == path.Base(from) && is(whole):
+				return whole // one file, into a folder
+			case strings.ContainsAny(from, "*?[") && !strings.Contains(below, "/") && is(path.Join(path.Dir(whole), below)):
+				if ok, err := path.Match(path.Base(from), below); err == nil && ok {
+					return path.Join(path.Dir(whole), below)
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // aligned are the builds of an image: those that the repository tells, unless the
@@ -671,7 +788,7 @@ func (t *Tracer) byDockerfile(ctx context.Context, f *fact.Finding, source kuber
 			}
 			continue
 		}
-		if base := file.Stages[file.Root(stage)].Base; base.Image != "scratch" {
+		if base := file.Stages[file.Root(stage)].Base; base.Image != "scratch" && (f.Package.Name != "" || f.Kind == fact.EndOfLife) {
 			for _, lines := range baseLines(base) {
 				put(lines[0], lines[1], "names the base image", base.Image)
 			}
@@ -696,7 +813,7 @@ func (t *Tracer) byDockerfile(ctx context.Context, f *fact.Finding, source kuber
 // bringing sorts the steps of a stage: those that install a finding's package by name,
 // and those that may bring it unnamed.
 func bringing(chain []dockerfile.Step, f *fact.Finding) (exact, some []dockerfile.Step) {
-	system := !slices.Contains(languages, ecosystem(f))
+	system := f.Kind == fact.Vulnerability && !slices.Contains(languages, ecosystem(f))
 	for _, step := range chain {
 		switch {
 		case step.Kind == "RUN":

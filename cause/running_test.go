@@ -220,6 +220,35 @@ func TestAnImageOfAChartLeadsToTheLineOfItsTag(t *testing.T) {
 	}
 }
 
+func TestAFileInAnImageLeadsToTheFileThatIsCopied(t *testing.T) {
+	t.Parallel()
+	tree := code.Files{}
+	for name, text := range map[string]string{
+		"compose.yaml":      "services:\n  api:\n    build: api\n    image: acme/api:1\n",
+		"api/Dockerfile":    "FROM node:18 AS build\nCOPY . /src\nFROM alpine:3.19\nWORKDIR /app\nCOPY config/*.json /etc/app/\nCOPY key.pem /etc/ssl/own.pem\nCOPY . .\nCOPY --from=build /src/out /out\nRUN ./make-token > /token\n",
+		"api/.env":          "A=1\nTOKEN=x\n",
+		"api/key.pem":       "x\n",
+		"api/config/a.json": "{}\n",
+		".env":              "OTHER=1\n",
+	} {
+		tree[name] = []byte(text)
+	}
+	tracer := running(t, tree, cause.Running{})
+	for inside, want := range map[string]string{
+		"/app/.env:2":         "found api/.env:2",
+		"etc/ssl/own.pem:1":   "found api/key.pem:1",
+		"etc/app/a.json:1":    "found api/config/a.json:1",
+		"app/config/a.json:9": "found api/config/a.json:0", // it has no such line any more
+		"token:1":             "ambiguous api/Dockerfile:5 api/Dockerfile:6 api/Dockerfile:7 api/Dockerfile:8",
+	} {
+		name, line, _ := strings.Cut(inside, ":")
+		f := &fact.Finding{Kind: fact.Secret, Rule: "token", Asset: imageCalled("acme/api:1"), Path: name, Line: int(line[0] - '0')}
+		if got := places(trace(t, tracer, tree, *f)); got != want {
+			t.Errorf("%s: %s, want %s", inside, got, want)
+		}
+	}
+}
+
 // counting counts how often a chart is rendered.
 type counting struct{ opened int }
 
@@ -329,6 +358,44 @@ func TestTheHistoryOfAnImageInTheGraphDecidesBetweenLines(t *testing.T) {
 		found := trace(t, tracer, tree, *f)
 		if got := places(found); got != want {
 			t.Errorf("layer %q: %s, want %s\n%+v", layer, got, want, found)
+		}
+	}
+}
+
+func TestAHistorySpeaksAgainstABuildOfTheSameName(t *testing.T) {
+	t.Parallel()
+	tree := code.Files{"proxy/Dockerfile": []byte("FROM alpine:3.19\nRUN apk add --no-cache haproxy\nCOPY haproxy.cfg /etc/haproxy/\nRUN adduser -D proxy\n")}
+	asset := fact.Asset{Kind: fact.AssetImage, Key: "sha256:" + strings.Repeat("b", 64), Name: "example.com/vendor/proxy:3"}
+	with := func(commands ...string) cause.Running {
+		history, ids := []map[string]any{}, []string{}
+		for i, command := range commands {
+			history = append(history, map[string]any{"created_by": command + " # buildkit", "comment": "buildkit.dockerfile.v0"})
+			ids = append(ids, "sha256:"+string(rune('1'+i)))
+		}
+		config, err := json.Marshal(map[string]any{"os": "linux", "architecture": "amd64", "rootfs": map[string]any{"diff_ids": ids}, "history": history})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := image.FromConfig(asset, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cause.Running{Graph: known(t, func(run *graph.Run) error {
+			nodes, _ := image.Facts(asset, one)
+			return run.Node("all", nodes[0])
+		})}
+	}
+	for name, c := range map[string]struct {
+		known cause.Running
+		want  string
+	}{
+		"another maker's":    {with("ADD rootfs.tar / ", "RUN /bin/sh -c curl -fsSL https://example.com/x | tar xz", "COPY /build/proxy /usr/bin/proxy", "RUN /bin/sh -c mkdir /data"), "unknown "},
+		"its own, but older": {with("ADD rootfs.tar / ", "RUN /bin/sh -c apk add --no-cache haproxy", "COPY haproxy.cfg /etc/haproxy/"), "ambiguous proxy/Dockerfile:1 proxy/Dockerfile:2"},
+		"nothing is known":   {cause.Running{}, "ambiguous proxy/Dockerfile:1 proxy/Dockerfile:2"},
+	} {
+		found := trace(t, running(t, tree, c.known), tree, *flawIn(asset, "Alpine:v3.19", "musl", "1.2"))
+		if got := places(found); got != c.want {
+			t.Errorf("%s: %s, want %s\n%+v", name, got, c.want, found)
 		}
 	}
 }

@@ -52,6 +52,7 @@ type Tracer struct {
 	files   *image.Repository
 	roots   []*terraform.Configuration
 	images  map[string]*image.Trace      // by kind and key of the asset
+	shared  map[string]shared            // by ecosystem, kind and key of the asset
 	sources map[string]kubernetes.Source // the same
 }
 
@@ -64,7 +65,7 @@ func New(ctx context.Context, c Context) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("files of %s: %w", c.Repository, err)
 	}
-	t := &Tracer{Context: c, paths: paths, packages: map[string][]spot{}, lines: map[string]int{}, graphs: make([]*lockfile.Graph, len(c.Modules)), images: map[string]*image.Trace{}, sources: map[string]kubernetes.Source{}}
+	t := &Tracer{Context: c, paths: paths, packages: map[string][]spot{}, lines: map[string]int{}, graphs: make([]*lockfile.Graph, len(c.Modules)), images: map[string]*image.Trace{}, shared: map[string]shared{}, sources: map[string]kubernetes.Source{}}
 	for i := range c.Modules {
 		m := &c.Modules[i]
 		for j := range m.Packages {

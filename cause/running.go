@@ -647,25 +647,7 @@ func (t *Tracer) unbound(f *fact.Finding) fact.Cause {
 	if guess.Status == fact.CauseUnknown || guess.Chain[0].Evidence.Strength != fact.Guess {
 		return guess
 	}
-	common := map[string]int{} // by folder
-	found := 0
-	seen := map[string]bool{}
-	for _, p := range t.Running.Packages[f.Asset.Kind+":"+f.Asset.Key] {
-		same := p.Name + "@" + p.Version
-		if p.Ecosystem != ecosystem(f) || seen[same] {
-			continue
-		}
-		seen[same] = true
-		found++
-		var dirs []string
-		for _, s := range t.packages[t.key(p.Ecosystem, p.Name)] {
-			m := &t.Modules[s.module]
-			if m.Ecosystem == p.Ecosystem && lockfile.SameVersion(p.Ecosystem, m.Packages[s.index].Version, p.Version) && !slices.Contains(dirs, m.Dir) {
-				dirs = append(dirs, m.Dir)
-				common[m.Dir]++
-			}
-		}
-	}
+	common, found := t.common(f.Asset, ecosystem(f))
 	told := t.packageCause(f, func(dir string) int {
 		if n := common[dir]; n >= commonPackages && float64(n) >= commonShare*float64(found) {
 			return n
@@ -679,6 +661,41 @@ func (t *Tracer) unbound(f *fact.Finding) fact.Cause {
 	first := guess.Locations[0]
 	return unknown(guess.Chain[:1], fmt.Sprintf("%s:%d asks for the same version of %s, yet nothing tells that the image is built here: a build file that names it, its label or its configuration would",
 		first.Path, first.Line, f.Package.Name))
+}
+
+// shared is how many packages of an image are locked in each folder at the same
+// version, of all that are found in it.
+type shared struct {
+	folders map[string]int
+	found   int
+}
+
+// common counts the packages that an image has in common with the lockfiles.
+func (t *Tracer) common(asset fact.Asset, ecosystem string) (folders map[string]int, found int) {
+	key := asset.Kind + ":" + asset.Key
+	if known, ok := t.shared[ecosystem+" "+key]; ok {
+		return known.folders, known.found
+	}
+	folders = map[string]int{}
+	seen := map[string]bool{}
+	for _, p := range t.Running.Packages[key] {
+		same := p.Name + "@" + p.Version
+		if p.Ecosystem != ecosystem || seen[same] {
+			continue
+		}
+		seen[same] = true
+		found++
+		var dirs []string
+		for _, s := range t.packages[t.key(p.Ecosystem, p.Name)] {
+			m := &t.Modules[s.module]
+			if m.Ecosystem == p.Ecosystem && lockfile.SameVersion(p.Ecosystem, m.Packages[s.index].Version, p.Version) && !slices.Contains(dirs, m.Dir) {
+				dirs = append(dirs, m.Dir)
+				folders[m.Dir]++
+			}
+		}
+	}
+	t.shared[ecosystem+" "+key] = shared{folders, found}
+	return folders, found
 }
 
 // ecosystem is that of a finding's package, also of one that only its URL tells.

@@ -68,7 +68,13 @@ func (d *Desk) tellImages(ctx context.Context, assets []fact.Asset, images []fac
 // runs gives what is known of what runs: the graph, and the images that the request
 // names. close releases them.
 func (d *Desk) runs(ctx context.Context, s *scene, references []string) (known cause.Running, close func() error, err error) {
-	known = cause.Running{Graph: d.Graph, Renderer: d.Renderer, Provenance: map[string][]image.Provenance{}}
+	known = cause.Running{Graph: d.Graph, Renderer: d.Renderer, Provenance: map[string][]image.Provenance{}, Packages: map[string][]fact.Package{}}
+	for i := range s.findings {
+		if f := &s.findings[i].Finding; f.Asset.Kind == fact.AssetImage && f.Package.Name != "" {
+			key := f.Asset.Kind + ":" + f.Asset.Key
+			known.Packages[key] = append(known.Packages[key], f.Package)
+		}
+	}
 	var sets []*image.Set
 	close = func() error {
 		var err error

@@ -103,6 +103,31 @@ func TestAScannedImageLeadsThroughItsLayersToTheDockerfile(t *testing.T) {
 	}
 }
 
+func TestAnImageThatHasALockfilesPackagesIsBuiltWithIt(t *testing.T) {
+	t.Parallel()
+	later := 0
+	_, desk := build(t, &later)
+	repo := held(t, map[string]string{
+		"package.json":      "{\n  \"dependencies\": {\n    \"qs\": \"6.1.0\",\n    \"ms\": \"1.0.0\",\n    \"ini\": \"1.3.0\"\n  }\n}\n",
+		"package-lock.json": `{"lockfileVersion": 3, "packages": {"": {"dependencies": {"qs": "6.1.0", "ms": "1.0.0", "ini": "1.3.0"}}, "node_modules/qs": {"version": "6.1.0"}, "node_modules/ms": {"version": "1.0.0"}, "node_modules/ini": {"version": "1.3.0"}}}`,
+	})
+	for name, c := range map[string]struct{ packages, want string }{
+		"one":   {"qs 6.1.0", "unknown"},
+		"three": {"qs 6.1.0,ms 1.0.0,ini 1.3.0", "found package.json:3"},
+	} {
+		var flaws []string
+		for _, one := range strings.Split(c.packages, ",") {
+			pkg, version, _ := strings.Cut(one, " ")
+			flaws = append(flaws, fmt.Sprintf(`{"VulnerabilityID": "CVE-2026-%s", "PkgName": %q, "PkgPath": "srv/node_modules/%s/package.json", "InstalledVersion": %q, "Severity": "HIGH"}`, pkg, pkg, pkg, version))
+		}
+		report := written(t, "trivy.json", fmt.Sprintf(`{"SchemaVersion": 2, "ArtifactName": "local:%s", "ArtifactType": "container_image", "Metadata": {"ImageID": "sha256:%s"},
+"Results": [{"Target": "Node.js", "Class": "lang-pkgs", "Type": "node-pkg", "Vulnerabilities": [%s]}]}`, name, strings.Repeat(fmt.Sprint(len(flaws)), 64), strings.Join(flaws, ",")))
+		if it, got := line(t, triage(t, desk, agent.Request{Repo: repo, Reports: []string{report}}), "CVE-2026-qs"); got != c.want {
+			t.Errorf("%s: %s, want %s\n%+v", name, got, c.want, it.Cause)
+		}
+	}
+}
+
 func TestACloudFindingLeadsThroughTheStateToTheBlock(t *testing.T) {
 	t.Parallel()
 	later := 0

@@ -288,8 +288,9 @@ func (e *Estate) Find(ctx context.Context, text string) (fact.Party, error) {
 // ground is what is known of assets: the graph as it stands, or all of it in memory.
 type ground interface {
 	asset(id int64) (fact.Asset, error)
-	// links gives what an asset inherits from.
-	links(id int64) ([]groundLink, error)
+	// links gives what an asset inherits from; an image that is asked about itself also
+	// from what runs it.
+	links(id int64, asked bool) ([]groundLink, error)
 	// claims gives the claims on an asset itself and those that rules make of its tags.
 	claims(id int64, give func(fact.Claim)) error
 	// rulings gives what people said of an asset.
@@ -411,7 +412,7 @@ func (g *gathering) gather(from int64, via []graph.Via) error {
 		if len(here.via)-own >= maxSteps {
 			continue
 		}
-		links, err := g.ground.links(here.id)
+		links, err := g.ground.links(here.id, len(here.via) == own)
 		if err != nil {
 			return err
 		}
@@ -638,7 +639,7 @@ func (g *liveGround) asset(id int64) (a fact.Asset, err error) {
 	return a, err
 }
 
-func (g *liveGround) links(id int64) ([]groundLink, error) {
+func (g *liveGround) links(id int64, asked bool) ([]groundLink, error) {
 	var list []groundLink
 	take := func(way graph.Direction) func(store.Row) error {
 		return func(row store.Row) error {
@@ -647,7 +648,8 @@ func (g *liveGround) links(id int64) ([]groundLink, error) {
 			if same {
 				kind = sameAs
 			}
-			if g.ways[row.Int(0)]&way != 0 || same {
+			runs := kind == fact.InstanceOf && way == graph.Backward
+			if g.ways[row.Int(0)]&way != 0 || same || runs {
 				list = append(list, groundLink{row.Int(1), kind, way == graph.Backward, fact.Strength(row.Text(2))})
 			}
 			return nil
@@ -661,7 +663,8 @@ func (g *liveGround) links(id int64) ([]groundLink, error) {
 		return nil, err
 	}
 	for kind, way := range g.ways {
-		if way&graph.Backward != 0 || g.names[kind] == fact.PartOf && leadsBack(node.Kind) {
+		runs := asked && node.Kind == fact.AssetImage && g.names[kind] == fact.InstanceOf
+		if way&graph.Backward != 0 || g.names[kind] == fact.PartOf && leadsBack(node.Kind) || runs {
 			if err := g.tx.Query(g.ctx, linksIn, take(graph.Backward), store.Int(id), store.Int(kind)); err != nil {
 				return nil, err
 			}
@@ -699,7 +702,31 @@ func (g *liveGround) links(id int64) ([]groundLink, error) {
 		}
 		kept = append(kept, l)
 	}
-	return strongestLinks(kept), nil
+	return few(strongestLinks(kept)), nil
+}
+
+// runByMany is how many workloads may run an image for their owners to say anything of it.
+const runByMany = 50
+
+// runs says whether a link leads from an image to what runs it. Who runs it did not
+// always make it, so that the step is a derived one.
+func (l *groundLink) runs() bool { return l.kind == fact.InstanceOf && l.backward }
+
+// few leaves out what runs an image when that is much: everybody's image is nobody's.
+func few(list []groundLink) []groundLink {
+	count := 0
+	for i := range list {
+		if l := &list[i]; l.runs() {
+			count++
+			if strengthRank(l.strength) < strengthRank(fact.Derived) {
+				l.strength = fact.Derived
+			}
+		}
+	}
+	if count <= runByMany {
+		return list
+	}
+	return slices.DeleteFunc(list, func(l groundLink) bool { return l.runs() })
 }
 
 // strongestLinks leaves one step to each asset, the strongest, in a fixed order.

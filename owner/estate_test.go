@@ -147,7 +147,7 @@ func TestOwnersAreInheritedOverEveryWayWithItsStrength(t *testing.T) {
 	e := w.estate(nil)
 	for _, c := range []struct{ kind, key, want, through string }{
 		{"repository", repo.Key, "team web 0.900", "owner = 0.90 said"},
-		{"image", image.Key, "team web 0.382 not clear", "through repository git.test/acme/web (packaged_from, guess)"},
+		{"image", image.Key, "team shop 0.421 not clear", "through workload prod/shop/Deployment.apps/web (instance_of, derived), kubernetes_object prod/-/Namespace/shop (part_of, derived)"},
 		{"workload", workload.Key, "team shop 0.550", "through kubernetes_object prod/-/Namespace/shop (part_of, derived)"},
 		{"kubernetes_object", pod.Key, "team shop 0.550", "through kubernetes_object prod/-/Namespace/shop (part_of, derived)"},
 		{"cloud_resource", queue.Key, "team cloud 0.654", "through account aws/123456789012 (part_of, derived)"},
@@ -166,11 +166,48 @@ func TestOwnersAreInheritedOverEveryWayWithItsStrength(t *testing.T) {
 	if len(x.Owners) != 2 || len(x.Overruled) != 1 || !strings.Contains(x.Overruled[0].Detail, "infra as owner") || !strings.Contains(x.Overruled[0].Detail, "against 0.65 of cloud") {
 		t.Errorf("overruled %+v, want the team of the repository and why not", x.Overruled)
 	}
-	if x := w.explain(e, "image", image.Key); !strings.Contains(x.Why, "0.38 of the 0.50") || len(x.Settle) == 0 {
+	if x := w.explain(e, "image", image.Key); !strings.Contains(x.Why, "0.42 of the 0.50") || len(x.Settle) == 0 {
 		t.Errorf("%q %q, want why nobody is clear and what would settle it", x.Why, x.Settle)
 	}
 	if _, err := e.Explain(t.Context(), asset("image", "sha256:none")); err == nil {
 		t.Error("an asset that is not there was explained")
+	}
+}
+
+func TestAnImageIsAnsweredByWhoRunsItAndNobodyByWhoElseDoes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	own, base := asset("image", "sha256:own"), asset("image", "sha256:base")
+	web, api := asset("workload", "w/web"), asset("workload", "w/api")
+	lone := asset("workload", "w/lone")
+	w.tell("all", func(r *graph.Run) error {
+		if err := all(r, node("team", "web"), node("team", "api"), relation(web, fact.InstanceOf, own, fact.Attested), relation(web, fact.InstanceOf, base, fact.Attested), relation(api, fact.InstanceOf, base, fact.Attested),
+			relation(lone, fact.InstanceOf, own, fact.Attested), claimOn(web, "backstage", "owner", "team", "web", .9), claimOn(api, "backstage", "owner", "team", "api", .9)); err != nil {
+			return err
+		}
+		for i := range runByMany + 1 {
+			one := asset("workload", fmt.Sprint("many/", i))
+			if err := all(r, relation(one, fact.InstanceOf, asset("image", "sha256:pause"), fact.Attested), claimOn(one, "backstage", "owner", "team", "web", .9)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	e := w.estate(nil)
+	for _, c := range []struct {
+		of   fact.Asset
+		want string
+	}{
+		{own, "team web 0.688"}, {base, "team api 0.688 not clear"}, {lone, "nobody"}, {asset("image", "sha256:pause"), "nobody"},
+	} {
+		if got := brief(w.explain(e, c.of.Kind, c.of.Key)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.of.Key, got, c.want)
+		}
+	}
+	// An issue of the image is one of who runs it.
+	x, err := e.ExplainWith(t.Context(), asset(SubjectIssue, "BS-1"), nil, []fact.Asset{own})
+	if err != nil || brief(x) != "team web 0.688" {
+		t.Errorf("%s %v", brief(x), err)
 	}
 }
 

@@ -461,7 +461,7 @@ func (s *Survey) readLinks(ctx context.Context, tx store.Tx, owned []bool) error
 		if way[kind]&graph.Forward != 0 && (s.verbs[kind] != fact.CreatedBy || target.Kind == fact.AssetRepository) {
 			s.steps = append(s.steps, surveyStep{int32(from), int32(to), uint8(kind), false, rank(row.Int(3))})
 		}
-		if way[kind]&graph.Backward != 0 {
+		if way[kind]&graph.Backward != 0 || s.verbs[kind] == fact.InstanceOf && target.Kind == fact.AssetImage {
 			s.steps = append(s.steps, surveyStep{int32(to), int32(from), uint8(kind), true, rank(row.Int(3))})
 		}
 		return nil
@@ -520,7 +520,7 @@ func (s *Survey) order() {
 
 func (s *Survey) asset(id int64) (fact.Asset, error) { return s.assets[id], nil }
 
-func (s *Survey) links(id int64) ([]groundLink, error) {
+func (s *Survey) links(id int64, asked bool) ([]groundLink, error) {
 	from, to := s.stepAt[id], s.stepAt[id+1]
 	if from == to {
 		return nil, nil
@@ -528,12 +528,15 @@ func (s *Survey) links(id int64) ([]groundLink, error) {
 	list := make([]groundLink, 0, to-from)
 	for i := from; i < to; i++ {
 		step := &s.steps[i]
-		list = append(list, groundLink{int64(step.to), s.verbs[step.kind], step.backward, s.strength(step.strength)})
+		link := groundLink{int64(step.to), s.verbs[step.kind], step.backward, s.strength(step.strength)}
+		if asked || !link.runs() {
+			list = append(list, link)
+		}
 	}
-	if len(list) == 1 {
-		return list, nil
+	if len(list) > 1 {
+		list = strongestLinks(list)
 	}
-	return strongestLinks(list), nil
+	return few(list), nil
 }
 
 func (s *Survey) claims(id int64, give func(fact.Claim)) error {

@@ -169,12 +169,17 @@ const (
 
 // take puts the words of a text into a set, those with dots in whole and in parts.
 func take(words map[string]bool, text string) {
+	put := func(word string) {
+		if !words[word] {
+			words[strings.Clone(word)] = true // the text is let go
+		}
+	}
 	for word := range strings.FieldsFuncSeq(strings.ToLower(text), apartFrom) {
-		words[strings.Clone(strings.TrimPrefix(word, "v"))] = true
-		words[strings.Clone(word)] = true
+		put(word)
+		put(strings.TrimPrefix(word, "v"))
 		if strings.Contains(word, ".") {
 			for part := range strings.SplitSeq(word, ".") {
-				words[strings.Clone(part)] = true
+				put(part)
 			}
 		}
 	}

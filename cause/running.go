@@ -802,7 +802,11 @@ func (t *Tracer) byDockerfile(ctx context.Context, f *fact.Finding, source kuber
 			t.locate(&cause, location)
 			t.link(&cause, fact.Link{Kind: "dockerfile", Key: file.Path, Location: location, Evidence: fact.Evidence{Method: method, Source: file.Path, Strength: fact.Derived, Detail: detail}})
 		}
-		stage := len(file.Stages) - 1 // what is built when no other is asked for
+		stage := len(file.Stages) - 1        // what is built when no other is asked for
+		if f.Kind == fact.Misconfiguration { // what it lacks belongs into its last stage
+			put(file.Stages[stage].Line, file.Stages[stage].Line, "its last stage makes the image", f.Rule)
+			continue
+		}
 		exact, some := bringing(file.Chain(stage), f)
 		if len(exact) > 0 {
 			for _, step := range exact {

@@ -170,6 +170,7 @@ func TestAPackageOfAnImageLeadsOnlyToWhatTheImageIsBuiltFrom(t *testing.T) {
 		"a system package is of the last stage's base":    {flawIn(imageCalled("acme/api:1"), "Debian:12", "openssl", "3.0"), "ambiguous api/Dockerfile:4 api/Dockerfile:5"},
 		"the standard library is of the toolchain":        {flawIn(imageCalled("acme/tool:1"), "Go", "stdlib", "v1.21.5"), "found tool/Dockerfile:1 tool/Dockerfile:2"},
 		"but of no other version":                         {flawIn(imageCalled("acme/tool:1"), "Go", "stdlib", "1.20.1"), "unknown "},
+		"what an image is set up without":                 {&fact.Finding{Kind: fact.Misconfiguration, Rule: "CIS-DI-0001", Asset: imageCalled("acme/api:1")}, "found api/Dockerfile:4"},
 		"an image of another maker":                       {flawIn(imageCalled("grafana/grafana:9.0.0"), "npm", "qs", "6.1.0"), "found compose.yaml:15"},
 		"one that is named as a base":                     {flawIn(imageCalled("node:18-alpine"), "npm", "qs", "6.1.0"), "found api/Dockerfile:1 docker/jobs.Dockerfile:1 web/Dockerfile:1"},
 		"one that a Compose file names":                   {flawIn(imageCalled("docker.io/grafana/grafana:9.0.0"), "Alpine:v3.15", "musl", "1.2"), "found compose.yaml:15"},

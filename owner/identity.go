@@ -214,6 +214,11 @@ func JoinAccounts(accounts []Account, now time.Time) *Humans {
 			delete(byForm, form)
 		}
 	}
+	for form, list := range byForm {
+		if len(list) < 2 {
+			delete(byForm, form)
+		}
+	}
 	for _, form := range sortedForms(byForm) {
 		list := byForm[form]
 		for _, i := range list[1:] {
@@ -429,8 +434,15 @@ func (a *Account) bot() string {
 	if a.Bot {
 		return a.Source + " says so"
 	}
-	for _, email := range append([]string{""}, a.Emails...) {
-		if why := botIdent(git.Ident{Name: a.Name, Email: email}); why != "" {
+	if why := botIdent(git.Ident{Name: a.Name}); why != "" {
+		return why
+	}
+	for _, email := range a.Emails {
+		ident := git.Ident{Email: email} // the name was looked at
+		if neutral(email) {
+			ident.Name = a.Name
+		}
+		if why := botIdent(ident); why != "" {
 			return why
 		}
 	}

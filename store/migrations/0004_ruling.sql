@@ -16,3 +16,5 @@ CREATE TABLE ruling (
   taught {json} NOT NULL
 ) {table};
 CREATE INDEX ruling_by_subject ON ruling (kind, key, id);
+-- The words about an issue are also those about the issues merged into it.
+CREATE INDEX issue_by_merged ON issue (merged_into);

@@ -392,8 +392,8 @@ func (g *gathering) gather(from int64, via []graph.Via) error {
 					here.rejected = append(here.rejected[:len(here.rejected):len(here.rejected)], r.Owner)
 					continue
 				}
-				if r.Bulk {
-					continue // what it was accepted for is inherited itself, and nobody added to it
+				if r.Bulk || g.rejects(here.rejected, r.Owner) {
+					continue // what it was accepted for in bulk is inherited itself; who was rejected nearer is out
 				}
 				g.claims = append(g.claims, Claimed{Via: here.via, Claim: fact.Claim{
 					Subject: a, Owner: r.Owner, Role: r.Role, Source: SourceHuman, Confidence: 1, Since: r.At,
@@ -402,7 +402,7 @@ func (g *gathering) gather(from int64, via []graph.Via) error {
 			}
 		}
 		if err := g.ground.claims(here.id, func(c fact.Claim) {
-			if !slices.ContainsFunc(here.rejected, func(p fact.Party) bool { return sameParty(p, c.Owner) }) {
+			if !g.rejects(here.rejected, c.Owner) {
 				c.Subject = a
 				g.claims = append(g.claims, Claimed{Claim: c, Via: here.via})
 			}
@@ -474,6 +474,18 @@ func (g *gathering) resolved(now int64, terse bool) (claims []Claimed, stale []s
 	}
 	g.room = claims
 	return claims, stale
+}
+
+// rejects says whether somebody is among those who were rejected, however sources write them.
+func (g *gathering) rejects(rejected []fact.Party, who fact.Party) bool {
+	return slices.ContainsFunc(rejected, func(p fact.Party) bool {
+		if sameParty(p, who) {
+			return true
+		}
+		a, one := g.find(p)
+		b, other := g.find(who)
+		return one && other && a == b
+	})
 }
 
 // find is the directory's, once for each party.

@@ -483,6 +483,27 @@ func TestWhatIsAcceptedInBulkMakesNothingElseSurer(t *testing.T) {
 	}
 }
 
+func TestARejectionHoldsAgainstAWordFurtherAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	service, workload, pod := asset("service", "shop"), asset("workload", "w"), asset("kubernetes_object", "pod")
+	w.tell("all", func(r *graph.Run) error {
+		return all(r, node("team", "backstage:group:default/web"), relation(workload, fact.PartOf, service, fact.Declared), relation(workload, fact.Controls, pod, fact.Attested), claimOn(service, "backstage", "owner", "team", "group:default/web", .9))
+	})
+	e := w.estate(nil)
+	web := fact.Party{Kind: "team", ID: "backstage:group:default/web"} // as the directory calls it
+	for _, a := range []Answer{{By: "ada", Subject: service, Verb: Assign, Owner: web}, {By: "ada", Subject: workload, Verb: Reject, Owner: web, Reason: "not this one"}} {
+		if _, err := e.Say(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, of := range []fact.Asset{workload, pod} {
+		if got := brief(w.explain(e, of.Kind, of.Key)); got != "nobody" {
+			t.Errorf("%s: %s, want nobody", of.Key, got)
+		}
+	}
+}
+
 func TestAWordIsAskedToBeConfirmedAfterAYear(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -414,7 +414,7 @@ func FuzzKustomization(f *testing.F) {
 }
 
 func FuzzParseReference(f *testing.F) {
-	for _, s := range []string{"redis", "localhost:5000/a/b:c", "a@sha256:00", "${X}/y", "a//b"} {
+	for _, s := range []string{"redis", "localhost:5000/a/b:c", "a@sha256:00", "${X}/y", "a//b", "0::", "a:b:c", "a.b:c:d/e:f"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

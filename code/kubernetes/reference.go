@@ -22,7 +22,7 @@ func ParseReference(image string) (Reference, bool) {
 		r.Registry, r.Repository = first, rest
 	}
 	for part := range strings.SplitSeq(r.Repository, "/") {
-		if part == "" || part == "." || part == ".." {
+		if part == "" || part == "." || part == ".." || strings.ContainsAny(part, ":@") {
 			return Reference{}, false
 		}
 	}

@@ -170,6 +170,7 @@ func FuzzPnpm(f *testing.F) {
 	for _, lock := range []string{pnpmFive, pnpmSix, pnpmNine, "lockfileVersion: 7\npackages: [", "a: &a\n  b: *a\n"} {
 		f.Add(`{"dependencies":{"@s/a":"^1.0.0","tool":"catalog:"}}`, lock, "catalog:\n  tool: ~1.2.0\n")
 	}
+	f.Add(`{"dependencies":{"tool":"catalog:"}}`, "0", "\rcatalog:\n tool:")
 	f.Fuzz(func(t *testing.T, manifest, lock, workspace string) {
 		read(t, files("package.json", manifest, "pnpm-lock.yaml", lock, "pnpm-workspace.yaml", workspace))
 	})

@@ -23,7 +23,7 @@ func parseYAML(data []byte) (*node, error) {
 		return nil, err
 	}
 	var document yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder := yaml.NewDecoder(bytes.NewReader(oneBreak(data)))
 	for n := 0; ; n++ {
 		var next yaml.Node
 		err := decoder.Decode(&next)
@@ -148,4 +148,22 @@ func (n *node) scalar(key string) string {
 		return v.text
 	}
 	return ""
+}
+
+// oneBreak makes spaces of what YAML takes for the end of a line and nobody else
+// does, such as a carriage return alone, so that lines count as everywhere.
+func oneBreak(data []byte) []byte {
+	if bytes.IndexByte(data, '\r') < 0 && !bytes.Contains(data, []byte("\u0085")) && !bytes.Contains(data, []byte("\u2028")) && !bytes.Contains(data, []byte("\u2029")) {
+		return data
+	}
+	data = bytes.Clone(data)
+	for i, c := range data {
+		if c == '\r' && (i+1 == len(data) || data[i+1] != '\n') {
+			data[i] = ' '
+		}
+	}
+	for _, mark := range []string{"\u0085", "\u2028", "\u2029"} {
+		data = bytes.ReplaceAll(data, []byte(mark), bytes.Repeat([]byte(" "), len(mark)))
+	}
+	return data
 }

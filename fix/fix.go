@@ -121,6 +121,8 @@ type Path struct {
 	Brings    []string `json:"brings,omitempty"`    // advisories that are new
 	Temporary bool     `json:"temporary,omitempty"` // an override, to be taken back later
 
+	Weighed
+
 	// Moves are the keys of the packages of the module that it raises; none
 	// stands for the target's own. It only lives while paths are planned.
 	Moves []string `json:"-"`

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/backstitch/backstitch/fact"
 )
@@ -256,10 +257,12 @@ func firstFrom(advisories Advisories, ecosystem string, versions []string, least
 }
 
 var (
-	notName    = regexp.MustCompile(`[-_.]+`)
-	pythonPre  = regexp.MustCompile(`(?i)^(\d+(?:\.\d+)*)[-_.]?(?:(?:a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?(?:[-_.]?dev[-_.]?\d*)?$`)
-	plainNum   = regexp.MustCompile(`^\d+(?:\.\d+)*$`)
-	threeParts = regexp.MustCompile(`^v?(\d+)(?:\.(\d+))?(?:\.(\d+))?`)
+	notName   = regexp.MustCompile(`[-_.]+`)
+	pythonPre = regexp.MustCompile(`(?i)^(\d+(?:\.\d+)*)[-_.]?(?:(?:a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?(?:[-_.]?dev[-_.]?\d*)?$`)
+	plainNum  = regexp.MustCompile(`^\d+(?:\.\d+)*$`)
+	// rubyRelease is what a Ruby version has before its first part with a letter.
+	rubyRelease = regexp.MustCompile(`^\d+(?:\.\d+)*`)
+	threeParts  = regexp.MustCompile(`^v?(\d+)(?:\.(\d+))?(?:\.(\d+))?`)
 )
 
 func sameName(ecosystem, a, b string) bool {
@@ -274,8 +277,11 @@ func sameName(ecosystem, a, b string) bool {
 
 // preRelease says whether a version is not a release of its ecosystem.
 func preRelease(ecosystem, version string) bool {
-	if ecosystem == "PyPI" {
+	switch ecosystem {
+	case "PyPI":
 		return !plainNum.MatchString(version) && pythonPre.MatchString(version)
+	case "RubyGems":
+		return strings.ContainsFunc(version, unicode.IsLetter)
 	}
 	core, _, _ := strings.Cut(version, "+")
 	return strings.Contains(core, "-")
@@ -288,8 +294,11 @@ func release(ecosystem, version string, train bool) string {
 	if !preRelease(ecosystem, version) {
 		return version
 	}
-	if ecosystem == "PyPI" {
+	switch ecosystem {
+	case "PyPI":
 		return pythonPre.FindStringSubmatch(version)[1]
+	case "RubyGems":
+		return rubyRelease.FindString(version)
 	}
 	if parts, _, ok := numbers(version); ok && train && parts[0] == 0 {
 		if parts[2] > 0 || parts[1] == 0 {

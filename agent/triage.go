@@ -489,8 +489,9 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 		slices.Sort(request.Others)
 		present := t.module.Packages[t.index]
 		why := "fixes are not planned for " + t.module.Tool
-		for _, fixer := range d.Fixers {
-			if !fixer.Handles(t.module) {
+		for _, one := range d.Fixers {
+			fixer, ok := one.(fix.ModuleFixer)
+			if !ok || !fixer.Handles(t.module) {
 				continue
 			}
 			why = "no fixed version of " + present.Name + " is known"

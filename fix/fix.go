@@ -14,20 +14,26 @@ import (
 	"github.com/backstitch/backstitch/fact"
 )
 
-// Fixer proposes and carries out fix paths for modules of some tools.
+// Fixer carries out fix paths. What it plans for is said by ModuleFixer and SiteFixer,
+// of which it is at least one.
 type Fixer interface {
 	Describe() Description
+	// Apply carries out path in dir, a working copy of the repository that it
+	// may write to. It edits manifests in place, bytes outside the changed
+	// values untouched, and lets the ecosystem's own tool rewrite locks with
+	// no credentials in its environment. It returns the paths it changed.
+	Apply(ctx context.Context, dir string, path Path) (changed []string, err error)
+}
+
+// ModuleFixer plans for packages of modules of some tools.
+type ModuleFixer interface {
+	Fixer
 	// Handles says whether the fixer knows the tool of a module.
 	Handles(module *lockfile.Module) bool
 	// Plan lists candidate paths for the target, best guess first, without
 	// changing anything. No path and no error means that nothing resolves:
 	// Target.Blocked then says why, or is empty when no fixed version is known.
 	Plan(ctx context.Context, target *Target) ([]Path, error)
-	// Apply carries out path in dir, a working copy of the repository that it
-	// may write to. It edits manifests in place, bytes outside the changed
-	// values untouched, and lets the ecosystem's own tool rewrite locks with
-	// no credentials in its environment. It returns the paths it changed.
-	Apply(ctx context.Context, dir string, path Path) (changed []string, err error)
 }
 
 // Description tells about a fixer.
@@ -95,6 +101,20 @@ const (
 	RaiseAncestor = "raise_ancestor"
 	Override      = "override"
 	Replace       = "replace"
+
+	ChangeBase     = "change_base"     // another tag or image in FROM
+	PinDigest      = "pin_digest"      // the same content, named by digest
+	UpgradePackage = "upgrade_package" // an OS package, in a line of the Dockerfile
+	Rebuild        = "rebuild"         // no line changes
+	PatchLayer     = "patch_layer"     // a layer on top, until the next build
+	EditValue      = "edit_value"      // a literal of Terraform, Kubernetes, Helm, a Dockerfile ...
+	AddBlock       = "add_block"       // a block or entry that was missing
+	RaiseModule    = "raise_module"    // the version of a Terraform module or of a chart
+	Reconcile      = "reconcile"       // what runs differs from what is declared
+	Stopgap        = "stopgap"         // on what runs, until the durable fix is there
+	Rotate         = "rotate"          // a credential
+	EditSource     = "edit_source"     // program text, by a person or a coding agent
+	Accept         = "accept"          // an exception, that ends
 )
 
 // Path is one way to close issues. Its JSON is that of an issue's fix_paths.
@@ -119,7 +139,20 @@ type Path struct {
 	Findings  int      `json:"findings"`            // how many findings it closes
 	Residual  []string `json:"residual,omitempty"`  // advisories that stay
 	Brings    []string `json:"brings,omitempty"`    // advisories that are new
-	Temporary bool     `json:"temporary,omitempty"` // an override, to be taken back later
+	Temporary bool     `json:"temporary,omitempty"` // to be taken back later: an override, a stopgap
+
+	// Edits are what the path changes in files, when it is not a tool that does it.
+	Edits []FileEdit `json:"edits,omitempty"`
+	// Manual says that people carry it out by Steps; nothing applies it and no proof
+	// is made.
+	Manual bool `json:"manual,omitempty"`
+	// Undo are the steps that take it back, when that is more than a revert.
+	Undo []Step `json:"undo,omitempty"`
+	// Expires is how long a temporary path may stand, in hours.
+	Expires int `json:"expires_hours,omitempty"`
+	// Reach says which instances the edited place decides about: "this one only",
+	// "3 of 3 workloads of the chart".
+	Reach string `json:"reach,omitempty"`
 
 	Weighed
 

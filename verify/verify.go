@@ -35,6 +35,7 @@ import (
 
 	"github.com/backstitch/backstitch/advisory"
 	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/dockerfile"
 	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
@@ -81,14 +82,17 @@ type Request struct {
 	Signer Signer // nil leaves the record unsigned, which it then says
 }
 
-// Closes is one issue to close: ids of the advisories of its alias class, the
-// package it was seen in ("" means any), and its severity, which decides what
-// may not come instead (unknown means that of the findings).
+// Closes is one issue to close: ids of the advisories of its alias class or of
+// its rule, the package it was seen in ("" means any), and its severity, which
+// decides what may not come instead (unknown means that of the findings).
 type Closes struct {
 	Issue      string
 	Advisories []string
 	Package    string
 	Severity   fact.Severity
+	// Objects are what a flaw that is not about a module's package was seen in, by
+	// the attribute fix.AttributeObject of our scanner's findings; none means any.
+	Objects []string
 }
 
 // Record is a proof. Files are the changed files with their new content, nil
@@ -115,10 +119,15 @@ const (
 	CheckBuild     = "build"
 	CheckTests     = "tests"
 	CheckSignature = "signature"
+	CheckParses    = "the changed files can be read"
 )
 
-// required are the checks without which nothing is proven.
-var required = []string{CheckBefore, CheckNoOp, CheckApplies, CheckPaths, CheckAfter, CheckNothing, CheckSync, CheckVersions}
+// required are the checks without which nothing is proven: of a module's package, and
+// of anything else.
+var (
+	required     = []string{CheckBefore, CheckNoOp, CheckApplies, CheckPaths, CheckAfter, CheckNothing, CheckSync, CheckVersions}
+	requiredSite = []string{CheckBefore, CheckNoOp, CheckApplies, CheckPaths, CheckAfter, CheckNothing, CheckParses}
+)
 
 // maxFindings bounds what one look may give.
 const maxFindings = 1_000_000
@@ -132,8 +141,9 @@ func Prove(ctx context.Context, request Request) (Record, error) {
 		return Record{}, fmt.Errorf("prove: %w", err)
 	}
 	defer removeAll(dir)
+	modular, _ := request.Fixer.(fix.ModuleFixer)
 	p := &prover{
-		request: request, dir: dir, before: filepath.Join(dir, "before"), after: filepath.Join(dir, "after"),
+		request: request, modular: modular, dir: dir, before: filepath.Join(dir, "before"), after: filepath.Join(dir, "after"),
 		record: Record{Files: map[string][]byte{}},
 	}
 	for _, folder := range []string{p.before, p.after} {
@@ -153,6 +163,7 @@ func Prove(ctx context.Context, request Request) (Record, error) {
 // prover is one proof while it is made.
 type prover struct {
 	request       Request
+	modular       fix.ModuleFixer // nil when the path is not about a module's package
 	dir           string
 	before, after string
 	record        Record
@@ -203,7 +214,7 @@ func (p *prover) look(ctx context.Context, dir string) (*look, error) {
 func (p *prover) scope(l *look) []lockfile.Module {
 	var modules []lockfile.Module
 	for i := range l.modules {
-		if l.modules[i].Dir == p.request.Path.Module && p.request.Fixer.Handles(&l.modules[i]) {
+		if p.modular != nil && l.modules[i].Dir == p.request.Path.Module && p.modular.Handles(&l.modules[i]) {
 			modules = append(modules, l.modules[i])
 		}
 	}
@@ -272,7 +283,10 @@ func (p *prover) finds(l *look, target Closes, in map[string]bool) []*fact.Findi
 	var found []*fact.Finding
 	for i := range l.findings {
 		f := &l.findings[i]
-		if target.Package != "" && f.Package.Name != target.Package || !in[code.CleanPath(f.Path)] {
+		if target.Package != "" && f.Package.Name != target.Package || in != nil && !in[code.CleanPath(f.Path)] {
+			continue
+		}
+		if len(target.Objects) > 0 && !slices.Contains(target.Objects, f.Attributes[fix.AttributeObject]) {
 			continue
 		}
 		if slices.ContainsFunc(append([]string{f.Rule}, f.Aliases...), func(id string) bool { return slices.Contains(class, id) }) {
@@ -295,10 +309,13 @@ func (p *prover) unseen(l *look, in map[string]bool) []string {
 
 func (c Closes) text() string {
 	ids := strings.Join(c.Advisories[:min(len(c.Advisories), 3)], "/")
-	if c.Package == "" {
-		return ids
+	switch {
+	case c.Package != "":
+		return ids + " in " + c.Package
+	case len(c.Objects) > 0:
+		return ids + " in " + strings.Join(c.Objects[:min(len(c.Objects), 3)], ", ")
 	}
-	return ids + " in " + c.Package
+	return ids
 }
 
 // run makes the checks in order. It returns early when a later check would
@@ -307,6 +324,9 @@ func (p *prover) run(ctx context.Context) error {
 	first, err := p.look(ctx, p.before)
 	if err != nil {
 		return err
+	}
+	if p.modular == nil {
+		return p.runSite(ctx, first)
 	}
 	modules := p.scope(first)
 	scope := files(modules)
@@ -323,40 +343,53 @@ func (p *prover) run(ctx context.Context) error {
 	default:
 		p.check(CheckBefore, fact.CheckPass, "%s sees %s", p.request.Scanner.Describe().ID, p.targets())
 	}
-	if err := p.noOp(ctx, modules, scope); err != nil {
+	var names []string
+	for _, m := range modules {
+		names = slices.Concat(names, m.Manifests, m.Locks)
+	}
+	if err := p.noOp(ctx, names, scope); err != nil {
 		return err
 	}
-	original, err := snapshot(p.after)
-	if err != nil {
+	changed, reported, err := p.apply(ctx)
+	if err != nil || len(changed) == 0 {
 		return err
 	}
-	reported, err := p.request.Fixer.Apply(ctx, p.after, p.request.Path)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		p.check(CheckApplies, fact.CheckFail, "%s: %v", p.request.Fixer.Describe().ID, err)
-		return nil
-	}
-	changed, err := p.changed(original)
-	if err != nil {
-		return err
-	}
-	if len(changed) == 0 {
-		p.check(CheckApplies, fact.CheckFail, "it changes no file")
-		return nil
-	}
-	p.check(CheckApplies, fact.CheckPass, "it changes %s", strings.Join(changed, ", "))
 	second, err := p.look(ctx, p.after)
 	if err != nil {
 		return err
 	}
-	p.onlyPlanned(first, second, changed, reported)
+	p.onlyPlanned(p.planned(first, second), changed, reported)
 	p.gone(second, scope)
 	p.nothingNew(first, second, scope)
 	p.inSync(first, second)
 	p.versions(first, second)
 	return p.buildAndTest(ctx, modules)
+}
+
+// apply carries the path out and tells what changed and what the fixer says that it
+// changed; nothing when the change does not hold.
+func (p *prover) apply(ctx context.Context) (changed, reported []string, err error) {
+	original, err := snapshot(p.after)
+	if err != nil {
+		return nil, nil, err
+	}
+	reported, err = p.request.Fixer.Apply(ctx, p.after, p.request.Path)
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
+	if err != nil {
+		p.check(CheckApplies, fact.CheckFail, "%s: %v", p.request.Fixer.Describe().ID, err)
+		return nil, nil, nil
+	}
+	if changed, err = p.changed(original); err != nil {
+		return nil, nil, err
+	}
+	if len(changed) == 0 {
+		p.check(CheckApplies, fact.CheckFail, "it changes no file")
+		return nil, nil, nil
+	}
+	p.check(CheckApplies, fact.CheckPass, "it changes %s", strings.Join(changed, ", "))
+	return changed, reported, nil
 }
 
 func (p *prover) targets() string {
@@ -368,20 +401,18 @@ func (p *prover) targets() string {
 	return strings.Join(slices.Compact(texts), ", ")
 }
 
-// noOp changes bytes of each manifest and lock that mean nothing, looks, and
-// puts them back.
-func (p *prover) noOp(ctx context.Context, modules []lockfile.Module, scope map[string]bool) error {
+// noOp changes bytes of each of the files that mean nothing, looks, and puts
+// them back.
+func (p *prover) noOp(ctx context.Context, files []string, scope map[string]bool) error {
 	originals := map[string][]byte{}
-	for _, m := range modules {
-		for _, name := range slices.Concat(m.Manifests, m.Locks) {
-			content, err := fix.ReadFile(p.before, name)
-			if err != nil {
-				continue // a file that cannot be read cannot be changed either
-			}
-			originals[name] = content
-			if err := fix.WriteFile(p.before, name, append(slices.Clone(content), insignificant(name)...)); err != nil {
-				return err
-			}
+	for _, name := range files {
+		content, err := fix.ReadFile(p.before, name)
+		if err != nil {
+			continue // a file that cannot be read cannot be changed either
+		}
+		originals[name] = content
+		if err := fix.WriteFile(p.before, name, append(slices.Clone(content), insignificant(name)...)); err != nil {
+			return err
 		}
 	}
 	control, err := p.look(ctx, p.before)
@@ -396,7 +427,7 @@ func (p *prover) noOp(ctx context.Context, modules []lockfile.Module, scope map[
 	names := strings.Join(slices.Sorted(maps.Keys(originals)), ", ")
 	switch missing := p.unseen(control, scope); {
 	case len(originals) == 0:
-		p.check(CheckNoOp, fact.CheckSkip, "there is no manifest or lock to change")
+		p.check(CheckNoOp, fact.CheckSkip, "there is no file to change")
 	case len(missing) > 0:
 		p.check(CheckNoOp, fact.CheckFail, "after a change of %s that does nothing, %s is not seen: the detector reacts to any change", names, strings.Join(missing, ", "))
 	default:
@@ -409,13 +440,16 @@ func (p *prover) noOp(ctx context.Context, modules []lockfile.Module, scope map[
 // anything, by its format.
 func insignificant(name string) string {
 	base := filepath.Base(name)
-	switch ext := strings.ToLower(filepath.Ext(base)); {
-	case ext == ".mod" || ext == ".work":
+	switch strings.ToLower(filepath.Ext(base)) {
+	case ".mod", ".work", ".gradle", ".kts", ".bicep":
 		return "\n// nothing\n"
-	case ext == ".toml" || ext == ".txt" || ext == ".in" || base == "Gemfile" || base == "Pipfile":
+	case ".toml", ".txt", ".in", ".tf", ".tfvars", ".hcl", ".yaml", ".yml", ".properties":
 		return "\n# nothing\n"
-	case ext == ".xml":
+	case ".xml":
 		return "\n<!-- nothing -->\n"
+	}
+	if base == "Gemfile" || base == "Pipfile" || dockerfile.Named(name) {
+		return "\n# nothing\n"
 	}
 	return "\n"
 }
@@ -437,8 +471,7 @@ func (p *prover) planned(looks ...*look) map[string]bool {
 	return allowed
 }
 
-func (p *prover) onlyPlanned(first, second *look, changed, reported []string) {
-	allowed := p.planned(first, second)
+func (p *prover) onlyPlanned(allowed map[string]bool, changed, reported []string) {
 	var others, silent []string
 	for _, name := range changed {
 		if !allowed[name] {
@@ -457,17 +490,23 @@ func (p *prover) onlyPlanned(first, second *look, changed, reported []string) {
 	case len(silent) > 0:
 		p.check(CheckPaths, fact.CheckFail, "it changes %s without saying so", strings.Join(silent, ", "))
 	default:
-		p.check(CheckPaths, fact.CheckPass, "all of %s belong to the module", strings.Join(changed, ", "))
+		p.check(CheckPaths, fact.CheckPass, "only %s changed", strings.Join(changed, ", "))
 	}
 }
 
 func (p *prover) gone(second *look, scope map[string]bool) {
-	inside := maps.Clone(scope)
-	maps.Copy(inside, files(p.scope(second)))
+	inside := maps.Clone(scope) // nil stays nil: anywhere
+	if inside != nil {
+		maps.Copy(inside, files(p.scope(second)))
+	}
 	var left []string
 	for _, target := range p.request.Closes {
 		for _, f := range p.finds(second, target, inside) {
-			left = append(left, fmt.Sprintf("%s at %s (%s:%d)", target.text(), f.Package.Version, f.Path, f.Line))
+			text := target.text()
+			if f.Package.Version != "" {
+				text += " at " + f.Package.Version
+			}
+			left = append(left, fmt.Sprintf("%s (%s:%d)", text, f.Path, f.Line))
 		}
 	}
 	slices.Sort(left)
@@ -506,7 +545,8 @@ func (p *prover) nothingNew(first, second *look, scope map[string]bool) {
 	for i := range second.findings {
 		f := &second.findings[i]
 		if !known[key(f)] && (f.Severity >= floor || f.Severity == fact.SeverityUnknown) {
-			fresh = append(fresh, fmt.Sprintf("%s (%s) in %s %s, %s:%d", p.classOf(f), f.Severity, f.Package.Name, f.Package.Version, f.Path, f.Line))
+			in := cmp.Or(f.Package.Name, f.Attributes[fix.AttributeObject], f.Anchor)
+			fresh = append(fresh, strings.TrimSpace(fmt.Sprintf("%s (%s) in %s %s", p.classOf(f), f.Severity, in, f.Package.Version))+fmt.Sprintf(", %s:%d", f.Path, f.Line))
 		}
 	}
 	slices.Sort(fresh)
@@ -695,7 +735,11 @@ func (p *prover) changed(original map[string]string) ([]string, error) {
 // finish gives the verdict and writes the record.
 func (p *prover) finish() (Record, error) {
 	v := fact.Verification{Status: fact.VerificationProven, Checks: p.checks}
-	for _, name := range required {
+	needed := required
+	if p.modular == nil {
+		needed = requiredSite
+	}
+	for _, name := range needed {
 		if !slices.ContainsFunc(p.checks, func(c fact.Check) bool { return c.Name == name && c.Status == fact.CheckPass }) {
 			v.Status = fact.VerificationUnchecked
 		}

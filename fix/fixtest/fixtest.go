@@ -129,7 +129,7 @@ const canary = "canary-of-a-credential-5309"
 // Conformance runs the suite: plans are the same each time and never lower a
 // version; Apply changes only files it may, and in manifests only the literals
 // that it said; no program sees a credential of the environment.
-func Conformance(t *testing.T, fixer fix.Fixer, cases []Case) {
+func Conformance(t *testing.T, fixer fix.ModuleFixer, cases []Case) {
 	t.Helper()
 	description := fixer.Describe()
 	if description.ID == "" || description.Name == "" || description.Docs == "" || len(description.Commands) == 0 {
@@ -140,7 +140,7 @@ func Conformance(t *testing.T, fixer fix.Fixer, cases []Case) {
 	}
 }
 
-func (c *Case) plan(t *testing.T, fixer fix.Fixer) (*fix.Target, []fix.Path) {
+func (c *Case) plan(t *testing.T, fixer fix.ModuleFixer) (*fix.Target, []fix.Path) {
 	t.Helper()
 	tree := code.Files{}
 	for name, text := range c.Files {
@@ -158,7 +158,7 @@ func (c *Case) plan(t *testing.T, fixer fix.Fixer) (*fix.Target, []fix.Path) {
 	return target, paths
 }
 
-func (c *Case) run(t *testing.T, fixer fix.Fixer) {
+func (c *Case) run(t *testing.T, fixer fix.ModuleFixer) {
 	target, paths := c.plan(t, fixer)
 	if _, again := c.plan(t, fixer); !cmp.Equal(paths, again) {
 		t.Errorf("planning twice differs:\n%s", cmp.Diff(paths, again))
@@ -184,7 +184,7 @@ func (c *Case) run(t *testing.T, fixer fix.Fixer) {
 	c.apply(t, fixer, fix.Compare(paths)[0])
 }
 
-func (c *Case) apply(t *testing.T, fixer fix.Fixer, p fix.Path) {
+func (c *Case) apply(t *testing.T, fixer fix.ModuleFixer, p fix.Path) {
 	for _, program := range c.Needs {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("Apply left out: %s is not installed", program)
@@ -361,7 +361,7 @@ func goPackage(mod string) string {
 
 // Unchanged checks that Apply of a path fails, with a text in its error, and
 // leaves every file as it was.
-func Unchanged(t *testing.T, fixer fix.Fixer, files map[string]string, p fix.Path, text string) {
+func Unchanged(t *testing.T, fixer fix.ModuleFixer, files map[string]string, p fix.Path, text string) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {

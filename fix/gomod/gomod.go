@@ -32,7 +32,7 @@ const standardLibrary = "stdlib"
 type fixer struct{}
 
 // New returns the fixer of Go modules.
-func New() fix.Fixer { return fixer{} }
+func New() fix.ModuleFixer { return fixer{} }
 
 func (fixer) Describe() fix.Description {
 	return fix.Description{

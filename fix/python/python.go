@@ -37,7 +37,7 @@ type fixer struct {
 }
 
 // New returns the fixer of Python projects.
-func New() fix.Fixer { return &fixer{} }
+func New() fix.ModuleFixer { return &fixer{} }
 
 func (*fixer) Describe() fix.Description {
 	return fix.Description{

@@ -194,12 +194,12 @@ func TestUVRewritesItsLock(t *testing.T) {
 
 // only keeps the paths of one kind of a fixer.
 type only struct {
-	fix.Fixer
+	fix.ModuleFixer
 	kind string
 }
 
 func (o only) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
-	paths, err := o.Fixer.Plan(ctx, target)
+	paths, err := o.ModuleFixer.Plan(ctx, target)
 	return slices.DeleteFunc(paths, func(p fix.Path) bool { return p.Kind != o.kind }), err
 }
 

@@ -1,0 +1,97 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/fix"
+)
+
+// runSite makes the checks of a path that edits a place in files. Where no scanner of
+// ours sees the flaw, the change is still carried out and read, but what it closes
+// stays unchecked.
+func (p *prover) runSite(ctx context.Context, first *look) error {
+	names, seen := p.edited(), false
+	switch missing := p.unseen(first, nil); {
+	case len(p.request.Closes) == 0:
+		p.check(CheckBefore, fact.CheckFail, "no flaw to close was named")
+		return nil
+	case len(missing) == len(p.request.Closes):
+		p.check(CheckBefore, fact.CheckSkip, "no scanner of ours judges %s, so that its absence would show nothing", strings.Join(missing, ", "))
+	case len(missing) > 0:
+		p.check(CheckBefore, fact.CheckFail, "%s does not see %s", p.request.Scanner.Describe().ID, strings.Join(missing, ", "))
+		return nil
+	default:
+		seen = true
+		p.check(CheckBefore, fact.CheckPass, "%s sees %s", p.request.Scanner.Describe().ID, p.targets())
+		for _, target := range p.request.Closes {
+			for _, f := range p.finds(first, target, nil) {
+				names = append(names, code.CleanPath(f.Path))
+			}
+		}
+		slices.Sort(names)
+		if err := p.noOp(ctx, slices.Compact(names), nil); err != nil {
+			return err
+		}
+	}
+	changed, reported, err := p.apply(ctx)
+	if err != nil || len(changed) == 0 {
+		return err
+	}
+	second, err := p.look(ctx, p.after)
+	if err != nil {
+		return err
+	}
+	allowed := map[string]bool{}
+	for _, name := range p.edited() {
+		allowed[name] = true
+	}
+	p.onlyPlanned(allowed, changed, reported)
+	if seen {
+		p.gone(second, nil)
+		p.nothingNew(first, second, nil)
+	}
+	p.parses(first, second, changed)
+	return p.examine(ctx)
+}
+
+// edited lists the files that the path says it edits.
+func (p *prover) edited() []string {
+	var names []string
+	for _, edit := range p.request.Path.Edits {
+		names = append(names, edit.Path)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// parses fails when a file cannot be understood that could be before.
+func (p *prover) parses(first, second *look, changed []string) {
+	known := problems(first)
+	fresh := slices.DeleteFunc(problems(second), func(text string) bool { return slices.Contains(known, text) })
+	if len(fresh) > 0 {
+		p.check(CheckParses, fact.CheckFail, "%s", strings.Join(fresh[:min(len(fresh), 20)], "; "))
+		return
+	}
+	p.check(CheckParses, fact.CheckPass, "%s", strings.Join(changed, ", "))
+}
+
+// examine lets the fixer check what only it understands.
+func (p *prover) examine(ctx context.Context) error {
+	examiner, ok := p.request.Fixer.(fix.Examiner)
+	if !ok {
+		return nil
+	}
+	checks, err := examiner.Examine(ctx, p.before, p.after, p.request.Path)
+	if err != nil {
+		return fmt.Errorf("examine the change: %w", err)
+	}
+	for _, check := range checks {
+		p.check(check.Name, check.Status, "%s", check.Detail)
+	}
+	return nil
+}

@@ -260,6 +260,9 @@ var (
 	notName   = regexp.MustCompile(`[-_.]+`)
 	pythonPre = regexp.MustCompile(`(?i)^(\d+(?:\.\d+)*)[-_.]?(?:(?:a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?(?:[-_.]?dev[-_.]?\d*)?$`)
 	plainNum  = regexp.MustCompile(`^\d+(?:\.\d+)*$`)
+	// mavenPre begins with the release that a pre-release leads to. Other words
+	// behind a dash, such as jre or incubating, are part of a release.
+	mavenPre = regexp.MustCompile(`(?i)^(.*?\d)[-._]?(?:alpha|beta|milestone|rc|cr|snapshot|preview|pre|ea|dev|[abm][-._]?\d+)(?:$|[-._+\d])`)
 	// rubyRelease is what a Ruby version has before its first part with a letter.
 	rubyRelease = regexp.MustCompile(`^\d+(?:\.\d+)*`)
 	threeParts  = regexp.MustCompile(`^v?(\d+)(?:\.(\d+))?(?:\.(\d+))?`)
@@ -282,6 +285,8 @@ func preRelease(ecosystem, version string) bool {
 		return !plainNum.MatchString(version) && pythonPre.MatchString(version)
 	case "RubyGems":
 		return strings.ContainsFunc(version, unicode.IsLetter)
+	case "Maven":
+		return mavenPre.MatchString(version)
 	}
 	core, _, _ := strings.Cut(version, "+")
 	return strings.Contains(core, "-")
@@ -299,6 +304,8 @@ func release(ecosystem, version string, train bool) string {
 		return pythonPre.FindStringSubmatch(version)[1]
 	case "RubyGems":
 		return rubyRelease.FindString(version)
+	case "Maven":
+		return mavenPre.FindStringSubmatch(version)[1]
 	}
 	if parts, _, ok := numbers(version); ok && train && parts[0] == 0 {
 		if parts[2] > 0 || parts[1] == 0 {

@@ -1,10 +1,14 @@
 package fix
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/backstitch/backstitch/fact"
 )
 
 // Efforts of a path.
@@ -21,8 +25,12 @@ type criterion struct {
 	because func(p, recommended *Path) string
 }
 
-func criteria() []criterion {
+func criteria(paths []Path) []criterion {
 	return []criterion{
+		{func(p *Path) int { return boolRank(failed(p)) }, func(p, _ *Path) string {
+			return "its proof failed"
+		}},
+		{func(p *Path) int { return yields(paths, p) }, func(p, _ *Path) string { return shortfall(p) }},
 		{func(p *Path) int { return len(p.Residual) + len(p.Brings) }, func(p, _ *Path) string {
 			var parts []string
 			if len(p.Residual) > 0 {
@@ -36,30 +44,160 @@ func criteria() []criterion {
 		{func(p *Path) int { return -len(p.Closes) }, func(p, r *Path) string {
 			return fmt.Sprintf("closes %d where %d can be closed", len(p.Closes), len(r.Closes))
 		}},
+		{standing, func(p, r *Path) string { return shortfall(p) }},
+		{proof, func(p, r *Path) string {
+			if r.tested() {
+				return "the recommended path is proven and its tests pass"
+			}
+			return "the recommended path is proven"
+		}},
+		{func(p *Path) int { return boolRank(p.Breaking != nil && p.Breaking.Verdict == BreaksUsed) }, func(p, _ *Path) string {
+			return "breaks what is used here" + used(p.Breaking.Uses)
+		}},
+		{func(p *Path) int { return boolRank(p.History != nil && p.History.RevertedLately) }, func(p, _ *Path) string {
+			return "such a change was taken back lately: " + p.History.Text
+		}},
 		{breakage, func(p, r *Path) string {
 			if p.Temporary && !r.Temporary {
 				return "an override works against what the dependency asked for and has to be taken back later"
 			}
-			return fmt.Sprintf("a step of risk %q where %q will do", p.Risk, r.Risk)
+			text := fmt.Sprintf("a step of risk %q where %q will do", p.Risk, r.Risk)
+			if p.Risk == r.Risk {
+				text += "; of the recommended path it is known that nothing used here changes"
+			}
+			return text
 		}},
-		{func(p *Path) int { return slices.Index([]string{EffortSmall, EffortMedium, EffortLarge}, p.Effort) }, func(p, r *Path) string {
+		{func(p *Path) int { return effortRank(p.Effort) }, func(p, r *Path) string {
 			return fmt.Sprintf("more work: %s where %s will do", p.Effort, r.Effort)
 		}},
 		{func(p *Path) int { return len(p.Changes) }, func(p, r *Path) string {
 			return fmt.Sprintf("moves %d packages where %d will do", len(p.Changes), len(r.Changes))
 		}},
-		{func(p *Path) int {
-			return slices.Index([]string{RaiseLocked, RaiseDirect, RaiseAncestor, Replace, Override}, p.Kind)
-		}, func(_, r *Path) string {
+		{kindRank, func(_, r *Path) string {
 			return "equal otherwise; " + strings.ReplaceAll(r.Kind, "_", " ") + " is the more ordinary way"
+		}},
+		{func(p *Path) int { return takes(p) }, func(p, r *Path) string {
+			return "takes longer here until it runs: " + Days(p.Live.Total) + " where " + Days(r.Live.Total) + " will do"
 		}},
 	}
 }
 
+func boolRank(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// effortRank orders efforts; one that nobody stated counts as large.
+func effortRank(effort string) int {
+	if i := slices.Index([]string{EffortSmall, EffortMedium}, effort); i >= 0 {
+		return i
+	}
+	return 2
+}
+
+// kindRank orders kinds from the most ordinary; one that is not listed is last.
+func kindRank(p *Path) int {
+	kinds := []string{
+		RaiseLocked, RaiseDirect, RaiseAncestor, EditValue, AddBlock, RaiseModule, Rebuild, ChangeBase, UpgradePackage,
+		PinDigest, Replace, Override, Reconcile, EditSource, Rotate, PatchLayer, Stopgap, Accept,
+	}
+	if i := slices.Index(kinds, p.Kind); i >= 0 {
+		return i
+	}
+	return len(kinds)
+}
+
+// takes is the time until a path runs, where all of it is known, in hours.
+func takes(p *Path) int {
+	if p.Live == nil || !p.Live.Whole {
+		return 0
+	}
+	return int(p.Live.Total / 3600e6)
+}
+
+// How long what a path does stands, and who carries it out.
+const (
+	durable = iota
+	byHand
+	passing // ends, or is undone by the next build
+	waiver
+)
+
+func standing(p *Path) int {
+	switch {
+	case p.Kind == Accept:
+		return waiver
+	case p.Kind == Stopgap || p.Kind == PatchLayer || p.Expires > 0:
+		return passing
+	case p.Manual:
+		return byHand
+	}
+	return durable
+}
+
+// yields says that another path does more lastingly, or with less work of people,
+// what this one does: it closes as much. The greater, the further behind.
+func yields(paths []Path, p *Path) int {
+	own := standing(p)
+	for i := range paths {
+		if q := &paths[i]; standing(q) < own && len(q.Closes) >= len(p.Closes) && !failed(q) {
+			return own
+		}
+	}
+	return 0
+}
+
+func failed(p *Path) bool {
+	return p.Verification != nil && p.Verification.Status == fact.VerificationFailed
+}
+
+func shortfall(p *Path) string {
+	switch standing(p) {
+	case waiver:
+		return "an exception accepts the risk and closes nothing for good"
+	case passing:
+		if p.Expires > 0 {
+			return fmt.Sprintf("a stopgap: it ends after %s, and the cause stays", count(int64(p.Expires), "hour"))
+		}
+		return "a stopgap: the next build or deploy undoes it, and the cause stays"
+	}
+	return "people have to carry it out, and nothing proves it"
+}
+
+// proof orders paths by what was proven of them: with tests, without, not tried.
+func proof(p *Path) int {
+	switch {
+	case p.tested():
+		return 0
+	case p.Verification != nil && p.Verification.Status == fact.VerificationProven:
+		return 1
+	}
+	return 2
+}
+
+// testsCheck is the name of the check that runs a repository's tests.
+const testsCheck = "tests"
+
+// tested says that a path is proven and that the repository's own tests pass on it.
+func (p *Path) tested() bool {
+	return p.Verification != nil && p.Verification.Status == fact.VerificationProven && slices.ContainsFunc(p.Verification.Checks, func(c fact.Check) bool {
+		return c.Name == testsCheck && c.Status == fact.CheckPass
+	})
+}
+
 // breakage orders what may break: small steps, then overrides, then steps
-// nobody promised anything about, then major steps.
+// nobody promised anything about, then major steps. Where it is known that nothing
+// used here changes, a long step counts as a minor one.
 func breakage(p *Path) int {
-	rank := map[string]int{RiskPatch: 0, RiskMinor: 1, RiskUnknown: 3, RiskMajor: 4}[p.Risk]
+	rank, known := map[string]int{RiskPatch: 0, RiskMinor: 1, RiskUnknown: 3, RiskMajor: 4}[p.Risk]
+	if !known {
+		rank = 3
+	}
+	if b := p.Breaking; b != nil && (b.Verdict == BreaksNothing || b.Verdict == BreaksUnused) {
+		rank = min(rank, 1)
+	}
 	if p.Temporary && rank < 2 {
 		rank = 2
 	}
@@ -72,20 +210,24 @@ func breakage(p *Path) int {
 // is.
 func Compare(paths []Path) []Path {
 	paths = slices.Clone(paths)
-	rules := criteria()
+	for i := range paths {
+		paths[i].Recommended, paths[i].Reason = false, ""
+	}
+	all := slices.Clone(paths)
+	rules := criteria(all)
 	slices.SortStableFunc(paths, func(a, b Path) int {
 		for _, rule := range rules {
 			if order := cmp.Compare(rule.rank(&a), rule.rank(&b)); order != 0 {
 				return order
 			}
 		}
-		return cmp.Compare(a.ID, b.ID)
+		return cmp.Or(cmp.Compare(a.ID, b.ID), bytes.Compare(content(a), content(b)))
 	})
 	for i := range paths {
 		p := &paths[i]
 		p.Recommended = i == 0
 		if i == 0 {
-			p.Reason = praise(p)
+			p.Reason = praise(p, all)
 			continue
 		}
 		p.Reason = "equal to the recommended path; listed after it by name"
@@ -99,25 +241,80 @@ func Compare(paths []Path) []Path {
 	return paths
 }
 
-func praise(p *Path) string {
+// content is a path as text, to tell two of one id apart.
+func content(p Path) []byte {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return nil // a path holds nothing that cannot be written
+	}
+	return data
+}
+
+// praise says why a path is recommended among all.
+func praise(p *Path, all []Path) string {
 	parts := []string{fmt.Sprintf("closes %d", len(p.Closes))}
-	switch {
-	case len(p.Residual)+len(p.Brings) == 0:
+	left := func(p *Path) int { return len(p.Residual) + len(p.Brings) }
+	if left(p) == 0 {
 		parts = append(parts, "leaves nothing known and brings nothing new")
-	default:
+	} else {
 		if len(p.Residual) > 0 {
 			parts = append(parts, "leaves "+list(p.Residual))
 		}
 		if len(p.Brings) > 0 {
 			parts = append(parts, "brings "+list(p.Brings))
 		}
-		parts = append(parts, "no candidate leaves less")
+		if slices.ContainsFunc(all, func(q Path) bool { return left(&q) < left(p) && !failed(&q) }) {
+			parts = append(parts, "what leaves less does not last or needs people")
+		} else {
+			parts = append(parts, "no candidate leaves less")
+		}
+	}
+	switch {
+	case failed(p):
+		parts = append(parts, "its proof failed, and there is no other path")
+	case p.tested():
+		parts = append(parts, "proven, and its tests pass")
+	case proof(p) == 1:
+		parts = append(parts, "proven")
 	}
 	parts = append(parts, fmt.Sprintf("%s step, %s effort", p.Risk, p.Effort))
-	if p.Temporary {
-		parts = append(parts, "to be taken back later")
+	if b := p.Breaking; b != nil {
+		switch b.Verdict {
+		case BreaksNothing:
+			parts = append(parts, "takes nothing away that is exported")
+		case BreaksUnused:
+			parts = append(parts, "changes nothing that is used here")
+		case BreaksUsed:
+			parts = append(parts, "code has to follow: it changes what is used here"+used(b.Uses))
+		}
+	}
+	if h := p.History; h != nil && h.Same.Merged > 0 {
+		parts = append(parts, "before: "+h.Text)
+	}
+	switch standing(p) {
+	case durable:
+		if p.Temporary {
+			parts = append(parts, "to be taken back later")
+		}
+	default:
+		parts = append(parts, shortfall(p))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// used names the first place that uses what changes.
+func used(uses []Use) string {
+	if len(uses) == 0 {
+		return ""
+	}
+	text := ": " + uses[0].Symbol
+	if at := uses[0].Location; at.Path != "" {
+		text += fmt.Sprintf(" (%s:%d)", at.Path, at.Line)
+	}
+	if n := len(uses) - 1; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
 }
 
 // list names up to three ids.

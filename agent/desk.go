@@ -44,7 +44,12 @@ type Desk struct {
 	Scanner func(scan.Advisories) scan.Scanner
 	// Lifecycle makes the scanner for what its maker no longer supports.
 	Lifecycle func(lives scan.Lives, now func() time.Time) scan.Scanner
-	Fixers    []fix.Fixer
+	// Detectors makes the scanners of ours that judge configuration; they see again, for
+	// a proof, what detectors told of.
+	Detectors func(advisories scan.Advisories, images fix.Images, renderer kubernetes.Renderer) []scan.Scanner
+	// Images tells what is known of images outside repositories; nil for nothing.
+	Images func(advisories scan.Advisories) fix.Images
+	Fixers []fix.Fixer
 	// Registry prepares what an ecosystem's registry is asked with, for requests
 	// that allow it; close releases it.
 	Registry func(ctx context.Context, ecosystem string) (registry fix.Registry, close func() error, err error)

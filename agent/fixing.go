@@ -20,6 +20,7 @@ import (
 	"github.com/backstitch/backstitch/fix"
 	"github.com/backstitch/backstitch/intake"
 	"github.com/backstitch/backstitch/issue"
+	"github.com/backstitch/backstitch/scan"
 	"github.com/backstitch/backstitch/store"
 	"github.com/backstitch/backstitch/verify"
 )
@@ -60,6 +61,9 @@ type Opened struct {
 	Receipt      connector.Receipt `json:"receipt"`
 	PullRequest  PullRequest       `json:"pull_request"`
 }
+
+// ErrManual says that people carry a path out, so that nothing can prove or push it.
+var ErrManual = errors.New("it is carried out by people")
 
 // ErrNoPath says that an issue has no such fix path.
 var ErrNoPath = errors.New("there is no such fix path")
@@ -153,7 +157,7 @@ func (d *Desk) proveAll(ctx context.Context, s *scene, issues []issue.Issue) err
 		d.Progress("proving fixes", i, len(issues))
 		for j := range issues[i].FixPaths {
 			path := &issues[i].FixPaths[j]
-			if !path.Recommended {
+			if !path.Recommended || path.Manual {
 				continue
 			}
 			known, ok := proved[path.ID]
@@ -194,14 +198,13 @@ func (d *Desk) prove(ctx context.Context, s *scene, path fix.Path, issues []issu
 	if fixer == nil {
 		return verify.Record{}, "", fmt.Errorf("fixer %q of path %s is not built in", path.Fixer, path.ID)
 	}
-	closes := make([]verify.Closes, 0, len(issues))
-	for _, it := range issues {
-		pkg, _ := fact.ParsePURL(it.Package.PURL)
-		closes = append(closes, verify.Closes{Issue: it.ID, Advisories: it.Class, Package: pkg.Name, Severity: it.Severity})
+	scanner, closes, err := d.detector(ctx, s, fixer, issues)
+	if err != nil {
+		return verify.Record{}, "", err
 	}
 	record, err := verify.Prove(ctx, verify.Request{
 		Repo: s.repository, Repository: s.identity, Commit: s.commit,
-		Scanner: d.Scanner(s.known), Fixer: fixer, Path: path, Closes: closes,
+		Scanner: scanner, Fixer: fixer, Path: path, Closes: closes,
 		Class: s.known.Class, Advisories: s.known.Digest(), Tool: "backstitch " + d.Version,
 		Build: true, Cache: filepath.Join(d.Cache, "build", changeKey(s.identity, path)),
 		Now: d.Now(), Signer: d.Signer,
@@ -218,6 +221,44 @@ func (d *Desk) prove(ctx context.Context, s *scene, path fix.Path, issues []issu
 	}
 	diff, err := s.repository.Diff(ctx, s.commit, commit)
 	return record, diff, err
+}
+
+// detector gives the scanner that judges a proof, and what it must no longer see: of a
+// module's package the dependency scanner, of anything else those scanners of ours that
+// see the issues' flaws now.
+func (d *Desk) detector(ctx context.Context, s *scene, fixer fix.Fixer, issues []issue.Issue) (scan.Scanner, []verify.Closes, error) {
+	closes := make([]verify.Closes, 0, len(issues))
+	if _, modular := fixer.(fix.ModuleFixer); modular {
+		for _, it := range issues {
+			pkg, _ := fact.ParsePURL(it.Package.PURL)
+			closes = append(closes, verify.Closes{Issue: it.ID, Advisories: it.Class, Package: pkg.Name, Severity: it.Severity})
+		}
+		return d.Scanner(s.known), closes, nil
+	}
+	looks, err := d.ownLooks(ctx, s, func(string) {})
+	if err != nil {
+		return nil, nil, err
+	}
+	var scanners []scan.Scanner
+	for i := range issues {
+		flaw, used := s.flaw(&issues[i], looks)
+		one := verify.Closes{Issue: flaw.Issue, Advisories: flaw.Rules, Severity: flaw.Severity}
+		for _, f := range flaw.Seen {
+			if object := f.Attributes[fix.AttributeObject]; object != "" && !slices.Contains(one.Objects, object) {
+				one.Objects = append(one.Objects, object)
+			}
+		}
+		if flaw.Kind == fact.Vulnerability {
+			one.Package = flaw.Package.Name
+		}
+		closes = append(closes, one)
+		for _, scanner := range used {
+			if !slices.ContainsFunc(scanners, func(known scan.Scanner) bool { return known.Describe().ID == scanner.Describe().ID }) {
+				scanners = append(scanners, scanner)
+			}
+		}
+	}
+	return scan.Several(scanners...), closes, nil
 }
 
 // author is who signs changes.
@@ -239,6 +280,9 @@ func (d *Desk) chosen(ctx context.Context, request FixRequest) (*scene, issue.Is
 		return nil, it, fix.Path{}, nil, fmt.Errorf("issue %s, path %q: %w; backstitch fix plan %s lists them", it.ID, request.Path, ErrNoPath, it.ID)
 	}
 	path := it.FixPaths[at]
+	if path.Manual {
+		return nil, it, path, nil, fmt.Errorf("path %s of issue %s: %w; backstitch fix plan %s lists its steps", path.ID, it.ID, ErrManual, it.ID)
+	}
 	repo := request.Repo
 	if repo == "" {
 		if repo, err = d.recall(ctx, it); err != nil {
@@ -276,6 +320,7 @@ func (d *Desk) chosen(ctx context.Context, request FixRequest) (*scene, issue.Is
 	for i := range stored {
 		findings = append(findings, stored[i].Finding)
 	}
+	s.findings = stored
 	s.known, err = newKnown(d.Advisories, findings)
 	return s, it, path, closed, err
 }
@@ -371,8 +416,20 @@ func (d *Desk) OpenFix(ctx context.Context, request FixRequest) (Opened, error) 
 // changeKey names a change by value: the same path in the same repository is the
 // same change.
 func changeKey(identity string, path fix.Path) string {
-	sum := sha256.Sum256([]byte(identity + "\x00" + path.Fixer + "\x00" + path.Module + "\x00" + path.Kind + "\x00" + path.Changes[0].Package))
+	sum := sha256.Sum256([]byte(identity + "\x00" + path.Fixer + "\x00" + path.Module + "\x00" + path.Kind + "\x00" + subject(path)))
 	return "bs-" + hex.EncodeToString(sum[:8])
+}
+
+// subject is what a path changes: the package that moves, or the places that are edited.
+func subject(path fix.Path) string {
+	if len(path.Changes) > 0 {
+		return path.Changes[0].Package
+	}
+	var places []string
+	for _, edit := range path.Edits {
+		places = append(places, edit.Path+" "+strings.TrimSpace(edit.Context))
+	}
+	return strings.Join(places, "\x00")
 }
 
 // branch names the branch of a change: readable, and found again by its key.
@@ -385,8 +442,19 @@ func branch(key string, path fix.Path) string {
 			return r + 'a' - 'A'
 		}
 		return '-'
-	}, cut(path.Changes[0].Package, 40))
+	}, cut(cmp.Or(subjectName(path), path.Kind), 40))
 	return "backstitch/" + cmp.Or(strings.Trim(name, "-"), "change") + "-" + strings.TrimPrefix(key, "bs-")
+}
+
+// subjectName names what a path changes for people.
+func subjectName(path fix.Path) string {
+	if len(path.Changes) > 0 {
+		return path.Changes[0].Package
+	}
+	if len(path.Edits) > 0 {
+		return path.Edits[0].Path
+	}
+	return ""
 }
 
 // payload identifies what a change holds: the commit it is made on and the

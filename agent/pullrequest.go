@@ -91,9 +91,14 @@ func describe(key string, path fix.Path, issues []issue.Issue, proof fact.Verifi
 		b.WriteString("None was found besides this one.\n")
 	}
 	section("Risk and rollback")
-	fmt.Fprintf(&b, "Distance of the versions: %s. Effort: %s. To take it back, revert this one commit; the issues above then reopen.\n", path.Risk, path.Effort)
-	if path.Temporary {
+	fmt.Fprintf(&b, "What may break: %s. Effort: %s. To take it back, revert this one commit; the issues above then reopen.\n", path.Risk, path.Effort)
+	if path.Reach != "" {
+		fmt.Fprintf(&b, "It decides about: %s.\n", quote(path.Reach))
+	}
+	if path.Kind == fix.Override {
 		b.WriteString("This is an override: take it out once the packages between ask for the fixed version themselves.\n")
+	} else if path.Temporary {
+		fmt.Fprintf(&b, "This is temporary: take it out after %d hours at the latest.\n", path.Expires)
 	}
 	ids := make([]string, len(issues))
 	for i, it := range issues {

@@ -111,9 +111,5 @@ func (d *Desk) Smallest(ctx context.Context, wanted func(*issue.Issue) bool) (Ca
 // site is the place that a path edits: of the ways to move one package of one module
 // only one can be taken.
 func site(path fix.Path) string {
-	name := path.Fixer + "\x00" + path.Module
-	for _, change := range path.Changes[:min(1, len(path.Changes))] {
-		name += "\x00" + change.Package
-	}
-	return name
+	return path.Fixer + "\x00" + path.Module + "\x00" + subject(path)
 }

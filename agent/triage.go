@@ -32,6 +32,16 @@ type scene struct {
 	assets     []fact.Asset // whose findings were loaded
 	findings   []issue.StoredFinding
 	known      *known
+	own        []ownLook // what our scanners of configuration see, once they looked
+	outside    fix.Images
+}
+
+// images is what is known of images outside the repository, nil for nothing.
+func (s *scene) images(d *Desk) fix.Images {
+	if s.outside == nil && d.Images != nil {
+		s.outside = d.Images(s.known)
+	}
+	return s.outside
 }
 
 // Triage turns the findings of a repository into issues with where, who and how.
@@ -297,7 +307,7 @@ func (d *Desk) investigate(ctx context.Context, s *scene, running cause.Running,
 	if err := d.paths(ctx, s, issues, ask, result); err != nil {
 		return nil, err
 	}
-	return issues, nil
+	return issues, d.planSites(ctx, s, issues, result)
 }
 
 // owners suggests who should act on each issue, from the lines of its cause.

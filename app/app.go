@@ -78,6 +78,7 @@ func Open(ctx context.Context, config Config) (*App, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("this program: %w", err), app.Close())
 	}
+	renderer := kubernetes.ChildRenderer(self)
 	app.Desk = &agent.Desk{
 		DB:         app.db,
 		Graph:      app.graph,
@@ -85,9 +86,10 @@ func Open(ctx context.Context, config Config) (*App, error) {
 		Readers:    builtin.Readers(),
 		Scanner:    builtin.Dependencies,
 		Lifecycle:  builtin.Lifecycle,
-		Fixers:     builtin.Fixers(),
+		Detectors:  builtin.Detectors,
+		Fixers:     builtin.Fixers(renderer),
 		Registry:   builtin.Registry,
-		Renderer:   kubernetes.ChildRenderer(self),
+		Renderer:   renderer,
 		Owned:      app.owned,
 		Forge:      builtin.Remote(config.RemoteToken),
 		Log:        action.New(app.db, config.Now),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/backstitch/backstitch/code/kubernetes"
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/connector/gitremote"
 	"github.com/backstitch/backstitch/fix"
@@ -16,8 +17,15 @@ import (
 	"github.com/backstitch/backstitch/scan/lifecycle"
 )
 
-// Fixers lists the fixers.
-func Fixers() []fix.Fixer { return []fix.Fixer{gomod.New(), npm.New(), python.New()} }
+// Fixers lists the fixers; renderer renders charts.
+func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
+	return []fix.Fixer{gomod.New(), npm.New(), python.New()}
+}
+
+// Detectors lists the scanners that judge configuration.
+func Detectors(advisories scan.Advisories, images fix.Images, renderer kubernetes.Renderer) []scan.Scanner {
+	return []scan.Scanner{}
+}
 
 // Dependencies makes the dependency scanner over what is known of flaws.
 func Dependencies(advisories scan.Advisories) scan.Scanner { return dependencies.New(advisories) }

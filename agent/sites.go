@@ -1,0 +1,227 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/fix"
+	"github.com/backstitch/backstitch/issue"
+	"github.com/backstitch/backstitch/scan"
+)
+
+// look is what our own scanners of configuration see in a tree, by scanner.
+type ownLook struct {
+	scanner  scan.Scanner
+	findings []fact.Finding
+}
+
+// ownLooks lets every scanner of ours that judges configuration look at the tree, once
+// a scene. Files that one cannot read are problems.
+func (d *Desk) ownLooks(ctx context.Context, s *scene, problem func(string)) ([]ownLook, error) {
+	if s.own != nil || d.Detectors == nil {
+		return s.own, nil
+	}
+	s.own = []ownLook{}
+	for _, scanner := range d.Detectors(s.known, s.images(d), d.Renderer) {
+		one := ownLook{scanner: scanner}
+		d.Progress("looking at the configuration with "+scanner.Describe().ID, 0, 0)
+		problems, err := scanner.Scan(ctx, s.tree, func(f fact.Finding) error {
+			one.findings = append(one.findings, f)
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", scanner.Describe().ID, err)
+		}
+		for _, p := range problems {
+			problem(fmt.Sprintf("%s: %s:%d: %s", scanner.Describe().ID, p.Path, p.Line, p.Text))
+		}
+		s.own = append(s.own, one)
+	}
+	return s.own, nil
+}
+
+// flaw puts together what is known of an issue at its site. used are the scanners of
+// ours that see it.
+func (s *scene) flaw(it *issue.Issue, looks []ownLook) (flaw fix.Flaw, used []scan.Scanner) {
+	flaw = fix.Flaw{
+		Issue: it.ID, Kind: it.Kind, Rules: slices.Clone(it.Class), Title: it.Title, Severity: it.Severity,
+		Cause: it.Cause, Assets: it.Assets, Findings: it.Findings,
+	}
+	for _, id := range it.Advisories {
+		if !slices.Contains(flaw.Rules, id) {
+			flaw.Rules = append(flaw.Rules, id)
+		}
+	}
+	if it.Package != nil {
+		flaw.Package, _ = fact.ParsePURL(it.Package.PURL)
+		flaw.Package.Version = it.Package.Version
+	}
+	places := slices.Clone(it.Cause.Locations)
+	for _, link := range it.Cause.Chain {
+		if link.Location.Path != "" {
+			places = append(places, link.Location)
+		}
+	}
+	names := []string{}
+	for i := range s.findings {
+		f := &s.findings[i]
+		if !it.Holds(f) {
+			continue
+		}
+		flaw.Told = append(flaw.Told, f.Finding)
+		for _, version := range f.FixedVersions {
+			if !slices.Contains(flaw.Fixed, version) {
+				flaw.Fixed = append(flaw.Fixed, version)
+			}
+		}
+		if f.Path != "" {
+			places = append(places, fact.Location{Path: code.CleanPath(f.Path), Line: f.Line, EndLine: f.EndLine})
+		}
+		names = append(names, f.Anchor, f.Asset.Key, f.Asset.Name)
+	}
+	for _, one := range looks {
+		seen := matching(one.findings, flaw.Rules, places, names)
+		if len(seen) > 0 {
+			flaw.Seen = append(flaw.Seen, seen...)
+			used = append(used, one.scanner)
+		}
+	}
+	return flaw, used
+}
+
+// matching gives the findings of one of the rules at the places or objects: those at an
+// object that is named, else those whose lines meet a place.
+func matching(findings []fact.Finding, rules []string, places []fact.Location, names []string) []fact.Finding {
+	var byName, byLine []fact.Finding
+	for _, f := range findings {
+		if !slices.ContainsFunc(append([]string{f.Rule}, f.Aliases...), func(id string) bool {
+			return slices.ContainsFunc(rules, func(rule string) bool { return strings.EqualFold(rule, id) })
+		}) {
+			continue
+		}
+		object := f.Attributes[fix.AttributeObject]
+		if object != "" && slices.ContainsFunc(names, func(name string) bool { return sameObject(object, name) }) {
+			byName = append(byName, f)
+			continue
+		}
+		path := code.CleanPath(f.Path)
+		if slices.ContainsFunc(places, func(place fact.Location) bool {
+			if place.Path != path {
+				return false
+			}
+			first, last := place.Line, max(place.Line, place.EndLine)
+			return first == 0 || f.Line == 0 || first <= max(f.Line, f.EndLine) && f.Line <= last
+		}) {
+			byLine = append(byLine, f)
+		}
+	}
+	if len(byName) > 0 {
+		return byName
+	}
+	return byLine
+}
+
+// sameObject says whether a detector's name of an object is that of ours, which may be
+// longer at its beginning (a root, a cluster) or its end (a container).
+func sameObject(object, name string) bool {
+	if name == "" {
+		return false
+	}
+	if name == object || strings.HasSuffix(object, ":"+name) || strings.HasSuffix(name, ":"+object) || strings.HasSuffix(name, "/"+object) {
+		return true
+	}
+	base, _, inside := strings.Cut(object, "#")
+	return inside && base != "" && (name == base || strings.HasSuffix(name, "/"+base))
+}
+
+// siteIssue says whether an issue is fixed at its cause's line and not by moving a
+// package of a module.
+func siteIssue(it *issue.Issue) bool {
+	return it.Cause.Status == fact.CauseFound && len(it.Cause.Locations) > 0 && len(it.FixPaths) == 0
+}
+
+// planSites plans the ways to fix what stands at a line: issues of one line together,
+// since one edit may close them all.
+func (d *Desk) planSites(ctx context.Context, s *scene, issues []issue.Issue, result *Triage) error {
+	type place struct {
+		path string
+		line int
+	}
+	sites := map[place][]int{}
+	var order []place
+	for i := range issues {
+		if !siteIssue(&issues[i]) {
+			continue
+		}
+		at := place{issues[i].Cause.Locations[0].Path, issues[i].Cause.Locations[0].Line}
+		if sites[at] == nil {
+			order = append(order, at)
+		}
+		sites[at] = append(sites[at], i)
+	}
+	if len(order) == 0 {
+		return nil
+	}
+	looks, err := d.ownLooks(ctx, s, result.problem)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(order, func(a, b place) int { return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.line, b.line)) })
+	for n, at := range order {
+		d.Progress("comparing fixes", n, len(order))
+		site := &fix.Site{
+			Location: issues[sites[at][0]].Cause.Locations[0], Repository: s.identity, Commit: s.commit,
+			Tree: s.tree, Images: s.images(d), Now: d.Now().UnixMicro(),
+		}
+		index := map[string]int{}
+		for _, i := range sites[at] {
+			flaw, _ := s.flaw(&issues[i], looks)
+			site.Flaws = append(site.Flaws, flaw)
+			index[issues[i].ID] = i
+		}
+		planned := map[int][]fix.Path{}
+		for _, one := range d.Fixers {
+			fixer, ok := one.(fix.SiteFixer)
+			if !ok {
+				continue
+			}
+			paths, err := fixer.PlanSite(ctx, site)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				result.problem(fmt.Sprintf("no fix by %s at %s:%d: %v", fixer.Describe().ID, at.path, at.line, err))
+				continue
+			}
+			for _, path := range paths {
+				path.Findings = 0
+				slices.Sort(path.Closes)
+				for _, id := range path.Closes {
+					path.Findings += issues[index[id]].Findings
+				}
+				for _, id := range path.Closes {
+					planned[index[id]] = append(planned[index[id]], path)
+				}
+			}
+		}
+		for _, i := range sites[at] {
+			issues[i].FixPaths = fix.Compare(planned[i])
+			if len(planned[i]) > 0 {
+				issues[i].Blocked = []string{}
+			}
+			if len(planned[i]) == 0 || !slices.ContainsFunc(planned[i], func(p fix.Path) bool { return !p.Manual }) {
+				for _, why := range site.Blocked {
+					if !slices.Contains(issues[i].Blocked, why) {
+						issues[i].Blocked = append(issues[i].Blocked, why)
+					}
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -14,8 +14,12 @@ import (
 	"github.com/backstitch/backstitch/store/storetest"
 )
 
+// start is a Monday.
+var start = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
 // forge is a connector.Forge that looks at the log while the effect happens.
 type forge struct {
+	connector.Forge
 	during func()
 	err    error
 	calls  int
@@ -40,7 +44,7 @@ func openLog(t *testing.T) *Log {
 			t.Error(err)
 		}
 	})
-	return New(db, func() time.Time { return time.UnixMicro(42) })
+	return New(db, func() time.Time { return start })
 }
 
 func list(t *testing.T, log *Log) []Delivery {
@@ -54,17 +58,23 @@ func list(t *testing.T, log *Log) []Delivery {
 
 func TestTheIntentIsWrittenBeforeTheEffectAndTheAnswerAfter(t *testing.T) {
 	log := openLog(t)
-	want := Delivery{Key: "k", Kind: "propose", Target: "there", Payload: "sha256:1", State: Pending, Attempts: 1, At: 42}
+	at := start.UnixMicro()
+	want := Delivery{
+		Key: "k", Kind: "propose", Target: "there", Payload: "sha256:1", Plan: "sha256:1", State: Sending, Why: "attempt 1", Attempts: 1, Fence: 1, Holder: "backstitch",
+		Deadline: at + 5*60e6, SettleAt: at + 7*60e6, IntendedAt: at, Stands: true, CreatedAt: at, At: at, events: 1,
+	}
+	without := cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "Doc" }, cmp.Ignore())
+	internal := cmp.AllowUnexported(Delivery{})
 	f := &forge{during: func() {
-		if diff := cmp.Diff([]Delivery{want}, list(t, log)); diff != "" {
+		if diff := cmp.Diff([]Delivery{want}, list(t, log), without, internal); diff != "" {
 			t.Errorf("log while the effect happens (-want +got):\n%s", diff)
 		}
 	}}
 	if _, err := log.Propose(t.Context(), f, connector.Proposal{Key: "k"}, "sha256:1", "there"); err != nil {
 		t.Fatal(err)
 	}
-	want.State, want.Reply = Sent, "created refs/heads/x"
-	if diff := cmp.Diff([]Delivery{want}, list(t, log)); diff != "" {
+	want.State, want.Why, want.Ref, want.Reply, want.events = Sent, "the target answered", "refs/heads/x", "created refs/heads/x", 2
+	if diff := cmp.Diff([]Delivery{want}, list(t, log), without, internal); diff != "" {
 		t.Errorf("log after the effect (-want +got):\n%s", diff)
 	}
 }

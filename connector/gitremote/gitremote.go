@@ -4,7 +4,6 @@ package gitremote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,9 +23,6 @@ var _ connector.Forge = (*Forge)(nil)
 // New makes the connector. The token, which may be empty, goes to https remotes
 // only.
 func New(token string) *Forge { return &Forge{token} }
-
-// ErrForeign says that the branch holds something else than this change.
-var ErrForeign = errors.New("the branch holds commits that are not this change")
 
 // Describe implements connector.Forge.
 func (f *Forge) Describe() connector.Description {
@@ -63,7 +59,7 @@ func (f *Forge) Propose(ctx context.Context, change connector.Proposal) (connect
 			return receipt, fmt.Errorf("look at %s: %w", change.Branch, err)
 		}
 		if !carries(former.Message, change.Key) {
-			return receipt, fmt.Errorf("%s at %.12s: %w; it was left as it is", change.Branch, present, ErrForeign)
+			return receipt, fmt.Errorf("%s at %.12s: %w; it was left as it is", change.Branch, present, connector.ErrForeign)
 		}
 		ours, err := repository.Head(ctx, remote, change.Branch, change.Commit)
 		if err != nil {

@@ -111,7 +111,7 @@ func TestABranchOfSomebodyElseIsLeftAsItIs(t *testing.T) {
 	run(t, remote, "branch", "backstitch/x", "main")
 	before := run(t, remote, "rev-parse", "backstitch/x")
 	_, err := New("").Propose(t.Context(), proposal(t, repository, remote, "two\n", "bs-1"))
-	if !errors.Is(err, ErrForeign) {
+	if !errors.Is(err, connector.ErrForeign) {
 		t.Errorf("error %v, want ErrForeign", err)
 	}
 	if after := run(t, remote, "rev-parse", "backstitch/x"); after != before {

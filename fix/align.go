@@ -140,7 +140,7 @@ func onTrain(module *lockfile.Module, i int) []int {
 		}
 		if _, ok := trainRelease(p.Version); ok {
 			members = append(members, j)
-		} else if parts, _, ok := numbers(p.Version); ok && parts != [3]int{} && !preRelease("Go", p.Version) {
+		} else if parts, _, ok := numbers(p.Version); ok && parts != [3]int{} && !PreRelease("Go", p.Version) {
 			return nil
 		}
 	}

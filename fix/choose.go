@@ -205,7 +205,7 @@ func candidates(advisories Advisories, need Need, standing []fact.Advisory) []st
 	if known == nil {
 		known = named
 	}
-	known = slices.DeleteFunc(above(advisories, eco, known, from), func(v string) bool { return preRelease(eco, v) })
+	known = slices.DeleteFunc(above(advisories, eco, known, from), func(v string) bool { return PreRelease(eco, v) })
 	var result []string
 	for _, version := range turning {
 		order, err := advisories.Compare(eco, version, from)
@@ -221,7 +221,7 @@ func candidates(advisories Advisories, need Need, standing []fact.Advisory) []st
 		} else if slices.ContainsFunc(need.Known, func(v string) bool {
 			order, err := advisories.Compare(eco, v, version)
 			return err == nil && order == 0
-		}) || eco == "Go" && preRelease(eco, version) {
+		}) || eco == "Go" && PreRelease(eco, version) {
 			result = append(result, version) // an untagged commit exists without being listed
 		}
 	}
@@ -278,8 +278,8 @@ func sameName(ecosystem, a, b string) bool {
 	return false
 }
 
-// preRelease says whether a version is not a release of its ecosystem.
-func preRelease(ecosystem, version string) bool {
+// PreRelease says whether a version is not a release of its ecosystem.
+func PreRelease(ecosystem, version string) bool {
 	switch ecosystem {
 	case "PyPI":
 		return !plainNum.MatchString(version) && pythonPre.MatchString(version)
@@ -296,7 +296,7 @@ func preRelease(ecosystem, version string) bool {
 // first tag of a Go module (v0.0.0-date-commit) lead to no known release and
 // stay as they are, unless the module is on a train.
 func release(ecosystem, version string, train bool) string {
-	if !preRelease(ecosystem, version) {
+	if !PreRelease(ecosystem, version) {
 		return version
 	}
 	switch ecosystem {

@@ -240,7 +240,7 @@ func acceptable(target *Target, choice Choice, known []string) []string {
 	versions := []string{choice.Version}
 	pkg := target.Module.Fact(target.Package)
 	for _, text := range above(target.Advisories, eco, known, choice.Version) {
-		if preRelease(eco, text) {
+		if PreRelease(eco, text) {
 			continue
 		}
 		pkg.Version, pkg.PURL = text, ""
@@ -345,7 +345,7 @@ func (l *Locked) lowestAllowing(ctx context.Context, target *Target, name, from,
 	if err != nil {
 		return "", "", fmt.Errorf("versions of %s: %w", name, err)
 	}
-	versions = slices.DeleteFunc(above(target.Advisories, eco, versions, from), func(v string) bool { return preRelease(eco, v) })
+	versions = slices.DeleteFunc(above(target.Advisories, eco, versions, from), func(v string) bool { return PreRelease(eco, v) })
 	for _, candidate := range versions[:min(len(versions), maxReleases)] {
 		requires, err := target.Registry.Requirements(ctx, name, candidate)
 		if err != nil {

@@ -9,8 +9,8 @@ func TestAMavenVersionIsAPreReleaseByItsWord(t *testing.T) {
 		"3.0.0-rc5": "3.0.0", "1.0.0-M31": "1.0.0", "9.0.0.M1": "9.0.0", "4.0.0.Beta1": "4.0.0", "1.0-SNAPSHOT": "1.0",
 		"2.0b3": "2.0", "1.1-alpha-2": "1.1", "5.0.0.CR1": "5.0.0",
 	} {
-		if got := preRelease("Maven", version); got != (want != "") {
-			t.Errorf("preRelease(%s) = %t", version, got)
+		if got := PreRelease("Maven", version); got != (want != "") {
+			t.Errorf("PreRelease(%s) = %t", version, got)
 		}
 		if want == "" {
 			want = version

@@ -85,7 +85,9 @@ var (
 
 // Place names a change at a forge.
 type Place struct {
-	Remote string
+	Repository string // folder of a local repository, for forges that are only git
+	Remote     string
+	Base       string // commit that the change was made on
 	Branch string
 	Target string // "" for the default branch
 	Key    string

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/backstitch/backstitch/code/git"
 	"github.com/backstitch/backstitch/connector"
@@ -58,7 +57,7 @@ func (f *Forge) Propose(ctx context.Context, change connector.Proposal) (connect
 		if err != nil {
 			return receipt, fmt.Errorf("look at %s: %w", change.Branch, err)
 		}
-		if !carries(former.Message, change.Key) {
+		if git.Trailer(former.Message, keyTrailer) != change.Key {
 			return receipt, fmt.Errorf("%s at %.12s: %w; it was left as it is", change.Branch, present, connector.ErrForeign)
 		}
 		ours, err := repository.Head(ctx, remote, change.Branch, change.Commit)
@@ -75,12 +74,5 @@ func (f *Forge) Propose(ctx context.Context, change connector.Proposal) (connect
 	return receipt, repository.Push(ctx, remote, change.Commit, change.Branch, present)
 }
 
-// carries says whether a message ends in trailers that name the key.
-func carries(message, key string) bool {
-	for line := range strings.Lines(message) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok && name == "Backstitch-Key" && value == key {
-			return true
-		}
-	}
-	return false
-}
+// keyTrailer carries a change's key in its commit.
+const keyTrailer = "Backstitch-Key"

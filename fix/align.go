@@ -3,6 +3,7 @@ package fix
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/backstitch/backstitch/code/lockfile"
@@ -54,7 +55,7 @@ func forge(host string) bool {
 func Lockstep(module *lockfile.Module, i int) []Companion {
 	target := module.Packages[i]
 	family := Family(module.Ecosystem, target.Name)
-	if family == "" || target.Version == "" {
+	if family == "" || target.Version == "" || ownNumbers(module, onTrain(module, i)) {
 		return nil
 	}
 	var same []int
@@ -80,6 +81,12 @@ func Lockstep(module *lockfile.Module, i int) []Companion {
 		}
 	}
 	return result
+}
+
+// ownNumbers says that the members of a release train count their releases each for
+// itself, so that equal numbers among them are chance.
+func ownNumbers(module *lockfile.Module, members []int) bool {
+	return slices.ContainsFunc(members, func(i int) bool { return module.Packages[i].Version != module.Packages[members[0]].Version })
 }
 
 // Pick chooses the version for the target's package with its companions in

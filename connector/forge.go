@@ -33,7 +33,9 @@ type OpenForge interface {
 
 // Proposal is a change to be published.
 type Proposal struct {
-	Repository string // folder of the local repository that holds Commit
+	// Repository is the folder of the local repository that holds Commit; forges that
+	// take changes without a checkout read there what it changes.
+	Repository string
 	Remote     string // URL or path of the remote
 	Branch     string // full branch name, without refs/heads/
 	Base       string // full id of the commit it is made on
@@ -42,12 +44,9 @@ type Proposal struct {
 	Key        string // once-only key, also in the commit's trailer
 	Title      string
 	Body       string // Markdown, ends in the trailers
-	// Files are the changed files as they are after the change, nil for a removed
-	// one; forges that take changes without a checkout use them.
-	Files     map[string][]byte
-	Draft     bool
-	Labels    []string
-	Reviewers []Reviewer
+	Draft      bool
+	Labels     []string
+	Reviewers  []Reviewer
 }
 
 // Reviewer is somebody who is asked to look at a change or to act on a ticket.
@@ -88,10 +87,10 @@ type Place struct {
 	Repository string // folder of a local repository, for forges that are only git
 	Remote     string
 	Base       string // commit that the change was made on
-	Branch string
-	Target string // "" for the default branch
-	Key    string
-	Number int // of the pull request when known, 0 otherwise
+	Branch     string
+	Target     string // "" for the default branch
+	Key        string
+	Number     int // of the pull request when known, 0 otherwise
 }
 
 // ChangeState is the state of a change at its forge.

@@ -80,6 +80,39 @@ func (r *Repository) Contains(ctx context.Context, commit, other string) (bool, 
 	return err == nil, err
 }
 
+// Changed gives the files that differ between a commit and another as they are in the
+// second, nil for those it lacks.
+func (r *Repository) Changed(ctx context.Context, from, to string) (map[string][]byte, error) {
+	if !isID(from) || !isID(to) {
+		return nil, fmt.Errorf("changes from %q to %q: expected full commit ids", clean(from, 64), clean(to, 64))
+	}
+	out, err := r.run(ctx, 64<<20, nil, nil, "diff-tree", "-r", "-z", "--no-renames", "--end-of-options", from, to, "--")
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	parts := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+	for i := 0; i+1 < len(parts); i += 2 {
+		fields := strings.Fields(parts[i])
+		if len(fields) != 5 {
+			return nil, fmt.Errorf("changes from %s to %s: git wrote %q", from, to, clean(parts[i], 200))
+		}
+		if fields[4] == "D" {
+			files[parts[i+1]] = nil
+			continue
+		}
+		content, err := r.object(ctx, fields[3], "blob")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", clean(parts[i+1], 1024), err)
+		}
+		if content == nil {
+			content = []byte{}
+		}
+		files[parts[i+1]] = content
+	}
+	return files, nil
+}
+
 // maxBetween bounds the commits that Between lists.
 const maxBetween = 1000
 

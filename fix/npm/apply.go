@@ -1,23 +1,20 @@
 package npm
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/fix"
 )
 
@@ -36,7 +33,7 @@ func check(changes []fix.Change) error {
 	return nil
 }
 
-func (*fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, error) {
+func (f *fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, error) {
 	if err := check(p.Changes); err != nil {
 		return nil, err
 	}
@@ -54,21 +51,12 @@ func (*fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, erro
 		before[name] = data
 		manifests = append(manifests, m)
 	}
-	project := &project{manifest: manifests[0]}
-	for _, name := range []string{"npm-shrinkwrap.json", "package-lock.json"} {
-		name = path.Join(p.Module, name)
-		data, err := fix.ReadFile(dir, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			project.lock, err = parseLock(name, data)
-		}
-		if err != nil {
-			return nil, err
-		}
-		project.lockPath, before[name] = name, data
-		break
+	project := &project{tool: "npm", manifest: manifests[0]}
+	if err := project.open(ctx, f, dir, p, before); err != nil {
+		return nil, err
+	}
+	if project.workspace != nil {
+		manifests = append(manifests, project.workspace)
 	}
 	exact, final, err := project.edited(p, manifests)
 	if err != nil {
@@ -76,23 +64,94 @@ func (*fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, erro
 	}
 	if project.lock != nil {
 		if final[project.lockPath], err = project.relock(ctx, dir, p, before[project.lockPath], exact, final); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", project.lockPath, err)
 		}
 	}
-	var changed []string
-	for _, name := range slices.Sorted(maps.Keys(final)) {
-		if string(final[name]) == string(before[name]) {
+	return fix.WriteAll(dir, before, final)
+}
+
+// locks are the names of locks with their tool, in the order in which they count
+// when a path does not say which it is about.
+var locks = [][2]string{{"npm-shrinkwrap.json", "npm"}, {"package-lock.json", "npm"}, {"pnpm-lock.yaml", "pnpm"}, {"yarn.lock", "yarn"}}
+
+// open finds and reads the lock that a path is about, and what else its tool
+// reads.
+func (p *project) open(ctx context.Context, f *fixer, dir string, fixPath fix.Path, before map[string][]byte) error {
+	named := func(name string) bool {
+		return slices.ContainsFunc(fixPath.Steps, func(s fix.Step) bool { return s.Location != nil && s.Location.Path == name })
+	}
+	order := slices.Clone(locks)
+	slices.SortStableFunc(order, func(a, b [2]string) int {
+		rank := map[bool]int{true: 0, false: 1}
+		return rank[named(path.Join(fixPath.Module, a[0]))] - rank[named(path.Join(fixPath.Module, b[0]))]
+	})
+	for _, one := range order {
+		name := path.Join(fixPath.Module, one[0])
+		data, err := fix.ReadFile(dir, name)
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err := fix.WriteFile(dir, name, final[name]); err != nil {
-			for _, done := range changed {
-				err = errors.Join(err, fix.WriteFile(dir, done, before[done]))
-			}
-			return nil, err
+		if err != nil {
+			return err
 		}
-		changed = append(changed, name)
+		p.tool, p.lockPath, before[name] = one[1], name, data
+		break
 	}
-	return changed, nil
+	if p.tool == "pnpm" {
+		name := path.Join(fixPath.Module, workspaceFile)
+		data, err := fix.ReadFile(dir, name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err == nil {
+			before[name] = data
+		}
+		if p.workspace, err = parseWorkspace(name, data); err != nil {
+			return err
+		}
+	}
+	if p.lockPath == "" {
+		return nil
+	}
+	module := &lockfile.Module{Tool: p.tool}
+	if p.tool != "npm" {
+		tree, err := code.OpenDir(dir)
+		if err != nil {
+			return err
+		}
+		defer tree.Close()
+		if module, err = moduleOf(ctx, tree, fixPath.Module, p.lockPath); err != nil {
+			return err
+		}
+	}
+	var err error
+	if p.lock, err = f.read(p.lockPath, before[p.lockPath], module); err == nil {
+		p.format = p.lock.version
+	}
+	return err
+}
+
+// moduleOf reads the module of a lock of pnpm or yarn.
+func moduleOf(ctx context.Context, tree code.Tree, dir, lockPath string) (*lockfile.Module, error) {
+	paths, err := tree.Paths(ctx)
+	if err != nil {
+		return nil, err
+	}
+	paths = slices.DeleteFunc(slices.Clone(paths), func(name string) bool {
+		base := path.Base(name)
+		known := base == "package.json" || base == workspaceFile || slices.ContainsFunc(locks, func(l [2]string) bool { return l[0] == base })
+		return !known || dir != "" && !strings.HasPrefix(name, dir+"/")
+	})
+	modules, err := lockfile.ReadPaths(ctx, tree, paths)
+	if err != nil {
+		return nil, err
+	}
+	for i := range modules {
+		if slices.Contains(modules[i].Locks, lockPath) {
+			return &modules[i], nil
+		}
+	}
+	return nil, errors.New("cannot be read as a lock")
 }
 
 // manifestPaths lists the module's package.json and those of workspaces that
@@ -107,81 +166,130 @@ func manifestPaths(p fix.Path) []string {
 	return names
 }
 
-// edited gives two versions of each package.json, the module's own first: one
-// that pins every change exactly, which makes npm choose the lowest version
-// that will do, and the one to keep.
+// revision is a manifest being edited: the edits that pin versions for the first
+// run of the tool, those to keep, and how many values the latter change.
+type revision struct {
+	pins, edits []fix.Edit
+	values      int
+}
+
+// edited gives two versions of each manifest: one that pins every change exactly,
+// which makes the tool choose the lowest version that will do, and the one to keep.
 func (p *project) edited(path fix.Path, manifests []*manifest) (exact, final map[string][]byte, err error) {
-	exact, final = map[string][]byte{}, map[string][]byte{}
-	stated := map[string]bool{}
-	var rootPins, rootEdits []fix.Edit
-	for i, m := range manifests {
-		var pins, edits []fix.Edit
-		for _, change := range path.Changes {
-			pin, err := m.edits(change.Package, func(old string) (string, bool) { return pinned(old, change.To) })
-			if err != nil {
-				return nil, nil, err
-			}
-			stated[change.Package] = stated[change.Package] || len(pin) > 0
-			if path.Kind == fix.Override {
-				continue
-			}
-			pins = append(pins, pin...)
-			if path.Kind == fix.RaiseLocked {
-				continue
-			}
-			edit, err := m.edits(change.Package, func(old string) (string, bool) {
-				if ok, _ := admits(old, change.To); ok && path.Kind == fix.RaiseAncestor {
-					return old, true
-				}
-				return raise(old, change.To)
-			})
-			if err != nil {
-				return nil, nil, err
-			}
-			edits = append(edits, edit...)
-		}
-		if i == 0 {
-			rootPins, rootEdits = pins, edits
-			continue
-		}
-		if exact[m.path], err = m.spliced(pins, len(pins)); err != nil {
-			return nil, nil, err
-		}
-		if final[m.path], err = m.spliced(edits, len(edits)); err != nil {
-			return nil, nil, err
-		}
+	revisions := map[*manifest]*revision{}
+	for _, m := range manifests {
+		revisions[m] = &revision{}
 	}
-	// What no manifest states is forced by an override, to be kept or only
-	// for the first run.
-	var members []string
+	var members []forcing
 	for _, change := range path.Changes {
-		if p.lock == nil || stated[change.Package] && path.Kind != fix.Override {
+		done, err := p.state(path, change, manifests, revisions)
+		if err != nil {
+			return nil, nil, err
+		}
+		if p.lock == nil || done {
 			continue
 		}
-		if p.manifest.overridden[change.Package] {
-			return nil, nil, fmt.Errorf("%s: overrides names %s already", p.manifest.path, change.Package)
-		}
+		// What no manifest states is forced by an override, to be kept or only
+		// for the first run.
 		several := func(c fix.Change) bool { return c.Package == change.Package && c.From != change.From }
 		if path.Kind != fix.Override || !slices.ContainsFunc(path.Changes, several) {
-			members = append(members, p.overrides(change.Package, change.From, change.To)...)
-		} else if member := everyone(change.Package, change.To); !slices.Contains(members, member) {
+			members = append(members, p.overrides(change.Package, change.From, change.To, path.Kind != fix.Override)...)
+		} else if member := everyone(change.Package, change.To); !slices.ContainsFunc(members, func(f forcing) bool { return slices.Equal(f.keys, member.keys) }) {
 			members = append(members, member) // every copy at once
 		}
 	}
-	values := len(rootEdits)
 	if len(members) > 0 {
-		rootPins = append(rootPins, p.manifest.override(members))
+		in, container := p.container()
+		edit, err := in.override(container, members)
+		if err != nil {
+			return nil, nil, err
+		}
+		r := revisions[in]
+		r.pins = append(r.pins, edit)
 		if path.Kind == fix.Override {
-			rootEdits = append(rootEdits, p.manifest.override(members))
-			values += len(members)
+			r.edits = append(r.edits, edit)
+			r.values += len(members)
 		}
 	}
-	name := p.manifest.path
-	if exact[name], err = fix.Splice(p.manifest.data, rootPins...); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	exact, final = map[string][]byte{}, map[string][]byte{}
+	for _, m := range manifests {
+		r := revisions[m]
+		if m.yaml && m.data == nil && len(r.pins) == 0 {
+			continue // there is none, and none is needed
+		}
+		if exact[m.path], err = fix.Splice(m.data, r.pins...); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", m.path, err)
+		}
+		if m.yaml && m.data == nil && len(r.edits) == 0 {
+			continue
+		}
+		if final[m.path], err = m.spliced(r.edits, r.values); err != nil {
+			return nil, nil, err
+		}
 	}
-	final[name], err = p.manifest.spliced(rootEdits, values)
-	return exact, final, err
+	return exact, final, nil
+}
+
+// state edits what manifests state about a package: their constraints, and the
+// overrides that name it. It says whether anything decides the version now.
+func (p *project) state(path fix.Path, change fix.Change, manifests []*manifest, revisions map[*manifest]*revision) (bool, error) {
+	done := false
+	spans, files := p.forced(change.Package)
+	texts := map[string]bool{}
+	for i, s := range spans {
+		if ok, _ := admits(rangeOf(s.text), change.From); !ok && len(spans) > 1 {
+			continue // for another copy
+		}
+		done, texts[s.text] = true, true
+		pins, err := files[i].replace([]span{s}, func(old string) (string, bool) { return pinned(old, change.To) })
+		if err != nil {
+			return false, err
+		}
+		r := revisions[files[i]]
+		r.pins = append(r.pins, pins...)
+		if path.Kind != fix.Override {
+			continue
+		}
+		edits, err := files[i].replace([]span{s}, func(old string) (string, bool) { return raise(old, change.To) })
+		if err != nil {
+			return false, err
+		}
+		r.edits, r.values = append(r.edits, edits...), r.values+len(edits)
+	}
+	for _, m := range manifests {
+		wanted := func(old string) bool {
+			if ok, understood := admits(rangeOf(old), change.From); m.yaml && understood && !ok {
+				return false // a catalog of another version
+			}
+			return path.Kind != fix.Override || texts[old]
+		}
+		pins, err := m.edits(change.Package, func(old string) (string, bool) {
+			if !wanted(old) {
+				return old, true
+			}
+			return pinned(old, change.To)
+		})
+		if err != nil {
+			return false, err
+		}
+		r := revisions[m]
+		r.pins = append(r.pins, pins...)
+		done = done || len(pins) > 0
+		if path.Kind == fix.RaiseLocked {
+			continue
+		}
+		edits, err := m.edits(change.Package, func(old string) (string, bool) {
+			if ok, _ := admits(rangeOf(old), change.To); !wanted(old) || ok && path.Kind == fix.RaiseAncestor {
+				return old, true
+			}
+			return raise(old, change.To)
+		})
+		if err != nil {
+			return false, err
+		}
+		r.edits, r.values = append(r.edits, edits...), r.values+len(edits)
+	}
+	return done, nil
 }
 
 // spliced carries out edits and checks that as many values changed.
@@ -190,7 +298,7 @@ func (m *manifest) spliced(edits []fix.Edit, values int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.path, err)
 	}
-	n, err := differences(m.data, data)
+	n, err := m.differences(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s after the edit: %w", m.path, err)
 	}
@@ -202,16 +310,28 @@ func (m *manifest) spliced(edits []fix.Edit, values int) ([]byte, error) {
 
 // pinned is the constraint that allows one version only.
 func pinned(old, to string) (string, bool) {
-	if strings.HasPrefix(old, "npm:") {
-		name, _, _ := strings.Cut(strings.TrimPrefix(old, "npm:@"), "@")
-		if strings.HasPrefix(old, "npm:@") {
-			name = "@" + name
-		} else {
-			name, _, _ = strings.Cut(strings.TrimPrefix(old, "npm:"), "@")
-		}
-		return "npm:" + name + "@" + to, true
+	if !strings.HasPrefix(old, "npm:") {
+		return to, true
 	}
-	return to, true
+	prefix, ranged := strings.CutSuffix(old, rangeOf(old))
+	if !ranged {
+		return old + "@" + to, true
+	}
+	return prefix + to, true
+}
+
+// differences counts the values in which a later text of a manifest differs.
+func (m *manifest) differences(after []byte) (int, error) {
+	if !m.yaml {
+		return differences(m.data, after)
+	}
+	var documents [2]map[string]any
+	for i, data := range [][]byte{m.data, after} {
+		if err := yaml.Unmarshal(data, &documents[i]); err != nil {
+			return 0, err
+		}
+	}
+	return differ(documents[0], documents[1]), nil
 }
 
 // differences counts the values in which two JSON documents differ.
@@ -252,238 +372,4 @@ func differ(a, b any) int {
 		}
 	}
 	return n
-}
-
-// relock lets npm rewrite the lock in a folder of its own that holds the
-// manifests and the lock only.
-func (p *project) relock(ctx context.Context, dir string, fixPath fix.Path, lockData []byte, exact, final map[string][]byte) ([]byte, error) {
-	tool, err := newTool(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer tool.Close()
-	work := filepath.Join(tool.Home(), "work")
-	if err := os.Mkdir(work, 0o700); err != nil {
-		return nil, err
-	}
-	if p.manifest.workspaces {
-		if err := copyManifests(ctx, dir, fixPath.Module, work); err != nil {
-			return nil, err
-		}
-	}
-	lockName := path.Base(p.lockPath)
-	if err := os.WriteFile(filepath.Join(work, lockName), lockData, 0o600); err != nil {
-		return nil, err
-	}
-	args := []string{"install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"}
-	if p.lock.version > 0 {
-		args = append(args, "--lockfile-version="+strconv.Itoa(p.lock.version))
-	}
-	for _, files := range []map[string][]byte{exact, final} {
-		for name, data := range files {
-			below := strings.TrimPrefix(strings.TrimPrefix(name, fixPath.Module), "/")
-			if err := os.WriteFile(filepath.Join(work, filepath.FromSlash(below)), data, 0o600); err != nil {
-				return nil, err
-			}
-		}
-		if _, err := tool.Run(ctx, work, "npm", args...); err != nil {
-			return nil, err
-		}
-	}
-	after, err := os.ReadFile(filepath.Join(work, lockName))
-	if err != nil {
-		return nil, err
-	}
-	written, err := parseLock(p.lockPath, after)
-	if err != nil {
-		return nil, err
-	}
-	// npm ends well even when it changed nothing.
-	for _, change := range fixPath.Changes {
-		if err := p.lock.raised(written, change); err != nil {
-			return nil, fmt.Errorf("%s: %w", p.lockPath, err)
-		}
-	}
-	return after, nil
-}
-
-// raised checks that a lock written by npm holds a change: the version before
-// is gone, and no copy of the package went down.
-func (l *lock) raised(written *lock, change fix.Change) error {
-	to, _ := parseVersion(change.To)
-	reached := len(written.instances(change.Package)) == 0
-	for _, key := range written.instances(change.Package) {
-		text := written.entries[key].Version
-		if text == change.From && !written.entries[key].InBundle {
-			return fmt.Errorf("%s is still at %s (%s) after the change", change.Package, text, key)
-		}
-		v, ok := parseVersion(text)
-		reached = reached || ok && !v.less(to)
-		before, had := l.entries[key]
-		if old, valid := parseVersion(before.Version); had && valid && ok && v.less(old) {
-			return fmt.Errorf("%s: the change would lower it from %s to %s", key, before.Version, text)
-		}
-	}
-	if !reached {
-		return fmt.Errorf("%s does not reach %s after the change", change.Package, change.To)
-	}
-	return nil
-}
-
-// maxManifests is how many package.json files a project with workspaces may have.
-const maxManifests = 5000
-
-// copyManifests copies the package.json files below a module, so that npm
-// finds the workspaces.
-func copyManifests(ctx context.Context, dir, module, work string) error {
-	tree, err := code.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	defer tree.Close()
-	names, err := tree.Paths(ctx)
-	if err != nil {
-		return err
-	}
-	copied := 0
-	for _, name := range names {
-		below := strings.TrimPrefix(name, strings.TrimSuffix(module+"/", "/")+"/")
-		if module == "" {
-			below = name
-		} else if below == name {
-			continue
-		}
-		if path.Base(name) != "package.json" {
-			continue
-		}
-		if copied++; copied > maxManifests {
-			return fmt.Errorf("%s: more than %d package.json files", module, maxManifests)
-		}
-		data, err := tree.Read(ctx, name)
-		if err != nil {
-			return err
-		}
-		to := filepath.Join(work, filepath.FromSlash(below))
-		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-			return err
-		}
-		if err := os.WriteFile(to, data, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// newTool prepares runs of npm: the registry of the operator, and nothing else
-// of his settings.
-func newTool(ctx context.Context) (*fix.Tool, error) {
-	registry := cmp.Or(os.Getenv("npm_config_registry"), os.Getenv("NPM_CONFIG_REGISTRY"))
-	if registry == "" {
-		var err error
-		if registry, err = configured(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return fix.NewTool(
-		"npm_config_registry="+fix.WithoutUser(registry), "npm_config_globalconfig="+os.DevNull,
-		"npm_config_update_notifier=false", "npm_config_fetch_retries=1", "npm_config_ignore_scripts=true", "npm_config_git="+os.DevNull,
-	)
-}
-
-// configured asks npm for the registry of the operator's own settings.
-func configured(ctx context.Context) (string, error) {
-	var settings []string
-	if home, err := os.UserHomeDir(); err == nil {
-		settings = append(settings, "HOME="+home)
-	}
-	ask, err := fix.NewTool(append(settings, "npm_config_update_notifier=false")...)
-	if err != nil {
-		return "", err
-	}
-	defer ask.Close()
-	out, err := ask.Run(ctx, ask.Home(), "npm", "config", "get", "registry")
-	return strings.TrimSpace(string(out)), err
-}
-
-// Registry asks the npm registry of the operator through npm.
-// It asks each question once and is safe for concurrent use.
-type Registry struct {
-	tool *fix.Tool
-
-	mu      sync.Mutex
-	answers map[string][]byte
-}
-
-// ask runs a command whose answer does not change, once.
-func (r *Registry) ask(ctx context.Context, args ...string) ([]byte, error) {
-	key := strings.Join(args, "\x00")
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if answer, ok := r.answers[key]; ok {
-		return answer, nil
-	}
-	answer, err := r.tool.Run(ctx, r.tool.Home(), "npm", args...)
-	if err == nil {
-		r.answers[key] = answer
-	}
-	return answer, err
-}
-
-// NewRegistry prepares a Registry. Close it when done.
-func NewRegistry(ctx context.Context) (*Registry, error) {
-	tool, err := newTool(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &Registry{tool: tool, answers: map[string][]byte{}}, nil
-}
-
-// Close removes what the registry kept.
-func (r *Registry) Close() error { return r.tool.Close() }
-
-// Versions implements fix.Registry with npm view.
-func (r *Registry) Versions(ctx context.Context, name string) ([]string, error) {
-	out, err := r.view(ctx, name, "versions")
-	if err != nil {
-		return nil, err
-	}
-	var versions []string
-	if json.Unmarshal(out, &versions) == nil {
-		return versions, nil
-	}
-	var one string // npm writes a list of one as its element
-	if err := json.Unmarshal(out, &one); err != nil {
-		return nil, fmt.Errorf("npm view %s: %w", name, err)
-	}
-	return []string{one}, nil
-}
-
-// Requirements implements fix.Registry with npm view.
-func (r *Registry) Requirements(ctx context.Context, name, version string) (map[string]string, error) {
-	if err := check([]fix.Change{{Package: name, To: version}}); err != nil {
-		return nil, err
-	}
-	out, err := r.view(ctx, name+"@"+version, "dependencies")
-	if err != nil {
-		return nil, err
-	}
-	requires := map[string]string{}
-	if len(strings.TrimSpace(string(out))) == 0 {
-		return requires, nil
-	}
-	if err := json.Unmarshal(out, &requires); err != nil {
-		return nil, fmt.Errorf("npm view %s@%s: %w", name, version, err)
-	}
-	return requires, nil
-}
-
-func (r *Registry) view(ctx context.Context, what, field string) ([]byte, error) {
-	name := what
-	if at := strings.LastIndex(what, "@"); at > 0 {
-		name = what[:at]
-	}
-	if !packageName.MatchString(name) {
-		return nil, fmt.Errorf("%q: expected the name of a package", name)
-	}
-	return r.ask(ctx, "view", "--json", "--", what, field)
 }

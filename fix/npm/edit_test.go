@@ -78,7 +78,11 @@ func TestOverridesAreAddedInTheFilesOwnLayout(t *testing.T) {
 			t.Errorf("%q: %v", test[0], err)
 			continue
 		}
-		after := fixtest.OneValue(t, test[0], m.data, m.override([]string{`"q": "1.0.0"`}))
+		edit, err := m.override("overrides", []forcing{everyone("q", "1.0.0")})
+		if err != nil {
+			t.Error(err)
+		}
+		after := fixtest.OneValue(t, test[0], m.data, edit)
 		if string(after) != test[1] {
 			t.Errorf("%q became %q, expected %q", test[0], after, test[1])
 		}
@@ -99,9 +103,15 @@ func everyConstraint(t *testing.T, name string, m *manifest) {
 			}
 		}
 	}
-	after := fixtest.OneValue(t, name, m.data, m.override([]string{`"no-such-package": "1.0.0"`}))
-	if n, err := differences(m.data, after); err != nil || n != 1 {
-		t.Errorf("%s: an override changed %d values: %v\n%s", name, n, err, after)
+	for _, container := range containers {
+		edit, err := m.override(container, []forcing{everyone("no-such-package", "1.0.0")})
+		if err != nil {
+			t.Error(err)
+		}
+		after := fixtest.OneValue(t, name, m.data, edit)
+		if n, err := differences(m.data, after); err != nil || n != 1 {
+			t.Errorf("%s: an override in %s changed %d values: %v\n%s", name, container, n, err, after)
+		}
 	}
 }
 
@@ -148,7 +158,12 @@ func repeated(data []byte) bool {
 	if json.Unmarshal([]byte(strings.TrimPrefix(string(data), "\ufeff")), &document) != nil {
 		return true
 	}
-	if value, ok := document["overrides"]; ok && !m.hasOverrides || ok && value[0] != '{' {
+	for _, name := range []string{"overrides", "resolutions", "pnpm"} {
+		if value, ok := document[name]; ok && value[0] != '{' {
+			return true
+		}
+	}
+	if _, ok := m.objects["pnpm/overrides"]; !ok && strings.Contains(string(document["pnpm"]), `"overrides"`) {
 		return true
 	}
 	return duplicates(data)

@@ -19,33 +19,50 @@ import (
 // later ones give way.
 var sections = []string{"dependencies", "optionalDependencies", "devDependencies"}
 
-// manifest is a package.json with the positions of what may be edited.
+// containers are the objects of package.json that force versions, by the path
+// of their members. npm, yarn and pnpm each read one of them.
+var containers = []string{"overrides", "resolutions", "pnpm/overrides"}
+
+// manifest is a package.json or a pnpm-workspace.yaml with the positions of what
+// may be edited.
 type manifest struct {
 	path string
 	data []byte
-	// specs are the constraints by section and name.
+	yaml bool
+	// specs are the constraints by section and name; the sections of a
+	// pnpm-workspace.yaml are its catalogs, as "catalog:" and "catalog:name".
 	specs map[string]map[string]span
-	// overrides is where the members of "overrides" begin, just after its
-	// opening brace; present says whether there are any. end is where the
-	// document's last member ends.
-	overrides, end         int
-	hasOverrides, hasOther bool
-	overridden             map[string]bool
-	workspaces             bool
+	// forced are the values of overrides by the name of the package they are for.
+	forced map[string][]span
+	// objects are the containers that are there, and the object "pnpm".
+	objects map[string]object
+	// end is where the document's last member ends.
+	end        int
+	empty      bool // no member at all
+	workspaces bool
+	manager    string // "packageManager": "pnpm@10.1.0"
+	format     string // indentation and newline of entries to add, of YAML
 }
 
-// span is a string value of a document: its bytes without the quotes.
+// span is a string value of a document: its bytes without quotes.
 type span struct {
 	start, end int
 	text       string
 	line       int
 }
 
+// object is where members of an object begin.
+type object struct {
+	start int
+	empty bool
+	flow  bool // of YAML: written with braces
+}
+
 const maxDepth = 200
 
 // parseManifest reads a package.json.
 func parseManifest(name string, data []byte) (*manifest, error) {
-	m := &manifest{path: name, data: data, specs: map[string]map[string]span{}, overridden: map[string]bool{}}
+	m := &manifest{path: name, data: data, specs: map[string]map[string]span{}, forced: map[string][]span{}, objects: map[string]object{}, empty: true}
 	bom := 0
 	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
 		bom = 3
@@ -87,16 +104,22 @@ func parseManifest(name string, data []byte) (*manifest, error) {
 			return fail(err)
 		}
 		member := key.String()
+		if parent, ok := m.objects[strings.Join(path, "/")]; ok {
+			parent.empty = false
+			m.objects[strings.Join(path, "/")] = parent
+		}
 		if len(path) == 0 {
-			m.hasOther = true
+			m.empty = false
 			m.workspaces = m.workspaces || member == "workspaces"
 		}
-		if decoder.PeekKind() == '{' && len(path) == 0 && (slices.Contains(sections, member) || member == "overrides") {
+		whole := strings.Join(append(slices.Clone(path), member), "/")
+		container, forced := containerOf(whole)
+		if decoder.PeekKind() == '{' && (forced || whole == "pnpm" || len(path) == 0 && slices.Contains(sections, member)) {
 			if _, err := decoder.ReadToken(); err != nil {
 				return fail(err)
 			}
-			if member == "overrides" {
-				m.hasOverrides, m.overrides = true, offset()
+			if !forced || container == whole {
+				m.objects[whole] = object{start: offset(), empty: true}
 			}
 			path = append(path, member)
 			continue
@@ -106,27 +129,72 @@ func parseManifest(name string, data []byte) (*manifest, error) {
 			return fail(err)
 		}
 		end := offset()
-		switch {
-		case len(path) == 0:
+		if len(path) == 0 {
 			m.end = end
-		case path[0] == "overrides":
-			m.overridden[member] = true
-		case value.Kind() == '"':
-			var text string
-			if err := json.Unmarshal(value, &text); err != nil {
-				return fail(err)
+		}
+		if value.Kind() != '"' {
+			continue
+		}
+		var text string
+		if err := json.Unmarshal(value, &text); err != nil {
+			return fail(err)
+		}
+		start := end - len(value) + 1
+		s := span{start, end - 1, text, 1 + bytes.Count(data[:start], []byte("\n"))}
+		switch {
+		case whole == "packageManager":
+			m.manager = text
+		case forced:
+			if name := forcedName(append(slices.Clone(path), member)[1+strings.Count(container, "/"):]); name != "" {
+				m.forced[name] = append(m.forced[name], s)
 			}
+		case len(path) == 1 && slices.Contains(sections, path[0]):
 			if m.specs[path[0]] == nil {
 				m.specs[path[0]] = map[string]span{}
 			}
-			start := end - len(value) + 1
-			m.specs[path[0]][member] = span{start, end - 1, text, 1 + bytes.Count(data[:start], []byte("\n"))}
+			m.specs[path[0]][member] = s
 		}
 	}
 	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
 		return fail(errors.New("expected the end of the file"))
 	}
 	return m, nil
+}
+
+// containerOf names the container that a path of members is, or lies in.
+func containerOf(whole string) (string, bool) {
+	for _, container := range containers {
+		if whole == container || strings.HasPrefix(whole, container+"/") {
+			return container, true
+		}
+	}
+	return "", false
+}
+
+// forcedName is the package that an override is for, by the members that lead to
+// its value: the last of "parent", "name"; of "name", "."; of "parent>name"; of
+// "**/parent/name"; each perhaps with a range.
+func forcedName(members []string) string {
+	if n := len(members); n > 1 && members[n-1] == "." {
+		members = members[:n-1]
+	}
+	name := members[len(members)-1]
+	if at := strings.LastIndexByte(name, '>'); at >= 0 && !strings.HasPrefix(name[at:], ">=") && at > 0 && name[at-1] != '@' {
+		name = strings.TrimSpace(name[at+1:])
+	}
+	scope := strings.LastIndexByte(name, '/')
+	if scope > 0 {
+		if before := strings.LastIndexByte(name[:scope], '/'); strings.HasPrefix(name[before+1:], "@") {
+			name = name[before+1:]
+		} else if !strings.HasPrefix(name, "@") || before > 0 {
+			name = name[scope+1:]
+		}
+	}
+	name, _ = splitSpec(name)
+	if !packageName.MatchString(name) {
+		return ""
+	}
+	return name
 }
 
 // spec finds the constraint that a manifest states for a package by the name
@@ -140,21 +208,36 @@ func (m *manifest) spec(name string) (span, bool) {
 	return span{}, false
 }
 
+// elsewhere says whether a constraint leaves its range to another file.
+func elsewhere(constraint string) bool {
+	return strings.HasPrefix(constraint, "catalog:") || strings.HasPrefix(constraint, "workspace:")
+}
+
 // edits rewrites every constraint of a package; value gives the new one.
 func (m *manifest) edits(name string, value func(old string) (string, bool)) ([]fix.Edit, error) {
-	var edits []fix.Edit
-	for _, section := range sections {
-		s, ok := m.specs[section][name]
-		if !ok {
-			continue
+	var spans []span
+	for _, section := range slices.Sorted(maps.Keys(m.specs)) {
+		if s, ok := m.specs[section][name]; ok && !elsewhere(s.text) {
+			spans = append(spans, s)
 		}
+	}
+	return m.replace(spans, value)
+}
+
+func (m *manifest) replace(spans []span, value func(old string) (string, bool)) ([]fix.Edit, error) {
+	var edits []fix.Edit
+	for _, s := range spans {
 		text, ok := value(s.text)
 		if !ok {
 			return nil, fmt.Errorf("%s:%d: %q: expected a range of versions", m.path, s.line, s.text)
 		}
-		if text != s.text {
-			edits = append(edits, fix.Edit{Start: s.start, End: s.end, Old: string(m.data[s.start:s.end]), New: quote(text)})
+		if text == s.text {
+			continue
 		}
+		if !m.yaml {
+			text = quote(text)
+		}
+		edits = append(edits, fix.Edit{Start: s.start, End: s.end, Old: string(m.data[s.start:s.end]), New: text})
 	}
 	return edits, nil
 }
@@ -168,35 +251,67 @@ func quote(text string) string {
 	return string(data[1 : len(data)-1])
 }
 
-// override adds members to "overrides", laid out like the rest of the file.
-func (m *manifest) override(members []string) fix.Edit {
+// forcing is one override: the members that lead to a version.
+type forcing struct {
+	keys    []string
+	version string
+}
+
+// String writes an override as a member of its container.
+func (f forcing) String() string {
+	text := `"` + quote(f.version) + `"`
+	for i := len(f.keys) - 1; i >= 0; i-- {
+		text = `"` + quote(f.keys[i]) + `": ` + text
+		if i > 0 {
+			text = "{ " + text + " }"
+		}
+	}
+	return text
+}
+
+// override adds members to a container, laid out like the rest of the file.
+func (m *manifest) override(container string, members []forcing) (fix.Edit, error) {
+	if m.yaml {
+		return m.overrideYAML(members)
+	}
 	newline := "\n"
 	if bytes.Contains(m.data, []byte("\r\n")) {
 		newline = "\r\n"
 	}
 	indent := m.indent()
-	if m.hasOverrides {
-		text := ""
-		for _, member := range members {
-			text += newline + indent + indent + member + ","
+	path := strings.Split(container, "/")
+	depth := 0 // how many of the objects of the path are there
+	for depth < len(path) {
+		if _, ok := m.objects[strings.Join(path[:depth+1], "/")]; !ok {
+			break
 		}
-		if len(m.overridden) == 0 {
-			text = strings.TrimSuffix(text, ",") + newline + indent
+		depth++
+	}
+	margin := newline + strings.Repeat(indent, depth+1)
+	var lines []string
+	for _, member := range members {
+		lines = append(lines, member.String())
+	}
+	for i := len(path) - 1; i >= depth; i-- {
+		deeper := newline + strings.Repeat(indent, i+2)
+		lines = []string{`"` + path[i] + `": {` + deeper + strings.Join(lines, ","+deeper) + newline + strings.Repeat(indent, i+1) + "}"}
+	}
+	text := strings.Join(lines, ","+margin)
+	if depth == 0 {
+		text = margin + text
+		if !m.empty {
+			text = "," + text
 		}
-		return fix.Edit{Start: m.overrides, End: m.overrides, New: text}
+		return fix.Edit{Start: m.end, End: m.end, New: text}, nil
 	}
-	text := newline + indent + `"overrides": {`
-	for i, member := range members {
-		if i > 0 {
-			text += ","
-		}
-		text += newline + indent + indent + member
+	at := m.objects[strings.Join(path[:depth], "/")]
+	text = margin + text
+	if at.empty {
+		text += newline + strings.Repeat(indent, depth)
+	} else {
+		text += ","
 	}
-	text += newline + indent + "}"
-	if m.hasOther {
-		text = "," + text
-	}
-	return fix.Edit{Start: m.end, End: m.end, New: text}
+	return fix.Edit{Start: at.start, End: at.start, New: text}, nil
 }
 
 // indent is the white space before the first member.
@@ -210,146 +325,4 @@ func (m *manifest) indent() string {
 		return "  "
 	}
 	return string(rest[:width])
-}
-
-// lock is what an npm lock says, by the folder that each package lies in.
-type lock struct {
-	version int
-	entries map[string]entry
-	named   map[string][]string   // keys by the name of the package, sorted
-	asking  map[string][]requirer // who asks for a name, sorted by key
-}
-
-type entry struct {
-	Version              string            `json:"version"`
-	Name                 string            `json:"name"`
-	Resolved             string            `json:"resolved"`
-	Link                 bool              `json:"link"`
-	InBundle             bool              `json:"inBundle"` // shipped inside an ancestor's archive
-	Dependencies         map[string]string `json:"dependencies"`
-	OptionalDependencies map[string]string `json:"optionalDependencies"`
-	DevDependencies      map[string]string `json:"devDependencies"`
-	PeerDependencies     map[string]string `json:"peerDependencies"`
-}
-
-type oldEntry struct {
-	Version      string              `json:"version"`
-	Bundled      bool                `json:"bundled"`
-	Requires     jsontext.Value      `json:"requires"`
-	Dependencies map[string]oldEntry `json:"dependencies"`
-}
-
-// parseLock reads package-lock.json and npm-shrinkwrap.json of versions 1 to 3.
-func parseLock(name string, data []byte) (*lock, error) {
-	var document struct {
-		LockfileVersion int                 `json:"lockfileVersion"`
-		Packages        map[string]entry    `json:"packages"`
-		Dependencies    map[string]oldEntry `json:"dependencies"`
-	}
-	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), &document); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	l := &lock{version: document.LockfileVersion, entries: document.Packages}
-	if l.entries == nil {
-		l.entries = map[string]entry{}
-		l.addOld("", document.Dependencies, 0)
-	}
-	l.index()
-	return l, nil
-}
-
-func (l *lock) index() {
-	l.named, l.asking = map[string][]string{}, map[string][]requirer{}
-	for _, key := range slices.Sorted(maps.Keys(l.entries)) {
-		e := l.entries[key]
-		if strings.Contains("/"+key, "/node_modules/") && !e.Link {
-			name := e.Name
-			if name == "" {
-				name = nameOf(key)
-			}
-			l.named[name] = append(l.named[name], key)
-		}
-		asked := map[string]bool{}
-		for _, dependencies := range []map[string]string{e.Dependencies, e.OptionalDependencies, e.DevDependencies, e.PeerDependencies} {
-			for name, constraint := range dependencies {
-				if !asked[name] {
-					asked[name] = true
-					l.asking[name] = append(l.asking[name], requirer{key, constraint})
-				}
-			}
-		}
-	}
-}
-
-func (l *lock) addOld(under string, dependencies map[string]oldEntry, depth int) {
-	if depth > maxDepth {
-		return
-	}
-	for name, old := range dependencies {
-		key := strings.TrimPrefix(under+"/node_modules/"+name, "/")
-		e := entry{Version: old.Version, InBundle: old.Bundled}
-		// "requires": true stands at the top of a lock; an entry holds an object.
-		_ = json.Unmarshal(old.Requires, &e.Dependencies)
-		l.entries[key] = e
-		l.addOld(key, old.Dependencies, depth+1)
-	}
-}
-
-// nameOf is the name under which the package of a key is installed; the key
-// itself for the root and for workspaces.
-func nameOf(key string) string {
-	if at := strings.LastIndex("/"+key, "/node_modules/"); at >= 0 {
-		return key[at+len("node_modules/"):]
-	}
-	return key
-}
-
-// requirers lists the keys of the packages that find key when they ask for its
-// name, with the constraint each states, sorted by key.
-func (l *lock) requirers(key string) []requirer {
-	name := nameOf(key)
-	var found []requirer
-	for _, r := range l.asking[name] {
-		if l.resolve(r.key, name) == key {
-			found = append(found, r)
-		}
-	}
-	return found
-}
-
-type requirer struct{ key, constraint string }
-
-// resolve finds the key that a name leads to from a package, as node does.
-func (l *lock) resolve(from, name string) string {
-	for {
-		key := strings.TrimPrefix(from+"/node_modules/"+name, "/")
-		if _, ok := l.entries[key]; ok {
-			return key
-		}
-		if from == "" {
-			return ""
-		}
-		at := strings.LastIndex(from, "/node_modules/")
-		switch {
-		case at >= 0:
-			from = from[:at]
-		default:
-			from = ""
-		}
-	}
-}
-
-// instances lists the keys of a package, sorted.
-func (l *lock) instances(name string) []string { return l.named[name] }
-
-// bundler names the package in whose archive the package of a key is shipped.
-func (l *lock) bundler(key string) string {
-	for l.entries[key].InBundle {
-		at := strings.LastIndex(key, "/node_modules/")
-		if at < 0 {
-			return "the project"
-		}
-		key = key[:at]
-	}
-	return nameOf(key) + " " + l.entries[key].Version
 }

@@ -2,64 +2,32 @@ package npm_test
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/backstitch/backstitch/code"
 	"github.com/backstitch/backstitch/code/lockfile"
+	"github.com/backstitch/backstitch/eval/npmregistry"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
 	"github.com/backstitch/backstitch/fix/fixtest"
 	"github.com/backstitch/backstitch/fix/npm"
 )
 
-// registry serves packuments: name@version to its dependencies.
-func registry(t *testing.T, packages map[string]map[string]string) {
+// registry serves packages, name@version to dependencies, to all tools.
+func registry(t *testing.T, packages map[string]map[string]string) *npmregistry.Registry {
 	t.Helper()
-	type manifest struct {
-		Name         string            `json:"name"`
-		Version      string            `json:"version"`
-		Dependencies map[string]string `json:"dependencies,omitempty"`
-		Dist         map[string]string `json:"dist"`
-	}
-	var server *httptest.Server
-	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "" {
-			t.Error("npm sent a credential")
+	server := npmregistry.New(packages)
+	t.Cleanup(func() {
+		server.Close()
+		if server.Credentials() {
+			t.Error("a credential was sent to the registry")
 		}
-		name := strings.ReplaceAll(strings.TrimPrefix(r.URL.Path, "/"), "%2f", "/")
-		versions := map[string]manifest{}
-		latest := ""
-		for key, dependencies := range packages {
-			at := strings.LastIndex(key, "@")
-			if key[:at] != name {
-				continue
-			}
-			version := key[at+1:]
-			latest = max(latest, version)
-			versions[version] = manifest{name, version, dependencies, map[string]string{
-				"tarball":   server.URL + "/" + name + "/-/" + version + ".tgz",
-				"integrity": "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==",
-			}}
-		}
-		if len(versions) == 0 {
-			http.NotFound(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		if err := json.NewEncoder(w).Encode(map[string]any{
-			"name": name, "versions": versions, "dist-tags": map[string]string{"latest": latest},
-		}); err != nil {
-			t.Error(err)
-		}
-	}))
-	t.Cleanup(server.Close)
-	t.Setenv("npm_config_registry", server.URL+"/")
+	})
+	t.Setenv("npm_config_registry", server.URL)
+	return server
 }
 
 var packages = map[string]map[string]string{

@@ -153,23 +153,40 @@ func bounds(operator, text string) (from version, to *version, valid bool) {
 
 var simpleRange = regexp.MustCompile(`^(\s*(?:\^|~|>=|=|v)?\s*)v?\d+(?:\.\d+){0,2}(?:-[0-9A-Za-z.-]+)?\s*$`)
 
+// rangeOf is the range of a constraint that names a package or a protocol before
+// it: "npm:name@^1" and "npm:^1".
+func rangeOf(constraint string) string {
+	rest, ok := strings.CutPrefix(constraint, "npm:")
+	if !ok {
+		return constraint
+	}
+	if at := strings.LastIndex(rest, "@"); at > 0 {
+		return rest[at+1:]
+	}
+	if _, understood := admits(rest, "1.0.0"); understood {
+		return rest
+	}
+	return "*" // a name alone
+}
+
 // raise rewrites a constraint so that it starts at a version. Operators of
 // simple ranges stay; anything else becomes a caret range. It fails for what
 // does not come from the registry.
 func raise(constraint, to string) (string, bool) {
-	prefix := ""
 	if strings.HasPrefix(constraint, "npm:") {
-		at := strings.LastIndex(constraint, "@")
-		if at <= len("npm:") {
+		within := rangeOf(constraint)
+		if prefix, ok := strings.CutSuffix(constraint, within); !ok {
 			return constraint + "@^" + to, true
+		} else if text, ok := raise(within, to); ok {
+			return prefix + text, true
 		}
-		prefix, constraint = constraint[:at+1], constraint[at+1:]
+		return "", false
 	}
 	if m := simpleRange.FindStringSubmatch(constraint); m != nil {
-		return prefix + m[1] + to, true
+		return m[1] + to, true
 	}
 	if _, understood := admits(constraint, to); !understood {
 		return "", false
 	}
-	return prefix + "^" + to, true
+	return "^" + to, true
 }

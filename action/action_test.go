@@ -23,12 +23,19 @@ type forge struct {
 	during func()
 	err    error
 	calls  int
+	last   connector.Proposal
+}
+
+// proposalOf is a change whose remote holds credentials.
+func proposalOf(key string) connector.Proposal {
+	return connector.Proposal{Repository: "/src/shop", Remote: "https://u:hunter2@forge.test/shop", Branch: "backstitch/" + key, Base: "c0", Commit: "c1", Key: key, Title: "Raise a", Body: "It closes b."}
 }
 
 func (f *forge) Describe() connector.Description { return connector.Description{ID: "connector/test"} }
 
-func (f *forge) Propose(context.Context, connector.Proposal) (connector.Receipt, error) {
+func (f *forge) Propose(_ context.Context, change connector.Proposal) (connector.Receipt, error) {
 	f.calls++
+	f.last = change
 	f.during()
 	return connector.Receipt{Ref: "refs/heads/x", Outcome: "created"}, f.err
 }

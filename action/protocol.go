@@ -306,6 +306,13 @@ func (l *Log) record(ctx context.Context, d Delivery, become func(*Delivery) (St
 	attempted := d
 	var state State
 	err := l.db.Write(ctx, store.Durable, func(tx store.Tx) error {
+		now, err := get(ctx, tx, attempted.Key)
+		switch {
+		case err != nil:
+			return err
+		case now.Fence != attempted.Fence:
+			return fmt.Errorf("record delivery %s: %w", d.Key, ErrTakenOver)
+		}
 		d = attempted
 		var why string
 		state, why = become(&d)
@@ -317,8 +324,11 @@ func (l *Log) record(ctx context.Context, d Delivery, become func(*Delivery) (St
 		}
 		return l.undone(ctx, tx, d)
 	})
-	if err != nil {
-		return job{d: attempted}, errors.Join(cause, err)
+	switch {
+	case err != nil && cause != nil:
+		return job{d: attempted}, fmt.Errorf("%w, after: %w", err, cause)
+	case err != nil:
+		return job{d: attempted}, err
 	}
 	switch {
 	case state == Sent:

@@ -10,6 +10,7 @@ import (
 	"github.com/backstitch/backstitch/connector/gitremote"
 	"github.com/backstitch/backstitch/fix"
 	"github.com/backstitch/backstitch/fix/gomod"
+	"github.com/backstitch/backstitch/fix/maven"
 	"github.com/backstitch/backstitch/fix/npm"
 	"github.com/backstitch/backstitch/fix/python"
 	"github.com/backstitch/backstitch/scan"
@@ -19,7 +20,7 @@ import (
 
 // Fixers lists the fixers; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New()}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New()}
 }
 
 // Detectors lists the scanners that judge configuration.

@@ -1,0 +1,121 @@
+package maven
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/backstitch/backstitch/fix"
+)
+
+var (
+	// platform is the ending of versions that are released once for each
+	// platform: 24.0-jre and 24.0-android, 9.4.1.jre8 and 9.4.1.jre11.
+	platform = regexp.MustCompile(`(?i)[-.](android|jre\d*|jdk\d*|java\d*)$`)
+	// dated is a version that is a day, with which old projects began to count.
+	dated = regexp.MustCompile(`^(?:19|20)\d{6}(?:[.-]\d{4,6})?$`)
+	// versionText is what may be written into a file as a version.
+	versionText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,255}$`)
+	// nameText is what may be written into a file as group:artifact.
+	nameText = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,255}:[A-Za-z0-9_.-]{1,255}$`)
+)
+
+func platformOf(version string) string {
+	if m := platform.FindStringSubmatch(version); m != nil {
+		return strings.ToLower(m[1])
+	}
+	return ""
+}
+
+// suits says whether whoever has a version can take another: one of the same
+// platform or of none; who has none does not move to Android.
+func suits(from, to string) bool {
+	have, get := platformOf(from), platformOf(to)
+	if have == "" {
+		return get != "android"
+	}
+	return get == have || get == ""
+}
+
+// ordered are advisories by whose order a day comes before every release that
+// is none: who began with days went on with numbers.
+type ordered struct{ fix.Advisories }
+
+// Compare implements fix.Advisories.
+func (o ordered) Compare(ecosystem, a, b string) (int, error) {
+	if old, new := dated.MatchString(a), dated.MatchString(b); old != new {
+		if old {
+			return -1, nil
+		}
+		return 1, nil
+	}
+	return o.Advisories.Compare(ecosystem, a, b)
+}
+
+// choose is fix.Choose among versions that suit the present one's platform.
+func choose(target *fix.Target, known []string) (fix.Choice, error) {
+	pkg := target.Module.Fact(target.Package)
+	need := fix.Need{Package: pkg, Close: target.Close, Admits: func(v string) bool { return suits(pkg.Version, v) && versionText.MatchString(v) }}
+	if known == nil {
+		named, err := namedVersions(target, pkg.Name, platformOf(pkg.Version))
+		if err != nil {
+			return fix.Choice{}, err
+		}
+		known = named
+	}
+	for _, v := range known {
+		if need.Admits(v) {
+			need.Known = append(need.Known, v)
+		}
+	}
+	if known != nil && need.Known == nil {
+		need.Known = []string{}
+	}
+	return fix.Choose(ordered{target.Advisories}, need)
+}
+
+// namedVersions are the versions that advisories name, those of another
+// platform in the spelling of this one. It is nil when none names a platform.
+func namedVersions(target *fix.Target, name, own string) ([]string, error) {
+	standing, err := target.Advisories.Of(target.Module.Ecosystem, name)
+	if err != nil {
+		return nil, err
+	}
+	var named []string
+	several := false
+	add := func(v string) {
+		if v == "" || v == "0" {
+			return
+		}
+		if at := platform.FindStringIndex(v); at != nil {
+			several = true
+			to := own
+			if to == "" && platformOf(v) == "android" {
+				to = "jre"
+			}
+			if to != "" {
+				v = v[:at[0]+1] + to
+			}
+		}
+		named = append(named, v)
+	}
+	for _, advisory := range standing {
+		for _, affected := range advisory.Affected {
+			if affected.Name != name {
+				continue
+			}
+			for _, v := range affected.Versions {
+				add(v)
+			}
+			for _, r := range affected.Ranges {
+				for _, event := range r.Events {
+					add(event.Fixed)
+					add(event.LastAffected)
+				}
+			}
+		}
+	}
+	if !several {
+		return nil, nil
+	}
+	return named, nil
+}

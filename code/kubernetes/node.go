@@ -69,6 +69,7 @@ type Node struct {
 	By     string // what wrote it: "manifest", "patch", "images" ...
 	Over   *Node  // what it replaced, nil for nothing
 	block  bool   // a literal or folded scalar: its text starts on the next line
+	column int    // 1-based, in characters of the text that was read; 0 for what was made
 }
 
 // Field is one entry of a map.
@@ -329,7 +330,7 @@ func (d *decoder) node(y *yaml.Node, depth int, open map[*yaml.Node]bool, alias 
 	if depth > maxDepth {
 		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
 	}
-	n := &Node{Place: Place{d.path, y.Line + d.offset, y.Line + d.offset}, By: d.by}
+	n := &Node{Place: Place{d.path, y.Line + d.offset, y.Line + d.offset}, By: d.by, column: y.Column}
 	switch y.Kind {
 	case yaml.DocumentNode:
 		if len(y.Content) == 0 {

@@ -138,18 +138,24 @@ func (l *Locked) says(target *Target, h Hold, name string) string {
 	return by.Name + " " + by.Version + " requires " + text
 }
 
-// id adds what tells copies of one package apart.
-func id(target *Target, p *Path) {
+// copies adds what tells copies of one package apart, and which ones move: all that
+// have the version, as gems for several platforms do.
+func copies(target *Target, p *Path) {
 	present := target.Present()
 	if slices.ContainsFunc(target.Module.Packages, func(o lockfile.Package) bool { return o.Name == present.Name && o.Key != present.Key }) {
 		p.ID += ":" + present.Key
+	}
+	for _, o := range target.Module.Packages {
+		if o.Name == present.Name && o.Version == present.Version {
+			p.Moves = append(p.Moves, o.Key)
+		}
 	}
 }
 
 func (l *Locked) inLock(target *Target, choice Choice, holds []Hold) Path {
 	present := target.Present()
 	p := target.NewPath(l.Fixer, RaiseLocked, choice)
-	id(target, &p)
+	copies(target, &p)
 	p.Summary = fmt.Sprintf("raise %s from %s to %s in %s", present.Name, present.Version, choice.Version, l.Lock)
 	if len(holds) > 0 {
 		p.Summary += "; " + l.says(target, holds[0], present.Name) + " allows it"
@@ -165,7 +171,7 @@ func (l *Locked) inLock(target *Target, choice Choice, holds []Hold) Path {
 func (l *Locked) direct(target *Target, choice Choice, stated []Hold) (Path, bool) {
 	present := target.Present()
 	p := target.NewPath(l.Fixer, RaiseDirect, choice)
-	id(target, &p)
+	copies(target, &p)
 	p.Changes[0].Direct = true
 	edited := 0
 	for _, h := range stated {
@@ -213,7 +219,7 @@ func (l *Locked) rewrite(target *Target, p *Path) {
 func (l *Locked) force(target *Target, choice Choice, blocking []Hold, step Step) Path {
 	present := target.Present()
 	p := target.NewPath(l.Fixer, Override, choice)
-	id(target, &p)
+	copies(target, &p)
 	p.Temporary = true
 	p.Effort = EffortMedium
 	p.Summary = fmt.Sprintf("keep %s from below %s by an entry of its own in %s", present.Name, choice.Version, path.Base(step.Location.Path))

@@ -9,6 +9,9 @@ import (
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/connector/gitremote"
 	"github.com/backstitch/backstitch/fix"
+	"github.com/backstitch/backstitch/fix/bundler"
+	"github.com/backstitch/backstitch/fix/cargo"
+	"github.com/backstitch/backstitch/fix/composer"
 	"github.com/backstitch/backstitch/fix/gomod"
 	"github.com/backstitch/backstitch/fix/maven"
 	"github.com/backstitch/backstitch/fix/npm"
@@ -20,7 +23,7 @@ import (
 
 // Fixers lists the fixers; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New()}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), cargo.New(), bundler.New(), composer.New()}
 }
 
 // Detectors lists the scanners that judge configuration.
@@ -51,6 +54,24 @@ func Registry(ctx context.Context, ecosystem string) (registry fix.Registry, clo
 		return r, r.Close, nil
 	case "npm":
 		r, err := npm.NewRegistry(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r, r.Close, nil
+	case "crates.io":
+		r, err := cargo.NewRegistry(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r, r.Close, nil
+	case "RubyGems":
+		r, err := bundler.NewRegistry(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r, r.Close, nil
+	case "Packagist":
+		r, err := composer.NewRegistry(ctx)
 		if err != nil {
 			return nil, nil, err
 		}

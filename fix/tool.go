@@ -121,12 +121,16 @@ func (c *capped) Write(p []byte) (int, error) {
 var (
 	escape   = regexp.MustCompile("\x1b\\[[0-9;?]*[ -/]*[@-~]")
 	userInfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/\s]+@`)
+	// A credential by the name it is given, or by its own form.
+	credential = regexp.MustCompile(`(?i)([a-z_-]*(?:token|password|passwd|secret|authorization|_auth|authident|api_?key)["']?\s*[:=]\s*["']?(?:bearer |basic )?)[^\s"'&,;]+|\b(?:npm|gh[pousr]|github_pat|pypi|glpat|sk)[_-][A-Za-z0-9_-]{16,}`)
 )
 
 // Scrub makes what a tool said fit for a log: no escape sequences, no control
-// characters beyond newlines, no user information in URLs.
+// characters beyond newlines, no user information in URLs, no credential that
+// has a name or a form of its own.
 func Scrub(text string) string {
 	text = userInfo.ReplaceAllString(escape.ReplaceAllString(text, ""), "$1")
+	text = credential.ReplaceAllString(text, "$1[removed]")
 	text = strings.Map(func(r rune) rune {
 		if r == '\n' || r >= ' ' && r != 0x7f {
 			return r

@@ -113,6 +113,7 @@ type Delivery struct {
 	At         int64           `json:"at"` // of the last change
 	Doc        json.RawMessage `json:"doc,omitempty"`
 	events     int64
+	stood      bool // while it is sent: what an earlier form made stands
 }
 
 // Event is one transition of a delivery.
@@ -159,6 +160,9 @@ var (
 type Log struct {
 	// Actor is who asks for effects that name no requester, "" for unknown.
 	Actor string
+	// Override is who lets all that this log sends pass limits and quiet hours, ""
+	// for nobody. It is recorded with every delivery.
+	Override string
 	// Holder names this process in the log, default "backstitch".
 	Holder string
 
@@ -190,8 +194,9 @@ type Revive func(ctx context.Context, d Delivery) (Effect, error)
 // the log is used.
 func (l *Log) RegisterKind(kind string, revive Revive) { l.kinds[kind] = revive }
 
-// knows says whether effects of a kind can be made again.
-func (l *Log) knows(kind string) bool { return l.kinds[kind] != nil }
+// Knows says whether effects of a kind can be made again, so that Settle and
+// Reconcile can send them.
+func (l *Log) Knows(kind string) bool { return l.kinds[kind] != nil }
 
 // List gives every delivery in the order in which they were asked for.
 func (l *Log) List(ctx context.Context) ([]Delivery, error) {

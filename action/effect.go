@@ -39,8 +39,9 @@ type Effect struct {
 	// Look searches the target for the key, through a list and not a search
 	// index. It may be nil only for an idempotent effect.
 	Look func(ctx context.Context) (answer Answer, found bool, err error)
-	// Send does it. It ends with ctx, and says by Reject, Postpone and ErrExists
-	// what it knows; any other error leaves the effect in doubt.
+	// Send does it. It ends with ctx, and says by Reject, Postpone, ErrExists and
+	// ErrUnclear what it knows. Any other error leaves the effect in doubt, and
+	// ends an idempotent one as failed.
 	Send func(ctx context.Context) (Answer, error)
 	// Undo takes it back; nil where the target does not allow it. Done twice it
 	// does no harm.
@@ -56,6 +57,9 @@ type Answer struct {
 
 // ErrExists is the answer of a target that has the key already.
 var ErrExists = errors.New("the target has this already")
+
+// ErrUnclear says that the effect may have happened.
+var ErrUnclear = errors.New("it may have happened")
 
 // Rejection is a definite no: the effect did not happen.
 type Rejection struct{ Err error }

@@ -121,6 +121,7 @@ const (
 	KindPropose     = "propose"      // a branch, by Log.Propose
 	KindPullRequest = "pull_request" // a pull or merge request
 	KindComment     = "comment"
+	KindWithdraw    = "withdraw"   // a change of ours that is closed unmerged
 	KindStopgap     = "stopgap"    // a change of what runs
 	KindCredential  = "credential" // a secret rotated or switched off
 )
@@ -136,7 +137,7 @@ func (p *Policy) Terms(kind, target string) Terms {
 		t.Timeout = 5 * time.Minute
 	case KindPullRequest:
 		t.PerHour, t.Open = 2, 5
-	case KindComment:
+	case KindComment, KindWithdraw:
 	default:
 		t.Approval = true
 	}

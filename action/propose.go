@@ -3,7 +3,9 @@ package action
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/backstitch/backstitch/connector"
 )
@@ -11,7 +13,7 @@ import (
 // Propose publishes a change through a forge, once. When the log says that the
 // very payload was sent before, the forge is still asked, since it recognises
 // its own branch; the answer is then "unchanged". target is the remote without
-// credentials.
+// credentials. At a forge with pull requests it counts as one of these.
 func (l *Log) Propose(ctx context.Context, forge connector.Forge, change connector.Proposal, payload, target string) (connector.Receipt, error) {
 	stored := change
 	stored.Remote = target
@@ -26,24 +28,52 @@ func (l *Log) Propose(ctx context.Context, forge connector.Forge, change connect
 	return receipt, err
 }
 
-// ProposeBy makes stored proposals again for a forge.
-func ProposeBy(forge connector.Forge) Revive {
+// ProposeBy makes stored proposals again, for the forge of their remote.
+func ProposeBy(forgeOf func(remote string) (connector.Forge, error)) Revive {
 	return func(_ context.Context, d Delivery) (Effect, error) {
 		var change connector.Proposal
 		if err := json.Unmarshal(d.Doc, &change); err != nil {
 			return Effect{}, fmt.Errorf("its proposal is not stored: %w", err)
+		}
+		forge, err := forgeOf(change.Remote)
+		if err != nil {
+			return Effect{}, err
 		}
 		return proposal(forge, change, &connector.Receipt{}), nil
 	}
 }
 
 func proposal(forge connector.Forge, change connector.Proposal, receipt *connector.Receipt) Effect {
+	kind := KindPropose
+	if _, pulls := forge.(connector.OpenForge); pulls {
+		kind = KindPullRequest
+	}
 	return Effect{
-		Key: change.Key, Kind: KindPropose, Idempotent: true,
+		Key: change.Key, Kind: kind, Idempotent: true,
 		Send: func(ctx context.Context) (Answer, error) {
 			var err error
 			*receipt, err = forge.Propose(ctx, change)
-			return Answer{Ref: receipt.Ref, URL: receipt.URL, Reply: receipt.Outcome + " " + receipt.Ref}, err
+			return Answer{Ref: receipt.Ref, URL: receipt.URL, Reply: receipt.Outcome + " " + receipt.Ref}, ForgeError(err)
 		},
 	}
+}
+
+// limitedFor is how long an effect waits when a forge asks to come back later
+// and its connector has waited already.
+const limitedFor = 5 * time.Minute
+
+// ForgeError says in the terms of Effect.Send what an error of a connector means.
+func ForgeError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, connector.ErrLimited):
+		return Postpone(limitedFor, err)
+	case errors.Is(err, connector.ErrInDoubt):
+		return fmt.Errorf("%w: %w", ErrUnclear, err)
+	case errors.Is(err, connector.ErrForeign), errors.Is(err, connector.ErrNoChange), errors.Is(err, connector.ErrRights), errors.Is(err, connector.ErrProtected),
+		errors.Is(err, connector.ErrArchived), errors.Is(err, connector.ErrGone), errors.Is(err, connector.ErrMoved):
+		return Reject(err)
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +100,7 @@ func (l *Log) begin(ctx context.Context, tx store.Tx, key string, e *Effect, ask
 			return job{d: d}, nil
 		}
 	}
-	return l.admit(ctx, tx, &d, before, terms, e.Override)
+	return l.admit(ctx, tx, &d, before, terms, cmp.Or(e.Override, l.Override))
 }
 
 func ended(d Delivery) error {
@@ -205,6 +206,7 @@ func (l *Log) admit(ctx context.Context, tx store.Tx, d *Delivery, before Delive
 	}
 	l.claim(d, terms)
 	d.Attempts++
+	d.stood = d.Stands
 	d.IntendedAt, d.NotBefore, d.Stands = l.micros(), 0, true
 	why := fmt.Sprintf("attempt %d", d.Attempts)
 	if d.OverrideBy != "" {
@@ -238,7 +240,7 @@ func (l *Log) send(ctx context.Context, d Delivery, e *Effect) (job, error) {
 		}
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	unclear := sending.Err() != nil
+	unclear := sending.Err() != nil || errors.Is(err, ErrUnclear)
 	cancel()
 	var no *Rejection
 	var later *Postponement
@@ -251,13 +253,13 @@ func (l *Log) send(ctx context.Context, d Delivery, e *Effect) (job, error) {
 			d.Ref, d.URL, d.Reply = clean(answer.Ref), clean(answer.URL), clean(answer.Reply)
 			return Sent, "the target answered"
 		case errors.As(err, &later):
-			d.Stands, d.Attempts = false, d.Attempts-1
+			d.Stands, d.Attempts = d.stood, d.Attempts-1
 			d.NotBefore = l.now().Add(later.After).UnixMicro()
 			return Held, putOff + d.Reply
 		case errors.Is(err, ErrExists):
 			return Doubt, existing
 		case errors.As(err, &no), e.Idempotent && !unclear:
-			d.Stands = false
+			d.Stands = d.stood
 			return Failed, "the target did not take it"
 		}
 		if e.Idempotent {
@@ -314,6 +316,7 @@ func (l *Log) record(ctx context.Context, d Delivery, become func(*Delivery) (St
 			return fmt.Errorf("record delivery %s: %w", d.Key, ErrTakenOver)
 		}
 		d = attempted
+		d.events = now.events
 		var why string
 		state, why = become(&d)
 		if err := l.move(ctx, tx, &d, state, l.Holder, why); err != nil {
@@ -386,7 +389,7 @@ func (l *Log) look(ctx context.Context, d Delivery, e *Effect) (job, error) {
 		}
 		before := now
 		now.Stands = false
-		next, err = l.admit(ctx, tx, &now, before, terms, e.Override)
+		next, err = l.admit(ctx, tx, &now, before, terms, cmp.Or(e.Override, l.Override))
 		return err
 	})
 	return next, err
@@ -396,7 +399,7 @@ func (l *Log) look(ctx context.Context, d Delivery, e *Effect) (job, error) {
 type Reconciled struct {
 	Settled  []Delivery `json:"settled"`
 	Waiting  []Delivery `json:"waiting"`
-	Problems []string   `json:"problems"`
+	Problems []string   `json:"problems"` // of deliveries that could not be taken up
 }
 
 // reconcileWidth is how many deliveries are taken up at a time.
@@ -497,7 +500,7 @@ func (l *Log) revive(ctx context.Context, d Delivery) (Effect, error) {
 		}
 		return e, err
 	}
-	if !l.knows(d.Kind) {
+	if !l.Knows(d.Kind) {
 		return Effect{}, fmt.Errorf("delivery %s: this program cannot make effects of kind %s again; ask for it the way it was asked for", clean(d.Key), d.Kind)
 	}
 	e, err := l.kinds[d.Kind](ctx, d)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/store"
 	"github.com/backstitch/backstitch/store/sqlite"
 )
@@ -593,7 +594,7 @@ func TestAProposalIsSettledFromWhatIsStored(t *testing.T) {
 	}()
 	b.Log = b.process("two", "")
 	f.during = func() {}
-	b.RegisterKind(KindPropose, ProposeBy(f))
+	b.RegisterKind(KindPropose, ProposeBy(func(string) (connector.Forge, error) { return f, nil }))
 	b.clock.add(time.Hour)
 	b.reconcile(1, 0)
 	if f.calls != 2 {
@@ -606,6 +607,91 @@ func TestAProposalIsSettledFromWhatIsStored(t *testing.T) {
 	if record, err := b.Show(t.Context(), "k"); err != nil || record.State != Sent || strings.Contains(string(record.Doc), "hunter2") {
 		t.Errorf("record %+v, %v", record, err)
 	}
+}
+
+// pulls is a forge with pull requests.
+type pulls struct{ *forge }
+
+func (pulls) Serves(string) bool { return true }
+
+func TestAProposalAtAForgeWithPullRequestsCountsAsOne(t *testing.T) {
+	b := newBench(t, "")
+	f := &forge{during: func() {}}
+	for n, want := range []string{"done", "done", "waiting"} {
+		if _, err := b.Propose(t.Context(), pulls{f}, proposalOf(fmt.Sprint("k", n)), "sha256:1", "forge.test/shop"); word(err) != want {
+			t.Errorf("proposal %d: %v, want %s", n, err, want)
+		}
+	}
+	for n := range 9 {
+		if _, err := b.Propose(t.Context(), f, proposalOf(fmt.Sprint("b", n)), "sha256:1", "forge.test/shop"); err != nil {
+			t.Errorf("branch %d: %v", n, err)
+		}
+	}
+	b.Override = "ada"
+	if _, err := b.Propose(t.Context(), pulls{f}, proposalOf("k2"), "sha256:1", "forge.test/shop"); err != nil {
+		t.Errorf("passed by ada: %v", err)
+	}
+	if record, err := b.Show(t.Context(), "k2"); err != nil || record.OverrideBy != "ada" {
+		t.Errorf("%+v, %v", record, err)
+	}
+}
+
+func TestErrorsOfForgesAreTakenForWhatTheyMean(t *testing.T) {
+	for _, test := range []struct {
+		err   error
+		state State
+	}{
+		{connector.ErrInDoubt, Doubt}, {connector.ErrLimited, Held}, {connector.ErrForeign, Failed}, {connector.ErrRights, Failed}, {errors.New("any other"), Failed},
+	} {
+		b := newBench(t, "")
+		f := &forge{during: func() {}}
+		propose := func() error {
+			_, err := b.Propose(t.Context(), f, proposalOf("k"), "sha256:1", "forge.test/shop")
+			return err
+		}
+		if err := propose(); err != nil {
+			t.Fatal(err)
+		}
+		f.err = fmt.Errorf("push: %w", test.err)
+		if err := propose(); err == nil {
+			t.Errorf("%v: no error", test.err)
+		}
+		record, err := b.Show(t.Context(), "k")
+		if err != nil || record.State != test.state || !record.Stands {
+			t.Errorf("%v: %s, stands %t (%v); want %s, and what was made before stands", test.err, record.State, record.Stands, err, test.state)
+		}
+	}
+}
+
+func TestWhatIsClosedIsNotUpdatedAnyMore(t *testing.T) {
+	b := newBench(t, "")
+	e := b.effect("k")
+	e.Idempotent = true
+	b.do(e, "done")
+	if _, err := b.Throw(t.Context(), true, "eve", "stop"); err != nil {
+		t.Fatal(err)
+	}
+	e.Payload = "sha256:update"
+	b.do(e, "waiting")
+	if got := b.want("k", Held, 1, 0); !got.Stands {
+		t.Error("what was made before does not stand any longer")
+	}
+	if err := b.MarkClosed(t.Context(), "k", "forge", "merged"); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.want("k", Refused, 1, 0); got.Stands || got.Why != "closed: merged" {
+		t.Errorf("delivery %+v", got.Delivery)
+	}
+	b.during = func(context.Context) {
+		if err := b.MarkClosed(t.Context(), "n", "forge", "closed while it was sent"); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := b.Throw(t.Context(), false, "eve", "go"); err != nil {
+		t.Fatal(err)
+	}
+	b.do(b.effect("n"), "done")
+	b.want("n", Sent, 2, 0)
 }
 
 func TestWhatCannotBeMadeAgainIsAProblemAndNotInTheWay(t *testing.T) {

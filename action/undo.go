@@ -28,7 +28,7 @@ func (l *Log) Replay(ctx context.Context, key string, word Word) (Delivery, erro
 		if d.State != Failed && d.State != Refused && d.State != Undone {
 			return fmt.Errorf("replay delivery %s, which is %s: %w", d.Key, d.State, ErrState)
 		}
-		if d.UndoOf == "" && !l.knows(d.Kind) {
+		if d.UndoOf == "" && !l.Knows(d.Kind) {
 			_, err := l.revive(ctx, d)
 			return err
 		}
@@ -134,22 +134,24 @@ func (l *Log) undone(ctx context.Context, tx store.Tx, undo Delivery) error {
 	return l.save(ctx, tx, &d, d.Fence)
 }
 
-// MarkClosed notes that what a sent delivery made does not stand open any longer, for
-// example because its pull request was merged, so that it stops counting.
+// MarkClosed notes that what a delivery made does not stand open any longer, for
+// example because its pull request was merged, so that it stops counting. An
+// update of it that was not sent yet is not sent any more.
 func (l *Log) MarkClosed(ctx context.Context, key, actor, why string) error {
 	return l.db.Write(ctx, store.Durable, func(tx store.Tx) error {
 		d, err := get(ctx, tx, key)
 		if err != nil {
 			return err
 		}
-		if d.State != Sent {
-			return fmt.Errorf("close delivery %s, which is %s: %w", d.Key, d.State, ErrState)
+		to := d.State
+		if d.State == Held || d.State == Approved || d.State == AwaitingApproval {
+			to = Refused
 		}
-		if !d.Stands {
+		if !d.Stands && to == d.State {
 			return nil
 		}
 		d.Stands = false
-		if err := l.move(ctx, tx, &d, Sent, actor, "closed: "+why); err != nil {
+		if err := l.move(ctx, tx, &d, to, actor, "closed: "+why); err != nil {
 			return err
 		}
 		return l.save(ctx, tx, &d, d.Fence)

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/backstitch/backstitch/action"
 	"github.com/backstitch/backstitch/advisory"
 	"github.com/backstitch/backstitch/agent"
 	"github.com/backstitch/backstitch/builtin"
@@ -37,6 +36,11 @@ type Config struct {
 	SigningKey string
 	// RemoteToken is sent to https remotes when a change is pushed, "" for none.
 	RemoteToken string
+	// Actor is who asks for outside effects, "" when nobody knows.
+	Actor string
+	// OverrideLimits lets the effects of this process pass limits and quiet hours,
+	// in the name of Actor.
+	OverrideLimits bool
 	// Reindex says that the advisory index will be made anew, so that one that
 	// cannot be read is no hindrance.
 	Reindex bool
@@ -92,7 +96,7 @@ func Open(ctx context.Context, config Config) (*App, error) {
 		Renderer:   renderer,
 		Owned:      app.owned,
 		Forge:      builtin.Remote(config.RemoteToken),
-		Log:        action.New(app.db, config.Now),
+		Log:        app.deliveries(),
 		Cache:      filepath.Join(config.State, "cache"),
 		Signer:     signer,
 		Version:    config.Version,

@@ -25,6 +25,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/backstitch/backstitch/action"
 	"github.com/backstitch/backstitch/agent"
 	"github.com/backstitch/backstitch/app"
 )
@@ -100,11 +101,14 @@ func Main(args []string, in io.Reader, out, stderr io.Writer) int {
 
 func exitCode(err error) int {
 	var code *exit
+	var waiting *action.Waiting
 	switch {
 	case err == nil:
 		return exitClean
 	case errors.As(err, &code):
 		return code.code
+	case errors.As(err, &waiting):
+		return exitGate
 	case errors.Is(err, agent.ErrNothing):
 		return exitIncomplete
 	}
@@ -127,7 +131,7 @@ func newRoot(s *streams) *cobra.Command {
 		}
 		return nil
 	}
-	root.AddCommand(newTriage(s), newImport(s), newReport(s), newAdvisory(s), newIssue(s), newOwner(s), newPerson(s), newCause(s), newGraph(s), newFix(s), newSource(s), newService(s), newImage(s), newDemo(s))
+	root.AddCommand(newTriage(s), newImport(s), newReport(s), newAdvisory(s), newIssue(s), newOwner(s), newPerson(s), newCause(s), newGraph(s), newFix(s), newSource(s), newService(s), newImage(s), newDelivery(s), newDemo(s))
 	return root
 }
 
@@ -146,7 +150,7 @@ func defaultState() string {
 // open opens the state that --state names.
 func (s *streams) open(ctx context.Context, change ...func(*app.Config)) (*app.App, error) {
 	config := app.Config{State: s.state, Now: s.now, Progress: s.progress(), Version: version,
-		SigningKey: os.Getenv("BACKSTITCH_SIGNING_KEY"), RemoteToken: os.Getenv("BACKSTITCH_REMOTE_TOKEN")}
+		SigningKey: os.Getenv("BACKSTITCH_SIGNING_KEY"), RemoteToken: os.Getenv("BACKSTITCH_REMOTE_TOKEN"), Actor: actor()}
 	for _, fn := range change {
 		fn(&config)
 	}

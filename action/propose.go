@@ -48,14 +48,37 @@ func proposal(forge connector.Forge, change connector.Proposal, receipt *connect
 	if _, pulls := forge.(connector.OpenForge); pulls {
 		kind = KindPullRequest
 	}
+	var undo func(context.Context) (Answer, error)
+	if follower, ok := forge.(connector.Follower); ok {
+		undo = func(ctx context.Context) (Answer, error) { return withdraw(ctx, follower, change) }
+	}
 	return Effect{
-		Key: change.Key, Kind: kind, Idempotent: true,
+		Key: change.Key, Kind: kind, Idempotent: true, Undo: undo,
 		Send: func(ctx context.Context) (Answer, error) {
 			var err error
 			*receipt, err = forge.Propose(ctx, change)
 			return Answer{Ref: receipt.Ref, URL: receipt.URL, Reply: receipt.Outcome + " " + receipt.Ref}, ForgeError(err)
 		},
 	}
+}
+
+// withdraw closes a change that nobody merged or wrote on.
+func withdraw(ctx context.Context, forge connector.Follower, change connector.Proposal) (Answer, error) {
+	place := connector.Place{Repository: change.Repository, Remote: change.Remote, Base: change.Base, Branch: change.Branch, Target: change.Target, Key: change.Key}
+	standing, err := forge.Follow(ctx, place)
+	switch {
+	case errors.Is(err, connector.ErrNoChange), err == nil && standing.State == connector.ChangeClosed:
+		return Answer{Ref: "refs/heads/" + change.Branch, Reply: "closed already"}, nil
+	case err != nil:
+		return Answer{}, ForgeError(err)
+	case standing.State == connector.ChangeMerged:
+		return Answer{}, Reject(fmt.Errorf("branch %s was merged as %.12s: it takes a change to revert it", change.Branch, standing.Merge))
+	case len(standing.Authors) > 0:
+		return Answer{}, Reject(fmt.Errorf("branch %s: %w", change.Branch, connector.ErrForeign))
+	}
+	place.Number = standing.Number
+	receipt, err := forge.Withdraw(ctx, place, standing.Head, "taken back")
+	return Answer{Ref: receipt.Ref, URL: receipt.URL, Reply: receipt.Outcome + " " + receipt.Ref}, ForgeError(err)
 }
 
 // limitedFor is how long an effect waits when a forge asks to come back later

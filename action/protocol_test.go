@@ -636,6 +636,52 @@ func TestAProposalAtAForgeWithPullRequestsCountsAsOne(t *testing.T) {
 	}
 }
 
+// followed is a forge that tells how a change stands.
+type followed struct {
+	*forge
+	standing  connector.Standing
+	err       error
+	withdrawn string
+}
+
+func (f *followed) Follow(context.Context, connector.Place) (connector.Standing, error) {
+	return f.standing, f.err
+}
+
+func (f *followed) Withdraw(_ context.Context, _ connector.Place, head, _ string) (connector.Receipt, error) {
+	f.withdrawn = head
+	return connector.Receipt{Outcome: "closed"}, nil
+}
+
+func TestAProposalIsTakenBackUnlessPeopleBuiltOnIt(t *testing.T) {
+	for name, test := range map[string]struct {
+		standing  connector.Standing
+		err       error
+		state     State
+		withdrawn string
+	}{
+		"open":           {connector.Standing{State: connector.ChangeOpen, Head: "c1"}, nil, Undone, "c1"},
+		"closed already": {connector.Standing{State: connector.ChangeClosed}, nil, Undone, ""},
+		"gone":           {connector.Standing{}, connector.ErrNoChange, Undone, ""},
+		"merged":         {connector.Standing{State: connector.ChangeMerged, Merge: "c9"}, nil, Sent, ""},
+		"of others too":  {connector.Standing{State: connector.ChangeOpen, Head: "c2", Authors: []string{"Bob"}}, nil, Sent, ""},
+	} {
+		b := newBench(t, "")
+		f := &followed{forge: &forge{during: func() {}}, standing: test.standing, err: test.err}
+		b.RegisterKind(KindPropose, ProposeBy(func(string) (connector.Forge, error) { return f, nil }))
+		if _, err := b.Propose(t.Context(), f, proposalOf("k"), "sha256:1", "forge.test/shop"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := b.Undo(t.Context(), "k", Word{Actor: "eve"})
+		if (err == nil) != (test.state == Undone) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if record, err := b.Show(t.Context(), "k"); err != nil || record.State != test.state || f.withdrawn != test.withdrawn {
+			t.Errorf("%s: %s and withdrawn at %q (%v), want %s and %q", name, record.State, f.withdrawn, err, test.state, test.withdrawn)
+		}
+	}
+}
+
 func TestErrorsOfForgesAreTakenForWhatTheyMean(t *testing.T) {
 	for _, test := range []struct {
 		err   error

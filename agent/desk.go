@@ -55,8 +55,9 @@ type Desk struct {
 	Registry func(ctx context.Context, ecosystem string) (registry fix.Registry, close func() error, err error)
 	Renderer kubernetes.Renderer // renders charts
 	// Owned puts the owners that all sources and people name into issues.
-	Owned   func(ctx context.Context, issues []issue.Issue) error
-	Forge   connector.Forge
+	Owned func(ctx context.Context, issues []issue.Issue) error
+	// Forge gives the forge that a remote belongs to; plain git when no other does.
+	Forge   func(remote string) (connector.Forge, error)
 	Log     *action.Log
 	Cache   string        // folder of indexes that can be made again
 	Signer  verify.Signer // nil leaves proofs unsigned

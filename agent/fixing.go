@@ -20,6 +20,7 @@ import (
 	"github.com/backstitch/backstitch/fix"
 	"github.com/backstitch/backstitch/intake"
 	"github.com/backstitch/backstitch/issue"
+	"github.com/backstitch/backstitch/remediation"
 	"github.com/backstitch/backstitch/scan"
 	"github.com/backstitch/backstitch/store"
 	"github.com/backstitch/backstitch/verify"
@@ -37,6 +38,7 @@ var (
 	rememberCheckout = queries.Named("remember")
 	recallCheckout   = queries.Named("recall")
 	anyCheckout      = queries.Named("looked")
+	lastLook         = queries.Named("last_look")
 )
 
 // FixRequest names a fix path of an issue.
@@ -44,7 +46,18 @@ type FixRequest struct {
 	Issue  string // issue id
 	Path   string // fix path id, "" for the recommended one
 	Repo   string // folder of the repository, "" for where it was last looked at
+	Commit string // to work on, "" for the repository's head
 	Remote string // where a change is pushed
+	Target string // branch that the change is meant for, "" for the remote's default
+
+	// Unproven offers a change as a draft that could not be proven; one that was
+	// shown to be wrong is never offered.
+	Unproven bool
+	// Again offers a change that people closed without merging it.
+	Again bool
+	// TakeOver writes over commits that others put on the branch.
+	TakeOver bool
+	By       string // who asks, "" for nobody that is known
 }
 
 // Proof is a fix path with its verification.
@@ -55,11 +68,12 @@ type Proof struct {
 
 // Opened is a change that was offered, or the proof that failed.
 type Opened struct {
-	Path         fix.Path          `json:"path"`
-	Verification fact.Verification `json:"verification"`
-	Commit       string            `json:"commit,omitempty"`
-	Receipt      connector.Receipt `json:"receipt"`
-	PullRequest  PullRequest       `json:"pull_request"`
+	Path         fix.Path                `json:"path"`
+	Verification fact.Verification       `json:"verification"`
+	Commit       string                  `json:"commit,omitempty"`
+	Receipt      connector.Receipt       `json:"receipt"`
+	PullRequest  PullRequest             `json:"pull_request"`
+	Remediation  remediation.Remediation `json:"remediation"`
 }
 
 // ErrManual says that people carry a path out, so that nothing can prove or push it.
@@ -290,7 +304,7 @@ func (d *Desk) chosen(ctx context.Context, request FixRequest) (*scene, issue.Is
 		}
 	}
 	s := &scene{}
-	if err := d.open(ctx, s, repo, "HEAD"); err != nil {
+	if err := d.open(ctx, s, repo, cmp.Or(request.Commit, "HEAD")); err != nil {
 		return nil, it, path, nil, err
 	}
 	if home := it.Cause.Locations[0].Repository; home != s.identity {
@@ -347,70 +361,6 @@ func (d *Desk) VerifyFix(ctx context.Context, request FixRequest) (Proof, error)
 	}
 	d.Progress("", 0, 0)
 	return Proof{Path: path, Envelope: record.Envelope}, issue.Save(ctx, d.DB, closed, d.Now())
-}
-
-// OpenFix proves a fix path and, when it is proven, pushes the change as one
-// branch with its text. Opening the same change again updates nothing.
-func (d *Desk) OpenFix(ctx context.Context, request FixRequest) (Opened, error) {
-	s, it, path, closed, err := d.chosen(ctx, request)
-	if err != nil {
-		return Opened{}, err
-	}
-	d.Progress("proving the fix", 0, 0)
-	record, diff, err := d.prove(ctx, s, path, closed)
-	if err != nil {
-		return Opened{}, err
-	}
-	path.Verification, path.Diff = &record.Verification, diff
-	opened := Opened{Path: path, Verification: record.Verification}
-	if record.Verification.Status != fact.VerificationProven {
-		return opened, nil
-	}
-	// Its reviewers are those whom people name, too.
-	named := slices.Clone(closed)
-	if err := d.Owned(ctx, named); err != nil {
-		return opened, err
-	}
-	key := changeKey(s.identity, path)
-	opened.PullRequest = describe(key, path, named, record.Verification)
-	message := opened.PullRequest.Title + "\n\n" + opened.PullRequest.Body
-	if opened.Commit, err = s.repository.Commit(ctx, s.commit, record.Files, message, d.author()); err != nil {
-		return opened, err
-	}
-	d.Progress("pushing the change", 0, 0)
-	opened.Receipt, err = d.Log.Propose(ctx, d.Forge, connector.Proposal{
-		Repository: s.repository.Root(), Remote: request.Remote,
-		Branch: branch(key, path), Base: s.commit, Commit: opened.Commit, Key: key,
-		Title: opened.PullRequest.Title, Body: opened.PullRequest.Body,
-	}, payload(s.commit, record.Files), withoutUser(request.Remote))
-	if err != nil {
-		return opened, fmt.Errorf("push the change of issue %s: %w", it.ID, err)
-	}
-	opened.Commit = cmp.Or(opened.Receipt.Commit, opened.Commit)
-	for i := range closed {
-		for j := range closed[i].FixPaths {
-			if closed[i].FixPaths[j].ID == path.ID {
-				closed[i].FixPaths[j].Verification, closed[i].FixPaths[j].Diff = path.Verification, diff
-			}
-		}
-	}
-	if err := issue.Save(ctx, d.DB, closed, d.Now()); err != nil {
-		return opened, err
-	}
-	for _, one := range closed {
-		if one.State != issue.Open && one.State != issue.InProgress {
-			continue
-		}
-		if _, err := issue.SetState(ctx, d.DB, one.ID, issue.Move{
-			To: issue.InProgress, Reason: issue.ChangeOpen, Actor: "backstitch",
-			Evidence: []fact.Evidence{{Method: "branch pushed", Source: opened.Receipt.Ref, Strength: fact.Proven, Detail: opened.Commit}},
-			Key:      "change_open " + one.ID + " " + opened.Commit,
-		}, d.Now()); err != nil {
-			return opened, err
-		}
-	}
-	d.Progress("", 0, 0)
-	return opened, nil
 }
 
 // changeKey names a change by value: the same path in the same repository is the

@@ -5,5 +5,8 @@ ON CONFLICT (repository) DO UPDATE SET dir = excluded.dir, commit_id = excluded.
 -- name: recall
 SELECT dir FROM checkout WHERE repository = $1
 
+-- name: last_look
+SELECT commit_id, at FROM checkout WHERE repository = $1
+
 -- name: looked
 SELECT repository FROM checkout LIMIT 1

@@ -95,7 +95,7 @@ func Open(ctx context.Context, config Config) (*App, error) {
 		Registry:   builtin.Registry,
 		Renderer:   renderer,
 		Owned:      app.owned,
-		Forge:      builtin.Remote(config.RemoteToken),
+		Forge:      app.forge,
 		Log:        app.deliveries(),
 		Cache:      filepath.Join(config.State, "cache"),
 		Signer:     signer,

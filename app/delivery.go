@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/backstitch/backstitch/action"
-	"github.com/backstitch/backstitch/builtin"
-	"github.com/backstitch/backstitch/connector"
 )
 
 // DeliveryFile is the file of the policy of outside effects in the state
@@ -34,7 +32,7 @@ func (a *App) deliveries() *action.Log {
 	}
 	log.Holder = fmt.Sprintf("%s/%d", host, os.Getpid())
 	for _, kind := range []string{action.KindPropose, action.KindPullRequest} {
-		log.RegisterKind(kind, action.ProposeBy(func(string) (connector.Forge, error) { return builtin.Remote(a.config.RemoteToken), nil }))
+		log.RegisterKind(kind, action.ProposeBy(a.forge))
 	}
 	name := filepath.Join(a.config.State, DeliveryFile)
 	file, err := os.Open(name)

@@ -88,7 +88,7 @@ func newFix(s *streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if opened.Verification.Status != fact.VerificationProven {
+			if opened.Receipt.Ref == "" {
 				s.printPaths([]fix.Path{opened.Path})
 				return gate("nothing was pushed: the fix is not proven")
 			}
@@ -99,7 +99,11 @@ func newFix(s *streams) *cobra.Command {
 			return nil
 		},
 	}
-	open.Flags().StringVar(&request.Remote, "remote", "", "where the branch is pushed: URL or path")
+	open.Flags().StringVar(&request.Remote, "remote", "", "where the change goes: URL or path; a forge that is a source serves its own")
+	open.Flags().StringVar(&request.Target, "target", "", "branch that the change is meant for (default: the remote's)")
+	open.Flags().BoolVar(&request.Unproven, "unproven", false, "offer, as a draft, a change of which nothing of ours can judge the effect")
+	open.Flags().BoolVar(&request.Again, "again", false, "offer a change again that people closed without merging it")
+	open.Flags().BoolVar(&request.TakeOver, "take-over", false, "write over commits that others put on the change's branch")
 	if err := open.MarkFlagRequired("remote"); err != nil {
 		panic(err) // the flag is defined one line above
 	}

@@ -87,9 +87,12 @@ const limitedFor = 5 * time.Minute
 
 // ForgeError says in the terms of Effect.Send what an error of a connector means.
 func ForgeError(err error) error {
+	var limit *connector.LimitError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &limit) && limit.After > 0:
+		return Postpone(limit.After, err)
 	case errors.Is(err, connector.ErrLimited):
 		return Postpone(limitedFor, err)
 	case errors.Is(err, connector.ErrInDoubt):

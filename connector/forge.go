@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Forge takes changes: branches, and where the system has them pull requests. What else
@@ -81,6 +82,17 @@ var (
 	// came: cut connections, time-outs and errors of the server.
 	ErrInDoubt = errors.New("it is not known whether the forge carried it out")
 )
+
+// LimitError is an ErrLimited that says when to come back.
+type LimitError struct {
+	After time.Duration // 0 unknown
+	Err   error
+}
+
+func (e *LimitError) Error() string { return e.Err.Error() }
+
+// Unwrap gives what the forge said; the error is an ErrLimited besides.
+func (e *LimitError) Unwrap() []error { return []error{ErrLimited, e.Err} }
 
 // Place names a change at a forge.
 type Place struct {

@@ -98,7 +98,7 @@ func (e *StatusError) Error() string {
 	case http.StatusUnauthorized:
 		text += ", expected credentials that are valid"
 	case http.StatusForbidden:
-		text += ", expected credentials that may read this"
+		text += ", expected credentials that may do this"
 	}
 	if e.text != "" {
 		text += ": " + e.text
@@ -198,7 +198,7 @@ func (c *Client) once(request *http.Request, read func(io.Reader) error) error {
 		return &answerError{where, err}
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode/100 != 2 || request.Method == http.MethodGet && response.StatusCode != http.StatusOK {
 		return &StatusError{response.StatusCode, where, reason(response), c.after(response)}
 	}
 	body := &bounded{from: response.Body, left: maxAnswer}

@@ -100,7 +100,7 @@ func TestWhatStaysWrongIsSaidAtOnce(t *testing.T) {
 		"no right": {func(w http.ResponseWriter) {
 			w.WriteHeader(403)
 			fmt.Fprint(w, `{"error": {"message": "scope read\nis missing"}}`)
-		}, "may read this: scope read is missing"},
+		}, "may do this: scope read is missing"},
 		"another schema":   {func(w http.ResponseWriter) { fmt.Fprint(w, `{"name": ["a"]}`) }, `its schema is not the documented one: "name" is a list, expected a text`},
 		"a page of HTML":   {func(w http.ResponseWriter) { fmt.Fprint(w, `<html>log in</html>`) }, "expected JSON, at offset 1"},
 		"to another host":  {func(w http.ResponseWriter) { w.Header().Set("Location", "https://elsewhere.test/"); w.WriteHeader(302) }, "redirect to elsewhere.test is not followed"},

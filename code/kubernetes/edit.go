@@ -529,6 +529,17 @@ func (e *edition) replace(trail []passed, y *yaml.Node, want *Node) (int, int, s
 	if last.flow {
 		return start, end, e.flowText(want, y, e.lineIndent(start)), nil
 	}
+	if want.Shape == Scalar && (want.Tag == "!!str" || want.Tag == "") && literal(want.Text) && last.node.Kind == yaml.MappingNode {
+		from, err := e.after(last)
+		if err != nil {
+			return 0, 0, "", err
+		}
+		if empty(y) {
+			end = from
+		}
+		block := blockText(NewMap(Field{Key: "k", Value: want}), last.node.Content[0].Column-1, e.step(), e.eol, e.indentless())
+		return from, end, strings.TrimPrefix(strings.TrimLeft(block, " "), "k:"), nil
+	}
 	if want.Shape == Scalar || want.bare() {
 		if y.Kind == yaml.ScalarNode && !empty(y) && y.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0 || y.Kind == yaml.AliasNode || flowing(y) {
 			return start, end, e.scalarText(want, y), nil

@@ -22,6 +22,8 @@ type Options struct {
 	// Names are what the repository is called, for images named after it: the last
 	// part of its canonical remote, for example.
 	Names []string
+	// ObjectsOnly leaves out how images are built.
+	ObjectsOnly bool
 	// Problem bounds; 0 takes the default.
 	MaxReleases int
 }
@@ -103,7 +105,9 @@ func Load(ctx context.Context, tree code.Tree, options Options) (*Estate, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	e.readBuilds(ctx)
+	if !options.ObjectsOnly {
+		e.readBuilds(ctx)
+	}
 	e.Problems = e.problems
 	return e, nil
 }

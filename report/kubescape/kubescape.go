@@ -6,8 +6,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/report"
@@ -239,7 +243,7 @@ func readControl(d *report.Document) []fact.Finding {
 
 // readRule reads a rule; what it names are the fields that fail and those to set.
 func readRule(d *report.Document) (f fact.Finding, failed bool) {
-	var fields, fixes []string
+	var paths []judged
 	place, status, exception := d.Place(), "", ""
 	d.Object(func(key string) {
 		switch key {
@@ -249,12 +253,8 @@ func readRule(d *report.Document) (f fact.Finding, failed bool) {
 			status = d.Text()
 		case "paths":
 			d.Array(func(int) {
-				field, fix := readPath(d)
-				if field != "" && !slices.Contains(fields, field) {
-					fields = append(fields, field)
-				}
-				if fix != "" && !slices.Contains(fixes, fix) {
-					fixes = append(fixes, fix)
+				if p := readPath(d); p.field != "" && !slices.Contains(paths, p) {
+					paths = append(paths, p)
 				}
 			})
 		case "exception", "exceptions":
@@ -270,10 +270,34 @@ func readRule(d *report.Document) (f fact.Finding, failed bool) {
 	})
 	f.Kind = fact.Misconfiguration
 	f.Position = place()
-	f.Mitigation = strings.Join(fixes, "\n")
-	if len(fields) > 0 {
-		report.Attribute(&f, "field", fields[0])
+	paths = slices.DeleteFunc(paths, func(p judged) bool {
+		return p.only() && slices.ContainsFunc(paths, func(other judged) bool { return other.field == p.field && !other.only() })
+	})
+	var fields, fixes []string
+	for i, p := range paths {
+		suffix := ""
+		if i > 0 {
+			suffix = fmt.Sprintf(".%d", i+1)
+		}
+		if p.value != "" {
+			fixes = append(fixes, p.field+" = "+p.value)
+		}
+		field, wanted := p.field, wantedOf(p.field, p.value)
+		if before, _, open := strings.Cut(field, "[YOUR_"); open && wanted != "" {
+			field, wanted = before, "?an entry and its value"
+		}
+		if !slices.Contains(fields, p.field) {
+			fields = append(fields, p.field)
+		}
+		report.Attribute(&f, "field"+suffix, field)
+		if wanted != "" {
+			report.Attribute(&f, "wanted"+suffix, wanted)
+		}
+		if p.remove {
+			report.Attribute(&f, "remove"+suffix, "true")
+		}
 	}
+	f.Mitigation = strings.Join(fixes, "\n")
 	if len(fields) > 1 {
 		report.Attribute(&f, "fields", strings.Join(fields, ", "))
 	}
@@ -283,12 +307,23 @@ func readRule(d *report.Document) (f fact.Finding, failed bool) {
 	return f, strings.EqualFold(status, "failed") || strings.EqualFold(status, "excluded")
 }
 
-func readPath(d *report.Document) (field, fix string) {
-	var failed, path, value string
+// judged is a field that fails, with the value to set, or that has to go.
+type judged struct {
+	field, value string
+	remove       bool
+}
+
+// only says that the field is only to be looked at.
+func (j judged) only() bool { return j.value == "" && !j.remove }
+
+func readPath(d *report.Document) judged {
+	var failed, gone, path, value string
 	d.Object(func(key string) {
 		switch key {
-		case "failedPath", "reviewPath", "deletePath":
+		case "failedPath", "reviewPath":
 			failed = cmp.Or(d.Text(), failed)
+		case "deletePath":
+			gone = d.Text()
 		case "fixPath":
 			d.Object(func(key string) {
 				switch key {
@@ -300,10 +335,45 @@ func readPath(d *report.Document) (field, fix string) {
 			})
 		}
 	})
-	if path != "" {
-		fix = path + " = " + value
+	switch {
+	case path != "":
+		return judged{field: path, value: value}
+	case gone != "" && !strings.HasPrefix(gone, "relatedObjects["):
+		return judged{field: gone, remove: true}
 	}
-	return cmp.Or(failed, path), fix
+	return judged{field: cmp.Or(failed, gone)}
+}
+
+var (
+	blank    = regexp.MustCompile(`^YOUR_|<[^<>]+>|=YOUR_[A-Z_]+$`)
+	constant = regexp.MustCompile(`^[A-Z]+(_[A-Z0-9]+)+$`)
+	textual  = regexp.MustCompile(`(^|\.)(labels|annotations|matchLabels|data|stringData|command|args|env)(\.|\[)`)
+)
+
+// wantedOf gives the JSON of the value that a field is to have. Kubescape writes a name
+// such as YOUR_VALUE, or one in angle brackets, where people have to choose; those start
+// with "?".
+func wantedOf(field, value string) string {
+	switch {
+	case value == "" || strings.HasPrefix(field, "relatedObjects["):
+		return ""
+	case strings.HasPrefix(value, "YOUR_"):
+		return "?a value"
+	case blank.MatchString(value), constant.MatchString(value) && !strings.Contains(strings.ToLower(field), "capabilities"):
+		return "?a value like " + value
+	case !textual.MatchString(field):
+		if value == "true" || value == "false" {
+			return value
+		}
+		if _, err := strconv.ParseInt(value, 10, 64); err == nil && (value == "0" || value[0] != '0' && value[0] != '+') {
+			return value
+		}
+	}
+	quoted, err := jsontext.AppendQuote(nil, value)
+	if err != nil {
+		return "" // no text
+	}
+	return string(quoted)
 }
 
 // rating is Kubescape's own, of the base score of a control.

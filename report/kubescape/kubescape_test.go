@@ -76,3 +76,37 @@ func TestNothingIsGivenWhoseResourceIsNotKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestFieldsKeepWhatWouldSatisfyTheRule(t *testing.T) {
+	for _, test := range []struct{ field, value, want string }{
+		{"spec.hostPID", "false", "false"},
+		{"spec.securityContext.runAsUser", "1000", "1000"},
+		{"metadata.labels.tier", "1000", `"1000"`},
+		{"spec.containers[0].args[2]", "--profiling=false", `"--profiling=false"`},
+		{"spec.containers[0].args[2]", "--client-ca-file=<path/to/ca.crt>", "?a value like --client-ca-file=<path/to/ca.crt>"},
+		{"spec.containers[0].resources.limits.cpu", "YOUR_VALUE", "?a value"},
+		{"spec.containers[0].securityContext.capabilities.drop[0]", "NET_RAW", `"NET_RAW"`},
+		{"spec.securityContext.sysctls", "REMOVE_UNSAFE_SYSCTLS", "?a value like REMOVE_UNSAFE_SYSCTLS"},
+		{"spec.strategy.type", "RollingUpdate", `"RollingUpdate"`},
+		{"relatedObjects[1].rules[0]", "x", ""},
+		{"spec.a", "", ""},
+	} {
+		if got := wantedOf(test.field, test.value); got != test.want {
+			t.Errorf("%s = %s: wanted %s, expected %s", test.field, test.value, got, test.want)
+		}
+	}
+}
+
+func TestEveryFieldOfARuleIsKept(t *testing.T) {
+	text := `{"resources":[],"results":[{"resourceID":"apps/v1/shop/Deployment/web","controls":[{"controlID":"C-1","name":"n","rules":[{"name":"r","status":"failed","paths":[
+{"failedPath":"spec.hostPID"},{"deletePath":"spec.hostPID"},{"fixPath":{"path":"metadata.labels[YOUR_LABEL]","value":"YOUR_VALUE"}},{"reviewPath":"spec.x"},{"deletePath":"relatedObjects[0].subjects[0]"}]}]}]}]}`
+	facts := reporttest.Read(t, New(), text)
+	got := facts.Findings[0].Attributes
+	for key, want := range map[string]string{
+		"field": "spec.hostPID", "remove": "true", "field.2": "metadata.labels", "wanted.2": "?an entry and its value", "field.3": "spec.x", "remove.3": "", "field.4": "relatedObjects[0].subjects[0]", "remove.4": "",
+	} {
+		if got[key] != want {
+			t.Errorf("%s is %q, expected %q", key, got[key], want)
+		}
+	}
+}

@@ -29,6 +29,8 @@ var benchmarkB16 = Benchmark{
 type b16Case struct {
 	Name  string // path of the case below fix-engines
 	Equal bool   // our answer is at least as good as the peer's
+	// Aside says that the case tests no remediation; it is noted and not counted.
+	Aside bool
 	Note  string // how it differs and why, or why it is less good; "" when it is the same
 }
 
@@ -40,6 +42,10 @@ func runB16(ctx context.Context, data string) (Result, error) {
 			return Result{}, err
 		}
 		for _, c := range cases {
+			if c.Aside {
+				result.Notes = append(result.Notes, fmt.Sprintf("%s is not counted: %s", c.Name, c.Note))
+				continue
+			}
 			result.Cases++
 			if c.Equal {
 				result.Metrics["peer_equal"]++

@@ -38,10 +38,11 @@ func (f *fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, er
 		before[edit.Path] = data
 	}
 	_, err := fix.EditFiles(dir, p.Edits)
+	var stands *plan
 	if err == nil {
-		err = f.verify(ctx, dir, p, before)
+		stands, err = f.verify(ctx, dir, p, before)
 	}
-	if err == nil {
+	if err == nil && stands.complete() {
 		err = judged(ctx, dir, p.Module, before)
 	}
 	if err != nil {
@@ -74,29 +75,29 @@ func check(changes []fix.Change) error {
 
 // verify reads the files again: exactly the planned values may differ, and what
 // the path raises is no longer stated at the version before.
-func (f *fixer) verify(ctx context.Context, dir string, p fix.Path, before map[string][]byte) error {
+func (f *fixer) verify(ctx context.Context, dir string, p fix.Path, before map[string][]byte) (*plan, error) {
 	for name, data := range before {
 		after, err := fix.ReadFile(dir, name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := differAsPlanned(name, data, after, p.Edits); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	tree, err := code.OpenDir(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer tree.Close()
 	main := path.Join(p.Module, "pom.xml")
 	project, err := load(ctx, tree, []string{main}, f.parse)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	own := project.poms[main]
 	if own == nil {
-		return fmt.Errorf("%s after the edit: expected a pom that can be read", main)
+		return nil, fmt.Errorf("%s after the edit: expected a pom that can be read", main)
 	}
 	stands := &plan{project: project, own: own}
 	for _, change := range p.Changes {
@@ -105,11 +106,27 @@ func (f *fixer) verify(ctx context.Context, dir string, p fix.Path, before map[s
 		}
 		for _, at := range stands.everywhere(change.Package) {
 			if _, text, _, ok := at.viewer.decide(at.at.child("version"), at.in); ok && exact(text) == change.From {
-				return fmt.Errorf("%s:%d: %s is still at %s after the edit", at.in.file, at.at.line, change.Package, change.From)
+				return nil, fmt.Errorf("%s:%d: %s is still at %s after the edit", at.in.file, at.at.line, change.Package, change.From)
 			}
 		}
 	}
-	return nil
+	return stands, nil
+}
+
+// complete says whether the repository holds all that decides about the project:
+// no parent and no bill of materials is elsewhere.
+func (p *plan) complete() bool {
+	for _, in := range p.own.chain() {
+		if in.outside != nil {
+			return false
+		}
+		for _, at := range in.places() {
+			if at.role == roleBill && len(p.project.here[p.own.coordinates(at.at).name]) == 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // everywhere lists the places of the chain that state a version of an artifact,

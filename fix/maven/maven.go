@@ -101,30 +101,32 @@ func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error
 			return nil, fmt.Errorf("versions of %s: %w", present.Name, err)
 		}
 	}
-	p.choice, err = choose(target, known)
+	choices, err := choose(target, known)
 	if errors.Is(err, fix.ErrNoVersion) {
 		return p.exclusions(), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !versionText.MatchString(p.choice.Version) {
-		return nil, fmt.Errorf("%s: %q: expected a version", present.Name, p.choice.Version)
-	}
-	places, stated := p.places(p.what, present.Version)
+	places, silent := p.places(p.what, present.Version)
 	var paths []fix.Path
-	if len(places) > 0 {
-		if paths, err = p.raise(ctx, places); err != nil {
+	for _, p.choice = range choices {
+		var more []fix.Path
+		if len(places) > 0 {
+			more, err = p.raise(ctx, places)
+		} else {
+			more, err = p.unstated(ctx, silent)
+		}
+		if err != nil {
 			return nil, err
 		}
-	} else if paths, err = p.unstated(ctx, stated); err != nil {
-		return nil, err
+		paths = append(paths, more...)
 	}
 	if target.Registry == nil {
 		for i := range paths {
 			paths[i].Steps = append(paths[i].Steps, fix.Step{
-				Text:    fmt.Sprintf("Check that %s %s exists; no repository was asked.", present.Name, p.choice.Version),
-				Command: "mvn dependency:get -Dtransitive=false -Dartifact=" + p.what.name + ":" + p.choice.Version,
+				Text:    fmt.Sprintf("Check that %s %s exists; no repository was asked.", paths[i].Changes[0].Package, paths[i].Changes[0].To),
+				Command: "mvn dependency:get -Dtransitive=false -Dartifact=" + paths[i].Changes[0].Package + ":" + paths[i].Changes[0].To,
 			})
 		}
 	}

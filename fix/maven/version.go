@@ -2,6 +2,7 @@ package maven
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/backstitch/backstitch/fix"
@@ -51,26 +52,49 @@ func (o ordered) Compare(ecosystem, a, b string) (int, error) {
 	return o.Advisories.Compare(ecosystem, a, b)
 }
 
-// choose is fix.Choose among versions that suit the present one's platform.
-func choose(target *fix.Target, known []string) (fix.Choice, error) {
+// maxChoices is how many versions are offered when none closes everything.
+const maxChoices = 4
+
+// choose is fix.Choose among versions that suit the present one's platform. When
+// no version is clean, others follow that leave or bring less than the first.
+func choose(target *fix.Target, known []string) ([]fix.Choice, error) {
 	pkg := target.Module.Fact(target.Package)
-	need := fix.Need{Package: pkg, Close: target.Close, Admits: func(v string) bool { return suits(pkg.Version, v) && versionText.MatchString(v) }}
 	if known == nil {
 		named, err := namedVersions(target, pkg.Name, platformOf(pkg.Version))
 		if err != nil {
-			return fix.Choice{}, err
+			return nil, err
 		}
 		known = named
 	}
+	var left []string
 	for _, v := range known {
-		if need.Admits(v) {
-			need.Known = append(need.Known, v)
+		if suits(pkg.Version, v) && versionText.MatchString(v) {
+			left = append(left, v)
 		}
 	}
-	if known != nil && need.Known == nil {
-		need.Known = []string{}
+	if known != nil && left == nil {
+		left = []string{}
 	}
-	return fix.Choose(ordered{target.Advisories}, need)
+	var choices []fix.Choice
+	for range maxChoices {
+		choice, err := fix.Choose(ordered{target.Advisories}, fix.Need{Package: pkg, Close: target.Close, Known: left, Admits: func(v string) bool {
+			return suits(pkg.Version, v) && versionText.MatchString(v) && !slices.ContainsFunc(choices, func(c fix.Choice) bool { return c.Version == v })
+		}})
+		if err != nil && len(choices) > 0 {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		choices = append(choices, choice)
+		if choice.Clean() {
+			break
+		}
+	}
+	harm := func(c fix.Choice) int { return len(c.Residual) + len(c.Brings) }
+	return slices.DeleteFunc(choices, func(c fix.Choice) bool {
+		return c.Version != choices[0].Version && harm(c) >= harm(choices[0])
+	}), nil
 }
 
 // namedVersions are the versions that advisories name, those of another

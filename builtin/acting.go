@@ -13,6 +13,7 @@ import (
 	"github.com/backstitch/backstitch/fix/cargo"
 	"github.com/backstitch/backstitch/fix/composer"
 	"github.com/backstitch/backstitch/fix/gomod"
+	fixkubernetes "github.com/backstitch/backstitch/fix/kubernetes"
 	"github.com/backstitch/backstitch/fix/maven"
 	"github.com/backstitch/backstitch/fix/npm"
 	"github.com/backstitch/backstitch/fix/python"
@@ -23,7 +24,7 @@ import (
 
 // Fixers lists the fixers; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), cargo.New(), bundler.New(), composer.New()}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), cargo.New(), bundler.New(), composer.New(), fixkubernetes.New(renderer)}
 }
 
 // Detectors lists the scanners that judge configuration.

@@ -83,7 +83,7 @@ var plugins = []string{"report", "scan", "fix", "connector"}
 
 // harness are folders below a contract that are no plugins: its test harness,
 // and how connectors ask over HTTP.
-var harness = []string{"report/reporttest", "fix/fixtest", "store/storetest", "connector/connectortest", "connector/rest"}
+var harness = []string{"report/reporttest", "fix/fixtest", "store/storetest", "connector/connectortest", "connector/forgetest", "connector/rest"}
 
 func contractOf(folder string) (string, bool) {
 	parent := path.Dir(folder)

@@ -3,6 +3,7 @@ package advisory
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -186,9 +187,20 @@ type question struct {
 func (q *question) parse() (parsed, error) {
 	if !q.asked {
 		q.asked = true
-		q.value, q.err = parseVersion(q.base, q.version)
+		q.value, q.err = parseVersion(q.base, newest(q.base, q.version))
 	}
 	return q.value, q.err
+}
+
+var movingTag = regexp.MustCompile(`^v?\d+(?:\.\d+)?$`)
+
+// newest gives the version to judge by. A tag of an action with fewer than three
+// numbers moves with its releases, so that the newest of them is what runs.
+func newest(base, version string) string {
+	if base != "GitHub Actions" || !movingTag.MatchString(version) {
+		return version
+	}
+	return version + strings.Repeat(".999999999", 2-strings.Count(version, "."))
 }
 
 func (q *question) affected(a *fact.Affected) (bool, error) {

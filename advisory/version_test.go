@@ -64,6 +64,8 @@ func TestARangeIsEvaluatedAsTheSchemaSays(t *testing.T) {
 		{"another ecosystem", fact.Affected{Ecosystem: "npm", Ranges: ranges(intro("0"))}, "PyPI", "1.0", false},
 		{"semantic versions of an ecosystem without an order", fact.Affected{Ranges: []fact.Range{{Type: "SEMVER", Events: []fact.RangeEvent{intro("1.9.0"), fixed("1.10.0")}}}}, "Klingon", "1.9.5", true},
 		{"an action", fact.Affected{Ranges: ranges(intro("0"), fixed("45.0.8"))}, "GitHub Actions", "v44", true},
+		{"an action's tag that moves with the fix", fact.Affected{Ranges: ranges(intro("0"), fixed("45.0.8"))}, "GitHub Actions", "v45", false},
+		{"an action's minor tag", fact.Affected{Ranges: ranges(intro("0"), fixed("45.1.8"))}, "GitHub Actions", "45.0", true},
 	} {
 		got, err := Affects(&test.affected, test.eco, test.version)
 		if err != nil || got != test.want {

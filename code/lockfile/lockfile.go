@@ -17,8 +17,8 @@ import (
 // Module is one manifest of a repository with the lockfiles beside it.
 type Module struct {
 	Dir       string // folder in the repository, "" for the root
-	Ecosystem string // OSV name: Go, npm, PyPI, Maven, crates.io, RubyGems, Packagist
-	Tool      string // gomod, npm, yarn, pnpm, pip, poetry, uv, pipenv, maven, cargo, bundler, composer
+	Ecosystem string // OSV name: Go, npm, PyPI, Maven, crates.io, RubyGems, Packagist, GitHub Actions
+	Tool      string // gomod, npm, yarn, pnpm, pip, poetry, uv, pipenv, maven, cargo, bundler, composer, actions
 	Name      string // the module's own name, when it has one
 	Version   string
 

@@ -25,29 +25,40 @@ const (
 
 // format reads the manifests and locks of one tool.
 //
-// wants says whether a base name is one of the format's. read gets all such
+// wants says whether a base name is one of the format's; a format whose files are
+// known by their folder has wantsPath instead. read gets all such
 // files of the tree, sorted, without those that an earlier format claimed, and
 // gives the modules they make; files that cannot be read are Problems of their
 // module. A format that takes a file which another format wants too (a
 // package.json beside a yarn.lock) claims it.
 type format struct {
-	tool  string
-	wants func(base string) bool
-	read  func(s *source, files []string) []Module
+	tool      string
+	wants     func(base string) bool
+	read      func(s *source, files []string) []Module
+	wantsPath func(name string) bool
+}
+
+// takes says whether a file is one of the format's.
+func (f *format) takes(name string) bool {
+	if f.wantsPath != nil {
+		return f.wantsPath(name)
+	}
+	return f.wants(path.Base(name))
 }
 
 // formats lists every format in the order in which they may claim files.
 func formats() []format {
 	return []format{
-		{"gomod", wantsGo, readGo},
-		{"yarn", wantsYarn, readYarn},
-		{"pnpm", wantsPnpm, readPnpm},
-		{"npm", wantsNPM, readNPM},
-		{"pip", wantsPython, readPython},
-		{"maven", wantsMaven, readMaven},
-		{"cargo", wantsCargo, readCargo},
-		{"bundler", wantsBundler, readBundler},
-		{"composer", wantsComposer, readComposer},
+		{"gomod", wantsGo, readGo, nil},
+		{"yarn", wantsYarn, readYarn, nil},
+		{"pnpm", wantsPnpm, readPnpm, nil},
+		{"npm", wantsNPM, readNPM, nil},
+		{"pip", wantsPython, readPython, nil},
+		{"maven", wantsMaven, readMaven, nil},
+		{"cargo", wantsCargo, readCargo, nil},
+		{"bundler", wantsBundler, readBundler, nil},
+		{"composer", wantsComposer, readComposer, nil},
+		{"actions", nil, readActions, wantsActions},
 	}
 }
 
@@ -105,7 +116,7 @@ func Wants(name string) bool {
 	case ".txt", ".in":
 		return isRequirements(name)
 	}
-	return slices.ContainsFunc(formats(), func(f format) bool { return f.wants(path.Base(name)) })
+	return slices.ContainsFunc(formats(), func(f format) bool { return f.takes(name) })
 }
 
 // Read finds all manifests and locks of a tree and reads them, sorted by Dir,
@@ -126,10 +137,9 @@ func ReadPaths(ctx context.Context, tree code.Tree, paths []string) ([]Module, e
 	list := formats()
 	wanted := make([][]string, len(list))
 	for _, name := range paths {
-		base := path.Base(name)
 		is := false
 		for i := range list {
-			if list[i].wants(base) && !installed(name) {
+			if list[i].takes(name) && !installed(name) {
 				wanted[i] = append(wanted[i], name)
 				is = true
 			}

@@ -1,0 +1,257 @@
+// Package actions fixes workflows and actions that use actions of other repositories:
+// it raises the tag or the pinned commit of a vulnerable one, in its own style, and
+// pins what moves to a commit.
+//
+// Edits are of the ref and of the version in the comment behind it, byte by byte.
+// Which commit a tag is comes from the forge, through git; nothing is fetched.
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/backstitch/backstitch/code/lockfile"
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/fix"
+)
+
+// ID is the fixer's id.
+const ID = "fix/actions"
+
+// Resolver knows the tags of actions.
+type Resolver interface {
+	// Tags lists the tags of a repository named owner/name with the commit of each.
+	Tags(ctx context.Context, repository string) (map[string]string, error)
+}
+
+type fixer struct{ resolver Resolver }
+
+// New returns the fixer of workflows. The resolver is asked when a path that pins a
+// commit is carried out.
+func New(resolver Resolver) fix.ModuleFixer { return fixer{resolver} }
+
+func (fixer) Describe() fix.Description {
+	return fix.Description{
+		ID:   ID,
+		Name: "GitHub Actions",
+		Docs: "Raises the tag of a vulnerable action to the lowest that closes everything known: a major tag to a major tag, a full tag to a full tag, " +
+			"a pinned commit to the commit of the tag together with the version in its comment. Every use in the folder's workflows is changed; the rest of each file stays.",
+		Commands: []string{"git"},
+	}
+}
+
+func (fixer) Handles(m *lockfile.Module) bool { return m.Tool == "actions" }
+
+// needed are the uses of the target's package: declarations of its module.
+func needed(target *fix.Target) []lockfile.Declaration {
+	var found []lockfile.Declaration
+	for _, d := range target.Present().Declared {
+		found = append(found, target.Module.Declared[d])
+	}
+	return found
+}
+
+func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
+	target.Blocked = nil
+	present := target.Present()
+	uses := needed(target)
+	if len(uses) == 0 {
+		return nil, nil
+	}
+	if present.Source != "" {
+		target.Block(*fix.At(present.Path, present.Line, present.EndLine), present.Name+" is used at "+uses[0].Constraint+", which names no version", "a tag or commit of a release")
+		return nil, nil
+	}
+	var known []string
+	if target.Registry != nil {
+		var err error
+		if known, err = target.Registry.Versions(ctx, present.Name); err != nil {
+			return nil, fmt.Errorf("tags of %s: %w", present.Name, err)
+		}
+	}
+	choice, err := fix.Pick(target, known)
+	if errors.Is(err, fix.ErrNoVersion) {
+		return nil, nil // nothing stands in the way of a version that is not known
+	}
+	if err != nil {
+		return nil, err
+	}
+	pinned := commit.MatchString(uses[0].Constraint)
+	to := restyled(present.Version, choice.Version)
+	p := target.NewPath(ID, fix.RaiseDirect, choice)
+	p.ID = fmt.Sprintf("%s:%s:%s@%s:%s", fix.RaiseDirect, target.Module.Dir+"/actions", present.Name, choice.Version, present.Key)
+	p.Changes[0].Direct = true
+	p.Changes[0].From, p.Changes[0].To = present.Version, choice.Version
+	p.Summary = fmt.Sprintf("raise %s from %s to %s in %s", present.Name, present.Version, to, places(uses))
+	if pinned {
+		p.Summary = fmt.Sprintf("raise %s from the commit of %s to that of %s in %s", present.Name, present.Version, choice.Version, places(uses))
+	}
+	for _, d := range uses {
+		text := fmt.Sprintf("Change %s@%s to %s.", d.Name, d.Constraint, to)
+		if pinned {
+			text = fmt.Sprintf("Change %s@%s to the commit of %s, and the version in the comment behind it.", d.Name, d.Constraint, choice.Version)
+		}
+		p.Steps = append(p.Steps, fix.Step{Text: text, Location: fix.At(d.Path, d.Line, d.EndLine)})
+	}
+	if target.Registry == nil {
+		p.Steps = append(p.Steps, fix.Step{
+			Text:    fmt.Sprintf("Check that the tag %s exists; the forge was not asked.", to),
+			Command: "git ls-remote --tags " + Address(DefaultForge, present.Name),
+		})
+	}
+	return []fix.Path{p}, nil
+}
+
+func places(uses []lockfile.Declaration) string {
+	if len(uses) == 1 {
+		return uses[0].Path
+	}
+	return fmt.Sprintf("%s and %d more places", uses[0].Path, len(uses)-1)
+}
+
+var (
+	commit  = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	release = regexp.MustCompile(`^v?\d+(?:\.\d+){0,3}$`)
+	actor   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+$`)
+)
+
+// restyled writes a version as another is written: with or without "v", and with as
+// many numbers.
+func restyled(like, version string) string {
+	parts := strings.Split(strings.TrimPrefix(version, "v"), ".")
+	if n := strings.Count(like, ".") + 1; n < len(parts) {
+		parts = parts[:n]
+	}
+	text := strings.Join(parts, ".")
+	if strings.HasPrefix(like, "v") {
+		text = "v" + text
+	}
+	return text
+}
+
+func (f fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, error) {
+	if len(p.Changes) != 1 {
+		return nil, fmt.Errorf("the path changes %d actions, expected 1", len(p.Changes))
+	}
+	change := p.Changes[0]
+	if !actor.MatchString(change.Package) || !release.MatchString(change.To) || !release.MatchString(change.From) {
+		return nil, fmt.Errorf("%q %q %q: expected an action and two versions", change.Package, change.From, change.To)
+	}
+	before, after := map[string][]byte{}, map[string][]byte{}
+	lines := map[string][]int{}
+	var names []string
+	for _, step := range p.Steps {
+		if step.Location != nil {
+			name := step.Location.Path
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+			lines[name] = append(lines[name], step.Location.Line)
+		}
+	}
+	var tags map[string]string
+	for _, name := range names {
+		data, err := fix.ReadFile(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		uses, err := lockfile.ActionUses(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		var edits []fix.Edit
+		count := 0
+		for i := range uses {
+			u := &uses[i]
+			if u.Name != change.Package || !slices.Contains(lines[name], u.Line) || u.Version() != change.From {
+				continue
+			}
+			ref, version := restyled(u.Version(), change.To), ""
+			if u.Pinned() {
+				if tags == nil {
+					if tags, err = f.resolver.Tags(ctx, change.Package); err != nil {
+						return nil, fmt.Errorf("tags of %s: %w", change.Package, err)
+					}
+				}
+				if ref = tagged(tags, change.To); ref == "" {
+					return nil, fmt.Errorf("%s has no tag %s", change.Package, change.To)
+				}
+				version = restyled(u.Version(), change.To)
+			}
+			more, err := Edits(data, uses, i, ref, version)
+			if err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", name, u.Line, err)
+			}
+			edits = append(edits, more...)
+			count++
+		}
+		if count == 0 {
+			return nil, fmt.Errorf("%s: no use of %s at %s", name, change.Package, change.From)
+		}
+		before[name] = data
+		if after[name], err = fix.Splice(data, edits...); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if err := judge(uses, after[name], count); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if len(names) == 0 {
+		return nil, errors.New("the path names no line")
+	}
+	return fix.WriteAll(dir, before, after)
+}
+
+// tagged gives the commit of the tag of a version, with or without "v".
+func tagged(tags map[string]string, version string) string {
+	bare := strings.TrimPrefix(version, "v")
+	for _, name := range []string{"v" + bare, bare} {
+		if id := tags[name]; commit.MatchString(id) {
+			return id
+		}
+	}
+	return ""
+}
+
+// judge checks that as many uses changed as were to.
+func judge(uses []lockfile.ActionUse, data []byte, want int) error {
+	after, err := lockfile.ActionUses(data)
+	if err != nil {
+		return fmt.Errorf("after the edit: %w", err)
+	}
+	differ := 0
+	for i := range min(len(uses), len(after)) {
+		if uses[i].Name != after[i].Name || uses[i].Path != after[i].Path || uses[i].Line != after[i].Line {
+			differ = -1
+			break
+		}
+		if uses[i].Ref != after[i].Ref {
+			differ++
+		}
+	}
+	if len(after) != len(uses) || differ != want {
+		return fmt.Errorf("the edit changed %d refs, expected %d", differ, want)
+	}
+	return nil
+}
+
+// Uses lists the uses of other repositories' actions in a workflow or action of a
+// tree, by line: what a fixer of findings about a line starts from.
+func Uses(file string, data []byte) ([]lockfile.ActionUse, error) {
+	uses, err := lockfile.ActionUses(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return uses, nil
+}
+
+// At gives the index of the use on the line of a location, -1 when there is none.
+func At(uses []lockfile.ActionUse, location fact.Location) int {
+	return slices.IndexFunc(uses, func(u lockfile.ActionUse) bool {
+		return u.Line >= location.Line && u.Line <= max(location.Line, location.EndLine)
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/connector/gitremote"
 	"github.com/backstitch/backstitch/fix"
+	"github.com/backstitch/backstitch/fix/actions"
 	"github.com/backstitch/backstitch/fix/bundler"
 	"github.com/backstitch/backstitch/fix/cargo"
 	"github.com/backstitch/backstitch/fix/composer"
@@ -24,7 +25,7 @@ import (
 
 // Fixers lists the fixers; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), cargo.New(), bundler.New(), composer.New(), fixkubernetes.New(renderer)}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer)}
 }
 
 // Detectors lists the scanners that judge configuration.
@@ -59,6 +60,8 @@ func Registry(ctx context.Context, ecosystem string) (registry fix.Registry, clo
 			return nil, nil, err
 		}
 		return r, r.Close, nil
+	case "GitHub Actions":
+		return actions.Registry{Resolver: &actions.Git{}}, func() error { return nil }, nil
 	case "crates.io":
 		r, err := cargo.NewRegistry(ctx)
 		if err != nil {

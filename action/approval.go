@@ -65,7 +65,7 @@ func (l *Log) unapproved(ctx context.Context, tx store.Tx, d *Delivery) (string,
 	if err != nil {
 		return "", err
 	}
-	why := fmt.Sprintf("effects of kind %s to %s need a person's approval", d.Kind, d.Target)
+	why := "it needs a person's approval"
 	for _, a := range list {
 		switch {
 		case a.Verdict != VerdictApprove:

@@ -114,10 +114,10 @@ func (p *project) planAncestor(ctx context.Context, choice fix.Choice, blocking 
 	if len(path.Changes) == 0 {
 		return nil, nil
 	}
-	if len(path.Changes) == 1 {
+	path.Add(fix.Change{Package: present.Name, From: present.Version, To: reached, Reason: "follows from its ancestors"})
+	if len(path.Changes) == 2 {
 		path.Effort = fix.EffortSmall
 	}
-	path.Add(fix.Change{Package: present.Name, From: present.Version, To: reached, Reason: "follows from its ancestors"})
 	path.ID += ":" + path.Changes[0].Package + "@" + path.Changes[0].To
 	path.Summary = fmt.Sprintf("raise %s from %s to %s, which allows %s %s", path.Changes[0].Package, path.Changes[0].From, path.Changes[0].To, present.Name, reached)
 	path.Steps = append(path.Steps, p.rewrite())

@@ -135,7 +135,7 @@ func (p *project) planOverride(choice fix.Choice, holds []hold) fix.Path {
 	path := p.target.NewPath(ID, fix.Override, choice)
 	path.ID += ":" + p.key
 	path.Temporary = true
-	path.Effort = fix.EffortMedium
+	path.Effort = effortOf(path.Risk)
 	in, container := p.container()
 	path.Summary = fmt.Sprintf("override %s %s with %s in %s until its ancestors allow it", present.Name, present.Version, choice.Version, in.path)
 	path.Moves = p.copies(present.Name, present.Version)
@@ -149,6 +149,15 @@ func (p *project) planOverride(choice fix.Choice, holds []hold) fix.Path {
 		}
 	}
 	return path
+}
+
+// effortOf is the work of an override: across a major version, the code of whoever
+// asked for the version before has to follow.
+func effortOf(risk string) string {
+	if risk == fix.RiskMajor {
+		return fix.EffortLarge
+	}
+	return fix.EffortMedium
 }
 
 // added is the step that adds overrides.
@@ -212,7 +221,6 @@ func (p *project) planOverrideOfAll(choice fix.Choice, known []string) (*fix.Pat
 	path := target.NewPath(ID, fix.Override, highest)
 	path.ID += ":all"
 	path.Temporary = true
-	path.Effort = fix.EffortMedium
 	path.Moves = moves
 	path.Changes = nil
 	var froms []string
@@ -221,6 +229,7 @@ func (p *project) planOverrideOfAll(choice fix.Choice, known []string) (*fix.Pat
 		path.Add(change)
 		froms = append(froms, change.From)
 	}
+	path.Effort = effortOf(path.Risk)
 	name := target.Present().Name
 	in, container := p.container()
 	path.Summary = fmt.Sprintf("override every %s (%s) with %s in %s until its ancestors allow it", name, strings.Join(froms, ", "), highest.Version, in.path)

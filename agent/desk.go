@@ -62,6 +62,9 @@ type Desk struct {
 	Cache   string        // folder of indexes that can be made again
 	Signer  verify.Signer // nil leaves proofs unsigned
 	Version string        // of the program, for the record of a proof
+	// Modules is the folder of the operator's cache of Go modules, "" for none; only
+	// sources are read there.
+	Modules string
 	Now     func() time.Time
 	// Progress hears of the stages of long work; total is 0 when unknown.
 	Progress func(stage string, done, total int)

@@ -307,7 +307,10 @@ func (d *Desk) investigate(ctx context.Context, s *scene, running cause.Running,
 	if err := d.paths(ctx, s, issues, ask, result); err != nil {
 		return nil, err
 	}
-	return issues, d.planSites(ctx, s, issues, result)
+	if err := d.planSites(ctx, s, issues, result); err != nil {
+		return nil, err
+	}
+	return issues, d.weigh(ctx, s, issues, ask, result)
 }
 
 // owners suggests who should act on each issue, from the lines of its cause.

@@ -1,7 +1,9 @@
 package fix
 
 import (
+	"context"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/backstitch/backstitch/fact"
@@ -70,9 +72,9 @@ func (r *Reachability) Weight(exploited bool) float64 {
 	}
 	switch r.Verdict {
 	case ReachesPackage:
-		return .7
+		return .9
 	case ReachesModule:
-		return .4
+		return .5
 	}
 	return 1
 }
@@ -165,4 +167,10 @@ func count(n int64, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// Sources gives the sources of package versions; a Registry may be one. Close them
+// when done.
+type Sources interface {
+	Sources(ctx context.Context, name, version string) (sources fs.FS, close func() error, err error)
 }

@@ -312,6 +312,27 @@ func (r *Registry) Versions(ctx context.Context, name string) ([]string, error) 
 	return listed.Versions, nil
 }
 
+// Sources implements fix.Sources with go mod download, which runs nothing of the
+// module.
+func (r *Registry) Sources(ctx context.Context, name, version string) (fs.FS, func() error, error) {
+	if err := module.Check(name, version); err != nil {
+		return nil, nil, err
+	}
+	out, err := r.ask(ctx, "mod", "download", "-json", "--", name+"@"+version)
+	if err != nil {
+		return nil, nil, err
+	}
+	var downloaded struct{ Dir string }
+	if err := json.Unmarshal(out, &downloaded); err != nil {
+		return nil, nil, fmt.Errorf("go mod download: %w", err)
+	}
+	root, err := os.OpenRoot(downloaded.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	return root.FS(), root.Close, nil
+}
+
 // Requirements implements fix.Registry with the go.mod of that version.
 func (r *Registry) Requirements(ctx context.Context, name, version string) (map[string]string, error) {
 	if err := module.Check(name, version); err != nil {

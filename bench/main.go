@@ -33,7 +33,7 @@ type Row struct {
 }
 
 func measurements() []Measurement {
-	return []Measurement{measureImport, measureGraph, measureScanner, measureStart, measureCodeowners, measureOwner, measureImage, measureTerraform, measureSet}
+	return []Measurement{measureImport, measureGraph, measureScanner, measureStart, measureCodeowners, measureOwner, measureImage, measureTerraform, measureSet, measureOnce}
 }
 
 func main() {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/app"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
 )
@@ -73,12 +74,13 @@ func newFix(s *streams) *cobra.Command {
 	}
 	prove.Flags().StringVar(&statement, "statement", "", "write the signed statement (DSSE envelope) to this file")
 
+	override := false
 	open := &cobra.Command{
 		Use:   "open ISSUE --remote URL",
 		Short: "Prove a fix path and push it as a branch, with its pull-request text",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
+			desk, err := s.open(cmd.Context(), func(c *app.Config) { c.OverrideLimits = override })
 			if err != nil {
 				return err
 			}
@@ -104,6 +106,7 @@ func newFix(s *streams) *cobra.Command {
 	open.Flags().BoolVar(&request.Unproven, "unproven", false, "offer, as a draft, a change of which nothing of ours can judge the effect")
 	open.Flags().BoolVar(&request.Again, "again", false, "offer a change again that people closed without merging it")
 	open.Flags().BoolVar(&request.TakeOver, "take-over", false, "write over commits that others put on the change's branch")
+	open.Flags().BoolVar(&override, "override-limits", false, "pass limits and quiet hours of deliveries, which is recorded; the kill switch cannot be passed")
 	if err := open.MarkFlagRequired("remote"); err != nil {
 		panic(err) // the flag is defined one line above
 	}
@@ -111,7 +114,7 @@ func newFix(s *streams) *cobra.Command {
 		command.Flags().StringVar(&request.Repo, "repo", "", "folder of the repository (default: where triage saw it)")
 		command.Flags().StringVar(&request.Path, "path", "", "id of the fix path (default: the recommended one)")
 	}
-	parent.AddCommand(plan, prove, open, newFixSet(s))
+	parent.AddCommand(plan, newFixCompare(s), prove, open, newFixSet(s))
 	return parent
 }
 

@@ -97,8 +97,8 @@ type Segment struct {
 }
 
 // ParsePath reads a field path such as
-// spec.template.spec.containers[name=web].image, metadata.annotations["a.b/c"] or
-// spec.rules[0].host. A leading dot or $ is allowed.
+// spec.template.spec.containers[name=web].image, metadata.annotations["a.b/c"],
+// metadata.labels[a.b/c] or spec.rules[0].host. A leading dot or $ is allowed.
 func ParsePath(path string) ([]Segment, error) {
 	var out []Segment
 	fail := func(at int, want string) ([]Segment, error) {
@@ -134,6 +134,8 @@ func ParsePath(path string) ([]Segment, error) {
 				out = append(out, Segment{Index: -1, Where: where, Is: strings.Trim(is, `"'`)})
 			} else if index, err := strconv.Atoi(inner); err == nil && index >= 0 {
 				out = append(out, Segment{Index: index})
+			} else if err != nil && inner != "" && !strings.ContainsAny(inner, "*?[(@ ") {
+				out = append(out, Segment{Key: inner, Index: -1})
 			} else {
 				return fail(i, "an index or field=value")
 			}

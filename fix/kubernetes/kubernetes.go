@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -297,14 +298,16 @@ func (p *planner) plan(ctx context.Context, w way, tasks []task) (path fix.Path,
 }
 
 // carryOut does one ask for each object that it is about.
-func (p *planner) carryOut(ctx context.Context, w way, s *state, t *task, a *ask) error {
-	edited := false
+func (p *planner) carryOut(ctx context.Context, w way, s *state, t *task, asked *ask) error {
+	edited, met := false, false
 	for _, key := range t.keys {
 		o := s.object(key)
 		if o == nil {
 			return fmt.Errorf("%s is not there any more", key.id)
 		}
+		a := asked.after(s.gone[key])
 		if a.met(o) {
+			met = true
 			continue // an edit for another object reached it
 		}
 		before := s.save()
@@ -318,12 +321,17 @@ func (p *planner) carryOut(ctx context.Context, w way, s *state, t *task, a *ask
 		}
 		if o = s.object(key); o == nil || !a.met(o) {
 			s.restore(before)
-			return fmt.Errorf("the edit does not make it so")
+			return errors.New("the edit does not make it so")
 		}
 		edited = true
 	}
-	if !edited && !slices.ContainsFunc(t.keys, func(k objectKey) bool { o := s.object(k); return o != nil && a.met(o) }) {
-		return fmt.Errorf("nothing to edit")
+	if !edited && !met {
+		return errors.New("nothing to edit")
+	}
+	if last := len(asked.path) - 1; asked.remove && asked.path[last].Key == "" {
+		for _, key := range t.keys {
+			s.gone[key] = append(slices.Clone(s.gone[key]), asked.path)
+		}
 	}
 	return nil
 }

@@ -45,18 +45,22 @@ type state struct {
 	now     *kubernetes.Estate // nil when it has to be read again
 	aliases int
 	made    int
+	gone    map[objectKey][][]kubernetes.Segment // items of lists that were taken out, where they were at first
 }
 
 type saved struct {
 	files         map[string][]byte
 	now           *kubernetes.Estate
 	aliases, made int
+	gone          map[objectKey][][]kubernetes.Segment
 }
 
-func (s *state) save() saved { return saved{maps.Clone(s.view.files), s.now, s.aliases, s.made} }
+func (s *state) save() saved {
+	return saved{maps.Clone(s.view.files), s.now, s.aliases, s.made, maps.Clone(s.gone)}
+}
 
 func (s *state) restore(to saved) {
-	s.view.files, s.now, s.aliases, s.made = maps.Clone(to.files), to.now, to.aliases, to.made
+	s.view.files, s.now, s.aliases, s.made, s.gone = maps.Clone(to.files), to.now, to.aliases, to.made, maps.Clone(to.gone)
 }
 
 // start prepares a tree for edits: as much of it as the objects of the tasks need.
@@ -88,7 +92,7 @@ func (p *planner) start(ctx context.Context, tasks []task) (*state, error) {
 			return chart == "." && (name == "Chart.yaml" || strings.HasPrefix(name, "templates/")) || strings.HasPrefix(name, chart+"/")
 		})
 	}}
-	s := &state{view: v, options: kubernetes.Options{Repository: p.site.Repository, ObjectsOnly: true}}
+	s := &state{view: v, gone: map[objectKey][][]kubernetes.Segment{}, options: kubernetes.Options{Repository: p.site.Repository, ObjectsOnly: true}}
 	if len(charts) > 0 {
 		s.options.Renderer = p.renderer
 	}

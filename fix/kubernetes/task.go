@@ -58,6 +58,23 @@ func (a *ask) accepts(got *kubernetes.Node) bool {
 	return got != nil && got.Same(a.want)
 }
 
+// after is the ask once items of lists are gone from the object.
+func (a *ask) after(gone [][]kubernetes.Segment) *ask {
+	moved := *a
+	moved.path = slices.Clone(a.path)
+	for i, segment := range a.path {
+		if segment.Key != "" || segment.Where != "" {
+			continue
+		}
+		for _, path := range gone {
+			if len(path) == i+1 && slices.Equal(path[:i], a.path[:i]) && path[i].Where == "" && path[i].Index < segment.Index {
+				moved.path[i].Index--
+			}
+		}
+	}
+	return &moved
+}
+
 // task is what one flaw asks for, and the objects that it is at.
 type task struct {
 	flaw    *fix.Flaw
@@ -212,8 +229,8 @@ func (t *task) find(e *kubernetes.Estate, at fact.Location) bool {
 			}
 			named = append(named, o)
 		}
-		named = nearest(named, func(o *kubernetes.Object) bool { return from(o, a, at.Path) })
 		named = nearest(named, func(o *kubernetes.Object) bool { return from(o, a, a.file) })
+		named = nearest(named, func(o *kubernetes.Object) bool { return from(o, a, at.Path) })
 		named = nearest(named, func(o *kubernetes.Object) bool { return o.Namespace == a.namespace })
 		if a.remove && a.want == nil && len(named) > 0 {
 			if v, _ := named[0].Root.Find(a.path); v != nil {

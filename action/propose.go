@@ -98,7 +98,7 @@ func ForgeError(err error) error {
 	case errors.Is(err, connector.ErrInDoubt):
 		return fmt.Errorf("%w: %w", ErrUnclear, err)
 	case errors.Is(err, connector.ErrForeign), errors.Is(err, connector.ErrNoChange), errors.Is(err, connector.ErrRights), errors.Is(err, connector.ErrProtected),
-		errors.Is(err, connector.ErrArchived), errors.Is(err, connector.ErrGone), errors.Is(err, connector.ErrMoved):
+		errors.Is(err, connector.ErrArchived), errors.Is(err, connector.ErrRefused), errors.Is(err, connector.ErrGone), errors.Is(err, connector.ErrMoved):
 		return Reject(err)
 	}
 	return err

@@ -65,6 +65,9 @@ type Receipt struct {
 	Commit  string // the commit that stands there, which may be an equal older one
 	Number  int    // of the pull request or ticket, 0 for none
 	Outcome string // created, updated, unchanged, closed
+	// Notes are parts that the forge did not do, such as a reviewer whom it does not
+	// know; the change stands all the same.
+	Notes []string
 }
 
 // Reasons why a forge does not do what it is asked; errors wrap them, so that what
@@ -78,6 +81,7 @@ var (
 	ErrGone      = errors.New("the repository is not there, or not visible to these credentials")
 	ErrMoved     = errors.New("the base moved meanwhile")
 	ErrLimited   = errors.New("the forge asks to come back later")
+	ErrRefused   = errors.New("the forge refuses it")
 	// ErrInDoubt says that the request may have been carried out although no answer
 	// came: cut connections, time-outs and errors of the server.
 	ErrInDoubt = errors.New("it is not known whether the forge carried it out")

@@ -27,6 +27,7 @@ import (
 const (
 	maxAttempts = 5
 	maxWait     = time.Minute
+	maxAfter    = 24 * time.Hour
 	timeout     = 2 * time.Minute
 	maxAnswer   = 64 << 20
 	dialTimeout = 30 * time.Second
@@ -107,7 +108,9 @@ func (e *StatusError) Error() string {
 }
 
 // again says whether the same request may be answered another time.
-func (e *StatusError) again() bool { return e.Code == http.StatusTooManyRequests || e.Code >= 500 }
+func (e *StatusError) again() bool {
+	return e.Code == http.StatusTooManyRequests || e.Code >= 500 || e.Code == http.StatusForbidden && e.after > 0
+}
 
 // answerError is an answer that broke off or is no JSON as expected.
 type answerError struct {
@@ -143,6 +146,10 @@ func Get[T any](ctx context.Context, c *Client, at *url.URL, header http.Header,
 // Do makes a request, sends it and gives the answer's body to read. Both may be
 // called several times; what read was given before does not count.
 func (c *Client) Do(ctx context.Context, ask func(ctx context.Context) (*http.Request, error), read func(body io.Reader) error) error {
+	return c.attempts(ctx, ask, read, nil)
+}
+
+func (c *Client) attempts(ctx context.Context, ask func(ctx context.Context) (*http.Request, error), read func(body io.Reader) error, told *http.Header) error {
 	var last error
 	for attempt := range maxAttempts {
 		if attempt > 0 {
@@ -159,7 +166,7 @@ func (c *Client) Do(ctx context.Context, ask func(ctx context.Context) (*http.Re
 		if err != nil {
 			return err
 		}
-		if last = c.once(request, read); last == nil || ctx.Err() != nil {
+		if last = c.once(request, read, told); last == nil || ctx.Err() != nil {
 			return errors.Join(ctx.Err(), last)
 		}
 		if !worthAnother(last) {
@@ -184,7 +191,19 @@ func worthAnother(err error) bool {
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.As(err, &network)
 }
 
-func (c *Client) once(request *http.Request, read func(io.Reader) error) error {
+// Page asks for one answer as Do does, and gives its headers with the body.
+func (c *Client) Page(ctx context.Context, at *url.URL, header http.Header, read func(answer http.Header, body io.Reader) error) error {
+	var told http.Header
+	return c.attempts(ctx, func(ctx context.Context) (*http.Request, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+		if err == nil {
+			maps.Copy(request.Header, header)
+		}
+		return request, err
+	}, func(body io.Reader) error { return read(told, body) }, &told)
+}
+
+func (c *Client) once(request *http.Request, read func(io.Reader) error, told *http.Header) error {
 	where := request.URL.Scheme + "://" + request.URL.Host + request.URL.Path
 	if request.Header.Get("Accept") == "" {
 		request.Header.Set("Accept", "application/json")
@@ -200,6 +219,9 @@ func (c *Client) once(request *http.Request, read func(io.Reader) error) error {
 	defer response.Body.Close()
 	if response.StatusCode/100 != 2 || request.Method == http.MethodGet && response.StatusCode != http.StatusOK {
 		return &StatusError{response.StatusCode, where, reason(response), c.after(response)}
+	}
+	if told != nil {
+		*told = response.Header
 	}
 	body := &bounded{from: response.Body, left: maxAnswer}
 	err = read(body)
@@ -282,14 +304,22 @@ func expected(t reflect.Type) string {
 	return "a number"
 }
 
-// after reads Retry-After: seconds, or a date.
+// after reads Retry-After: seconds, or a date; and where a limit is used up, when it
+// begins anew, as forges tell it in X-RateLimit-Reset or RateLimit-Reset (seconds since
+// 1970 UTC). It is at most a day.
 func (c *Client) after(response *http.Response) time.Duration {
 	text := response.Header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 {
-		return time.Duration(min(seconds, int(maxWait/time.Second))) * time.Second
+		return time.Duration(min(seconds, int(maxAfter/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil {
-		return at.Sub(c.now())
+		return min(at.Sub(c.now()), maxAfter)
+	}
+	for _, prefix := range []string{"X-Ratelimit-", "Ratelimit-"} {
+		seconds, err := strconv.ParseInt(response.Header.Get(prefix+"Reset"), 10, 64)
+		if err == nil && response.Header.Get(prefix+"Remaining") == "0" {
+			return min(max(time.Unix(seconds, 0).Sub(c.now()), time.Second), maxAfter)
+		}
 	}
 	return 0
 }
@@ -305,6 +335,7 @@ func reason(response *http.Response) string {
 		Detail  string          `json:"detail"`
 		Message string          `json:"message"`
 		Error   json.RawMessage `json:"error"`
+		Errors  json.RawMessage `json:"errors"`
 	}
 	if json.Unmarshal(bytes.TrimSpace(data), &answer) != nil {
 		return ""
@@ -315,9 +346,24 @@ func reason(response *http.Response) string {
 	if json.Unmarshal(answer.Error, &nested) != nil {
 		nested.Message = ""
 	}
-	for _, text := range []string{answer.Detail, answer.Message, nested.Message} {
+	var several []struct {
+		Message string `json:"message"`
+	}
+	var details []string
+	if json.Unmarshal(answer.Errors, &several) == nil {
+		for _, one := range several {
+			details = append(details, one.Message)
+		}
+	} else if json.Unmarshal(answer.Errors, &details) != nil {
+		details = nil
+	}
+	more := strings.Join(details, "; ")
+	for _, text := range []string{answer.Detail, answer.Message, nested.Message, more} {
 		if text = strings.Join(strings.Fields(text), " "); text != "" {
-			return text[:min(len(text), 200)]
+			if more != "" && text != more {
+				text += ": " + strings.Join(strings.Fields(more), " ")
+			}
+			return strings.ToValidUTF8(text[:min(len(text), 400)], "")
 		}
 	}
 	return ""

@@ -67,7 +67,7 @@ func (c *Client) Send(ctx context.Context, write Write, into any) error {
 			err = io.ErrUnexpectedEOF // a deed whose answer was cut
 		}
 		return err
-	})
+	}, nil)
 	var status *StatusError
 	switch {
 	case err == nil, errors.As(err, &status) && status.Code < 500:

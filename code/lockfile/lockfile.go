@@ -18,7 +18,7 @@ import (
 type Module struct {
 	Dir       string // folder in the repository, "" for the root
 	Ecosystem string // OSV name: Go, npm, PyPI, Maven, crates.io, RubyGems, Packagist, GitHub Actions
-	Tool      string // gomod, npm, yarn, pnpm, pip, poetry, uv, pipenv, maven, cargo, bundler, composer, actions
+	Tool      string // gomod, npm, yarn, pnpm, pip, poetry, uv, pipenv, maven, gradle, cargo, bundler, composer, actions
 	Name      string // the module's own name, when it has one
 	Version   string
 

@@ -55,6 +55,7 @@ func formats() []format {
 		{"npm", wantsNPM, readNPM, nil},
 		{"pip", wantsPython, readPython, nil},
 		{"maven", wantsMaven, readMaven, nil},
+		{"gradle", wantsGradle, readGradle, nil},
 		{"cargo", wantsCargo, readCargo, nil},
 		{"bundler", wantsBundler, readBundler, nil},
 		{"composer", wantsComposer, readComposer, nil},

@@ -337,6 +337,18 @@ func joinNumbers(v []int, n int) string {
 	return strings.Join(parts, ".")
 }
 
+// RoomAbove moves an upper bound that is a round version, such as 2 or 1.5.0, to the
+// next one above a version, written with as many numbers. It fails for a bound that
+// names a patch.
+func RoomAbove(bound, version string) (string, bool) {
+	b, star, ok := constraintNumbers(bound)
+	v, _, known := constraintNumbers(version)
+	if !ok || !known || star {
+		return "", false
+	}
+	return roomAbove(bound, b, v)
+}
+
 // roomAbove moves an upper bound that is a round version, such as 2 or 1.5.0, to
 // the next one above v. It fails for a bound that names a patch.
 func roomAbove(version string, bound, v []int) (string, bool) {

@@ -96,7 +96,7 @@ func (l *Locked) Plan(ctx context.Context, target *Target) ([]Path, error) {
 		}
 	}
 	if len(others) > 0 {
-		p, err := l.ancestor(ctx, target, choice, others, known)
+		p, err := l.Ancestor(ctx, target, choice, others, known)
 		if err != nil {
 			return nil, err
 		}
@@ -261,10 +261,11 @@ func acceptable(target *Target, choice Choice, known []string) []string {
 	return versions
 }
 
-// ancestor raises what holds the package back to the lowest versions that allow
+// Ancestor raises what holds the package back to the lowest versions that allow
 // one that will do, and what holds those back in turn, up to the manifests. It is
-// nil without a registry and when some constraint stays in the way.
-func (l *Locked) ancestor(ctx context.Context, target *Target, choice Choice, blocking []Hold, known []string) (*Path, error) {
+// nil without a registry and when some constraint stays in the way. Blocking are holds
+// of other packages; known are the versions of the target's package.
+func (l *Locked) Ancestor(ctx context.Context, target *Target, choice Choice, blocking []Hold, known []string) (*Path, error) {
 	if target.Registry == nil {
 		return nil, nil
 	}

@@ -42,20 +42,26 @@ func check(changes []fix.Change) error {
 // from the locations of its steps.
 func places(dir string, p fix.Path) (manifests []string, lock string, err error) {
 	for _, step := range p.Steps {
-		if step.Location == nil || slices.Contains(manifests, step.Location.Path) {
+		if step.Location == nil || step.Location.Path == "" || slices.Contains(manifests, step.Location.Path) {
 			continue
 		}
 		switch path.Base(step.Location.Path) {
-		case "uv.lock", "poetry.lock":
+		case "uv.lock", "poetry.lock", "Pipfile.lock":
 			lock = step.Location.Path
 		default:
 			manifests = append(manifests, step.Location.Path)
 		}
 	}
-	if lock != "" || !slices.Contains(manifests, path.Join(p.Module, "pyproject.toml")) {
+	beside := []string{"uv.lock", "poetry.lock"}
+	switch {
+	case lock != "":
 		return manifests, lock, nil
+	case slices.Contains(manifests, path.Join(p.Module, "Pipfile")):
+		beside = []string{"Pipfile.lock"}
+	case !slices.Contains(manifests, path.Join(p.Module, "pyproject.toml")):
+		return manifests, "", nil
 	}
-	for _, name := range []string{"uv.lock", "poetry.lock"} {
+	for _, name := range beside {
 		_, err := fix.ReadFile(dir, path.Join(p.Module, name))
 		if err == nil {
 			return manifests, path.Join(p.Module, name), nil
@@ -111,15 +117,15 @@ func (*fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, erro
 // edited gives a manifest with the path's change made, and one that pins it
 // exactly, for tools that would else choose the highest version.
 func edited(file string, data []byte, p fix.Path) (final, exact []byte, err error) {
-	change := p.Changes[0]
 	if p.Kind == fix.Override {
+		change := p.Changes[0]
 		edit, err := overrideEdit(file, data, change)
 		if err != nil {
 			return nil, nil, err
 		}
 		final, err = fix.Splice(data, edit)
 		if err == nil {
-			_, err = tomlStrings(file, final)
+			_, err = fix.TOMLStrings(file, final)
 		}
 		return final, final, err
 	}
@@ -128,10 +134,17 @@ func edited(file string, data []byte, p fix.Path) (final, exact []byte, err erro
 		return nil, nil, err
 	}
 	var edits, pins []fix.Edit
+	changes := p.Changes[:1] // companions follow by themselves
+	if p.Kind == fix.RaiseAncestor {
+		changes = p.Changes
+	}
+	to := map[string]string{}
 	for _, r := range found {
-		if normal(r.name) != normal(change.Package) {
+		at := slices.IndexFunc(changes, func(c fix.Change) bool { return normal(c.Package) == normal(r.name) })
+		if at < 0 || p.Kind == fix.RaiseAncestor && admitsAll(r.clauses, changes[at].To) {
 			continue
 		}
+		change := changes[at]
 		if r.hashed {
 			return nil, nil, fmt.Errorf("%s:%d: %s is pinned with hashes; the tool that wrote them has to write them anew", file, r.line, r.name)
 		}
@@ -139,6 +152,7 @@ func edited(file string, data []byte, p fix.Path) (final, exact []byte, err erro
 		if in != nil {
 			return nil, nil, fmt.Errorf("%s:%d: %s%s forbids %s", file, r.line, in.operator, in.version, change.To)
 		}
+		to[normal(r.name)] = change.To
 		edits = append(edits, shift(edit, r.base, data))
 		pin := fix.Edit{Start: r.insert, End: r.insert, New: "==" + change.To}
 		if len(r.clauses) > 0 {
@@ -146,8 +160,8 @@ func edited(file string, data []byte, p fix.Path) (final, exact []byte, err erro
 		}
 		pins = append(pins, shift(pin, r.base, data))
 	}
-	if len(edits) == 0 {
-		return nil, nil, fmt.Errorf("%s: no line states a version of %s", file, change.Package)
+	if len(edits) == 0 && p.Kind != fix.RaiseAncestor {
+		return nil, nil, fmt.Errorf("%s: no line states a version of %s", file, changes[0].Package)
 	}
 	if exact, err = fix.Splice(data, pins...); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
@@ -159,15 +173,16 @@ func edited(file string, data []byte, p fix.Path) (final, exact []byte, err erro
 	if err != nil {
 		return nil, nil, err
 	}
-	if n, want := differences(found, after, change.To), len(edits); n != want {
+	if n, want := differences(found, after, to), len(edits); n != want {
 		return nil, nil, fmt.Errorf("%s: the edit changed %d values, expected %d", file, n, want)
 	}
 	return final, exact, nil
 }
 
 // differences counts the requirements in which two readings of a file differ;
-// -1 when they are not the same list, or a changed one forbids the version.
-func differences(a, b []requirement, to string) int {
+// -1 when they are not the same list, or a changed one forbids the version that its
+// package is to have.
+func differences(a, b []requirement, to map[string]string) int {
 	if len(a) != len(b) {
 		return -1
 	}
@@ -179,7 +194,7 @@ func differences(a, b []requirement, to string) int {
 		if a[i].text == b[i].text {
 			continue
 		}
-		if !admitsAll(b[i].clauses, to) {
+		if !admitsAll(b[i].clauses, to[normal(b[i].name)]) {
 			return -1
 		}
 		n++
@@ -194,14 +209,14 @@ var (
 
 // overrideEdit adds a requirement to override-dependencies of [tool.uv].
 func overrideEdit(file string, data []byte, change fix.Change) (fix.Edit, error) {
-	found, err := tomlStrings(file, data)
+	found, err := fix.TOMLStrings(file, data)
 	if err != nil {
 		return fix.Edit{}, err
 	}
 	for _, s := range found {
-		if is(s.path, "tool", "uv", "override-dependencies") {
-			if name, _, _, ok := parseRequirement(s.value); ok && normal(name) == normal(change.Package) {
-				return fix.Edit{}, fmt.Errorf("%s:%d: override-dependencies names %s already", file, 1+bytes.Count(data[:s.start], []byte("\n")), name)
+		if s.Under("tool", "uv", "override-dependencies") {
+			if name, _, _, ok := parseRequirement(s.Value); ok && normal(name) == normal(change.Package) {
+				return fix.Edit{}, fmt.Errorf("%s:%d: override-dependencies names %s already", file, s.Line, name)
 			}
 		}
 	}
@@ -234,6 +249,10 @@ func overrideEdit(file string, data []byte, change fix.Change) (fix.Edit, error)
 
 // relock lets uv or poetry rewrite a lock in a folder of its own.
 func relock(ctx context.Context, dir, lock string, lockData []byte, exact, final map[string][]byte, p fix.Path) ([]byte, error) {
+	if path.Base(lock) == "Pipfile.lock" {
+		change := p.Changes[0]
+		return nil, fmt.Errorf("%s: pipenv has to write it, with: %s", lock, refresh(toolPipenv, change.Package, change.To))
+	}
 	tool, err := newTool()
 	if err != nil {
 		return nil, err
@@ -259,12 +278,15 @@ func relock(ctx context.Context, dir, lock string, lockData []byte, exact, final
 		}
 		return nil
 	}
-	change := p.Changes[0]
 	if path.Base(lock) == "uv.lock" {
 		if err := put(final); err != nil {
 			return nil, err
 		}
-		if _, err := tool.Run(ctx, work, "uv", "lock", "--no-progress", "--no-build", "--no-python-downloads", "--upgrade-package", change.Package+"=="+change.To); err != nil {
+		args := []string{"lock", "--no-progress", "--no-build", "--no-python-downloads"}
+		for _, change := range p.Changes {
+			args = append(args, "--upgrade-package", change.Package+"=="+change.To)
+		}
+		if _, err := tool.Run(ctx, work, "uv", args...); err != nil {
 			return nil, err
 		}
 	} else if err := poetryLock(ctx, tool, work, put, exact, final, p); err != nil {
@@ -274,14 +296,23 @@ func relock(ctx context.Context, dir, lock string, lockData []byte, exact, final
 	if err != nil {
 		return nil, err
 	}
-	return after, raised(lock, lockData, after, change)
+	for _, change := range p.Changes {
+		if err := raised(lock, lockData, after, change); err != nil {
+			return nil, err
+		}
+	}
+	return after, nil
 }
 
 // poetryLock pins the version for a first run, because poetry takes the
 // highest that it may; the second run only notes the constraint to keep.
 func poetryLock(ctx context.Context, tool *fix.Tool, work string, put func(map[string][]byte) error, exact, final map[string][]byte, p fix.Path) error {
 	if len(exact) == 0 {
-		_, err := tool.Run(ctx, work, "poetry", "update", "--no-interaction", "--lock", "--", p.Changes[0].Package)
+		args := []string{"update", "--no-interaction", "--lock", "--"}
+		for _, change := range p.Changes {
+			args = append(args, change.Package)
+		}
+		_, err := tool.Run(ctx, work, "poetry", args...)
 		return err
 	}
 	version, err := tool.Run(ctx, work, "poetry", "--version", "--no-ansi")

@@ -2,11 +2,9 @@ package python
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 
-	"github.com/pelletier/go-toml/v2"
-	"github.com/pelletier/go-toml/v2/unstable"
+	"github.com/backstitch/backstitch/fix"
 )
 
 // parseRequirements reads a requirements file. Lines that are options, URLs,
@@ -48,133 +46,67 @@ func firstLine(text string) string {
 	return line
 }
 
-// stringAt is a string of a TOML document with the keys that lead to it.
-type stringAt struct {
-	path       []string
-	value      string
-	start, end int // without the quotes
-}
-
-// tomlStrings lists the strings of a TOML document, in order.
-func tomlStrings(file string, data []byte) ([]stringAt, error) {
-	// The full parser judges the document; the one below only finds places.
-	var document map[string]any
-	if err := toml.Unmarshal(data, &document); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	var parser unstable.Parser
-	parser.Reset(data)
-	var found []stringAt
-	var table []string
-	for parser.NextExpression() {
-		node := parser.Expression()
-		switch node.Kind {
-		case unstable.Table, unstable.ArrayTable:
-			table = keys(node.Key())
-		case unstable.KeyValue:
-			found = appendStrings(found, &parser, node, table, 0)
-		}
-	}
-	if err := parser.Error(); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return found, nil
-}
-
-const maxDepth = 100
-
-func appendStrings(found []stringAt, parser *unstable.Parser, node *unstable.Node, under []string, depth int) []stringAt {
-	if depth > maxDepth {
-		return found
-	}
-	path := append(append([]string(nil), under...), keys(node.Key())...)
-	return appendValue(found, parser, node.Value(), path, depth)
-}
-
-func appendValue(found []stringAt, parser *unstable.Parser, value *unstable.Node, path []string, depth int) []stringAt {
-	switch value.Kind {
-	case unstable.String:
-		raw := parser.Raw(value.Raw)
-		start, end := int(value.Raw.Offset), int(value.Raw.Offset)+len(raw)
-		// Strings with escapes or on several lines are left alone.
-		if len(raw) == len(value.Data)+2 {
-			found = append(found, stringAt{path, string(value.Data), start + 1, end - 1})
-		}
-	case unstable.InlineTable:
-		for children := value.Children(); children.Next(); {
-			found = appendStrings(found, parser, children.Node(), path, depth+1)
-		}
-	case unstable.Array:
-		for children := value.Children(); children.Next(); {
-			if depth < maxDepth {
-				found = appendValue(found, parser, children.Node(), path, depth+1)
-			}
-		}
-	}
-	return found
-}
-
-func keys(iterator unstable.Iterator) []string {
-	var parts []string
-	for iterator.Next() {
-		parts = append(parts, string(iterator.Node().Data))
-	}
-	return parts
-}
-
 // parsePyproject lists what a pyproject.toml requires: of the standard tables,
 // and of poetry's.
 func parsePyproject(file string, data []byte) ([]requirement, error) {
-	stringsFound, err := tomlStrings(file, data)
+	texts, err := fix.TOMLStrings(file, data)
 	if err != nil {
 		return nil, err
 	}
 	var found []requirement
-	for _, s := range stringsFound {
-		line := 1 + bytes.Count(data[:s.start], []byte("\n"))
+	for _, s := range texts {
 		switch {
-		case is(s.path, "project", "dependencies"), is(s.path, "project", "optional-dependencies", "*"), is(s.path, "dependency-groups", "*"),
-			is(s.path, "tool", "uv", "dev-dependencies"), is(s.path, "tool", "uv", "constraint-dependencies"):
-			if name, clauses, insert, ok := parseRequirement(s.value); ok {
+		case s.Under("project", "dependencies"), s.Under("project", "optional-dependencies", "*"), s.Under("dependency-groups", "*"),
+			s.Under("tool", "uv", "dev-dependencies"), s.Under("tool", "uv", "constraint-dependencies"):
+			if name, clauses, insert, ok := parseRequirement(s.Value); ok {
 				found = append(found, requirement{
-					file: file, line: line, name: name, text: written(s.value, clauses), clauses: clauses, base: s.start, insert: insert,
+					file: file, line: s.Line, name: name, text: written(s.Value, clauses), clauses: clauses, base: s.Start, insert: insert,
 				})
 			}
 		default:
-			name := poetryName(s.path)
-			if name == "" || normal(name) == "python" {
-				continue
+			if name := poetryName(s); name != "" && normal(name) != "python" {
+				found = appendBare(found, file, name, &s)
 			}
-			if clauses, ok := parseClauses(s.value, 0); ok && len(clauses) > 0 {
-				found = append(found, requirement{
-					file: file, line: line, name: name, text: s.value, clauses: clauses, base: s.start, bare: true,
-				})
-			}
+		}
+	}
+	return found, nil
+}
+
+// appendBare adds the value of a table from name to constraint.
+func appendBare(found []requirement, file, name string, s *fix.TextAt) []requirement {
+	if clauses, ok := parseClauses(s.Value, 0); ok && len(clauses) > 0 {
+		found = append(found, requirement{file: file, line: s.Line, name: name, text: s.Value, clauses: clauses, base: s.Start, bare: true})
+	}
+	return found
+}
+
+// parsePipfile lists what a Pipfile requires: tables from name to constraint, or to
+// a table with a version. Any table that is none of pipenv's own is such a category.
+func parsePipfile(file string, data []byte) ([]requirement, error) {
+	texts, err := fix.TOMLStrings(file, data)
+	if err != nil {
+		return nil, err
+	}
+	var found []requirement
+	for _, s := range texts {
+		switch s.Path[0] {
+		case "source", "requires", "scripts", "pipenv", "pipfile":
+			continue
+		}
+		if s.Under("*", "*") || s.Under("*", "*", "version") {
+			found = appendBare(found, file, s.Path[1], &s)
 		}
 	}
 	return found, nil
 }
 
 // poetryName is the package whose version a key of poetry's tables states.
-func poetryName(path []string) string {
-	if len(path) > 0 && path[len(path)-1] == "version" {
-		path = path[:len(path)-1]
+func poetryName(s fix.TextAt) string {
+	if n := len(s.Path); n > 0 && s.Path[n-1] == "version" {
+		s.Path = s.Path[:n-1]
 	}
-	if is(path, "tool", "poetry", "dependencies", "*") || is(path, "tool", "poetry", "dev-dependencies", "*") || is(path, "tool", "poetry", "group", "*", "dependencies", "*") {
-		return path[len(path)-1]
+	if s.Under("tool", "poetry", "dependencies", "*") || s.Under("tool", "poetry", "dev-dependencies", "*") || s.Under("tool", "poetry", "group", "*", "dependencies", "*") {
+		return s.Path[len(s.Path)-1]
 	}
 	return ""
-}
-
-// is compares a path of keys with a pattern in which a star is any key.
-func is(path []string, pattern ...string) bool {
-	if len(path) != len(pattern) {
-		return false
-	}
-	for i := range path {
-		if pattern[i] != "*" && pattern[i] != path[i] {
-			return false
-		}
-	}
-	return true
 }

@@ -30,6 +30,7 @@ const (
 	toolPip    = "pip"
 	toolPoetry = "poetry"
 	toolUV     = "uv"
+	toolPipenv = "pipenv"
 )
 
 type fixer struct {
@@ -43,15 +44,16 @@ func (*fixer) Describe() fix.Description {
 	return fix.Description{
 		ID:   ID,
 		Name: "Python",
-		Docs: "Raises pins in requirements files and constraints in pyproject.toml to the lowest version that closes everything known; " +
+		Docs: "Raises pins in requirements files and constraints in pyproject.toml and Pipfile to the lowest version that closes everything known; " +
 			"where constraints allow it, only the lock of poetry or uv. With uv, a transitive package can be overridden. " +
-			"Requirements with hashes need the tool that wrote them.",
+			"Where an index can be asked, the nearest ancestor that holds a package back is raised. " +
+			"Requirements with hashes and Pipfile.lock need the tool that wrote them.",
 		Commands: []string{"uv", "poetry"},
 	}
 }
 
 func (*fixer) Handles(m *lockfile.Module) bool {
-	return len(m.Manifests) > 0 && slices.Contains([]string{toolPip, toolPoetry, toolUV}, m.Tool)
+	return len(m.Manifests) > 0 && slices.Contains([]string{toolPip, toolPoetry, toolUV, toolPipenv}, m.Tool)
 }
 
 // requirements reads what a module's manifests require.
@@ -82,10 +84,12 @@ func requirements(ctx context.Context, target *fix.Target) ([]requirement, error
 
 // parse reads a manifest by its name.
 func parse(file string, data []byte) ([]requirement, error) {
-	switch path.Ext(file) {
-	case ".toml":
+	switch {
+	case path.Base(file) == "Pipfile":
+		return parsePipfile(file, data)
+	case path.Ext(file) == ".toml":
 		return parsePyproject(file, data)
-	case ".txt", ".in", ".pip":
+	case path.Ext(file) == ".txt", path.Ext(file) == ".in", path.Ext(file) == ".pip":
 		return parseRequirements(file, data), nil
 	}
 	return nil, nil
@@ -138,6 +142,13 @@ func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error
 	if len(stated) == 0 && target.Module.Tool == toolUV {
 		paths = append(paths, planOverride(target, choice))
 	}
+	ancestor, err := f.planAncestor(ctx, target, choice, all, known)
+	if err != nil {
+		return nil, err
+	}
+	if ancestor != nil {
+		paths = append(paths, *ancestor)
+	}
 	if len(paths) == 0 && len(target.Blocked) == 0 {
 		target.Block(*fix.At(present.Path, present.Line, present.EndLine), "no manifest states a version of "+present.Name, choice.Version)
 	}
@@ -159,6 +170,8 @@ func refresh(tool, name, version string) string {
 		return fmt.Sprintf("uv lock --upgrade-package %s==%s", name, version)
 	case toolPoetry:
 		return "poetry update --lock " + name
+	case toolPipenv:
+		return fmt.Sprintf("pipenv upgrade --lock-only %s==%s", name, version)
 	}
 	return ""
 }

@@ -255,9 +255,9 @@ func TestAConstraintThatBlocksIsNamedWithItsLine(t *testing.T) {
 		want  fix.Block
 	}{
 		{
-			"an upper bound", code.Files{"api/requirements.txt": []byte("# x\nqs>=1,<2\n")},
+			"an upper bound", code.Files{"api/requirements.txt": []byte("# x\nqs>=1,<=1.9\n")},
 			target("pip", "api/requirements.txt", nil, lockfile.Package{Name: "qs", Version: "1.0.0", Direct: true}),
-			fix.Block{Location: fact.Location{Path: "api/requirements.txt", Line: 2, EndLine: 2}, Constraint: "qs<2", Needs: "2.0.0"},
+			fix.Block{Location: fact.Location{Path: "api/requirements.txt", Line: 2, EndLine: 2}, Constraint: "qs<=1.9", Needs: "2.0.0"},
 		},
 		{
 			"a package of the lock", code.Files{"api/pyproject.toml": []byte(poetryProject("http://index.invalid")), "api/poetry.lock": []byte(poetryLock("http://index.invalid"))},
@@ -297,4 +297,66 @@ func TestNamesThatAreNoneNeverBecomeArguments(t *testing.T) {
 			Steps: []fix.Step{{Location: &fact.Location{Path: "api/requirements.txt", Line: 1}}},
 		}, "expected")
 	}
+}
+
+// known is an index in memory: requirements by name==version.
+type known map[string]map[string]string
+
+func (k known) Versions(_ context.Context, name string) ([]string, error) {
+	var versions []string
+	for key := range k {
+		if of, version, _ := strings.Cut(key, "=="); of == name {
+			versions = append(versions, version)
+		}
+	}
+	slices.Sort(versions)
+	return versions, nil
+}
+
+func (k known) Requirements(_ context.Context, name, version string) (map[string]string, error) {
+	return k[name+"=="+version], nil
+}
+
+func TestConstraintsOfAPipfileAreRaised(t *testing.T) {
+	pipfile := "[packages]\nweb = \"~=3.2.10\"   # framework\nqs = {version = \">=1,<2\", extras = [\"x\"]}\nlib = {path = \"lib\", editable = true}\n\n[dev-packages]\nweb = '*'\n"
+	fixtest.Conformance(t, python.New(), []fixtest.Case{
+		{
+			Name: "in every category", Files: map[string]string{"api/Pipfile": pipfile}, May: []string{"api/Pipfile"}, Lines: map[string]int{"api/Pipfile": 2},
+			Target: target("pipenv", "api/Pipfile", nil, lockfile.Package{Name: "web", Version: "3.2.10", Direct: true}),
+			Want:   map[string][]string{"api/Pipfile": {"web = \"~=3.2.11\"   # framework\n", "web = '>=3.2.11'\n"}},
+		},
+		{
+			Name: "with their upper bound", Files: map[string]string{"api/Pipfile": pipfile}, May: []string{"api/Pipfile"}, Lines: map[string]int{"api/Pipfile": 1},
+			Target: func() *fix.Target {
+				about := target("pipenv", "api/Pipfile", nil, lockfile.Package{Name: "qs", Version: "1.0.0", Direct: true})()
+				about.Advisories = fixtest.Advisories{fixtest.Flaw("PYSEC-3", "PyPI", "qs", "0", "2.0.0")}
+				return about
+			},
+			Want: map[string][]string{"api/Pipfile": {"qs = {version = \">=2.0.0,<3\", extras = [\"x\"]}\n"}},
+		},
+	})
+	fixtest.Unchanged(t, python.New(), map[string]string{"api/Pipfile": pipfile, "api/Pipfile.lock": "{}"}, fix.Path{
+		Kind: fix.RaiseDirect, Module: "api", Changes: []fix.Change{{Package: "web", From: "3.2.10", To: "3.2.11"}},
+		Steps: []fix.Step{{Location: &fact.Location{Path: "api/Pipfile", Line: 2}}},
+	}, "api/Pipfile.lock: pipenv has to write it")
+}
+
+func TestAncestorsAreRaisedWhereTheyHoldAPackageBack(t *testing.T) {
+	file := "api/requirements.txt"
+	text := "web ~= 1.0.0  # framework\nother==1.0.0\n"
+	fixtest.Conformance(t, only{python.New(), fix.RaiseAncestor}, []fixtest.Case{{
+		Name: "up to the manifest", Files: map[string]string{file: text}, May: []string{file}, Lines: map[string]int{file: 1},
+		Target: func() *fix.Target {
+			about := target("pip", file, nil, lockfile.Package{Name: "qs", Version: "1.0.0"})()
+			about.Module.Packages = append(about.Module.Packages,
+				lockfile.Package{Name: "mid", Version: "1.0.0", Key: "mid", Requires: []int{0}}, lockfile.Package{Name: "web", Version: "1.0.0", Key: "web", Path: file, Line: 1, Requires: []int{1}, Direct: true})
+			about.Advisories = fixtest.Advisories{fixtest.Flaw("PYSEC-3", "PyPI", "qs", "0", "2.0.0")}
+			about.Registry = known{
+				"qs==1.0.0": {}, "qs==2.0.0": {}, "mid==1.0.0": {"QS": "==1.0.0"}, "mid==1.1.0": {"qs": "<2"}, "mid==2.0.0": {"qs": ">=2"},
+				"web==1.0.0": {"Mid": "~=1.0"}, "web==1.0.1": {"mid": "~=1.1"}, "web==2.0.0": {"mid": "~=2.0"}, "web==3.0.0": {},
+			}
+			return about
+		},
+		Want: map[string][]string{file: {"web ~= 2.0.0  # framework\nother==1.0.0\n"}},
+	}})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 
 // clause is one comparison of a requirement, with its place in the text.
 type clause struct {
+	source   string // the text that it stands in
 	operator string
 	version  string
 	start    int // of the operator
@@ -63,7 +65,7 @@ func parseClauses(text string, at int) ([]clause, bool) {
 		if m == nil {
 			break
 		}
-		c := clause{version: text[at+m[4] : at+m[5]], start: at + m[4], at: at + m[4], end: at + m[5]}
+		c := clause{source: text, version: text[at+m[4] : at+m[5]], start: at + m[4], at: at + m[4], end: at + m[5]}
 		if m[2] >= 0 {
 			c.operator, c.start = text[at+m[2]:at+m[3]], at+m[2]
 		}
@@ -190,9 +192,10 @@ func admitsAll(clauses []clause, version string) bool {
 }
 
 // raise gives the edit, in offsets of the text that clauses come from, after
-// which they start at a version. It fails when another clause forbids the
-// version, and returns that clause. Where there is no clause the version
-// becomes the lowest one allowed, at insert.
+// which they start at a version. An upper bound that is a round version makes room;
+// so does a further clause that says how versions begin. It fails when another
+// clause forbids the version, and returns that clause. Where there is no clause the
+// version becomes the lowest one allowed, at insert.
 func raise(clauses []clause, insert int, to string) (fix.Edit, *clause) {
 	lower := -1
 	for i, c := range clauses {
@@ -201,26 +204,53 @@ func raise(clauses []clause, insert int, to string) (fix.Edit, *clause) {
 			if lower < 0 {
 				lower = i
 			}
-		default:
-			if !c.admits(to) {
-				return fix.Edit{}, &clauses[i]
-			}
 		}
 	}
-	if lower < 0 {
-		text := ">=" + to
-		if len(clauses) > 0 {
-			insert = clauses[0].start
-			text += ","
-		}
-		return fix.Edit{Start: insert, End: insert, New: text}, nil
-	}
+	var edits []fix.Edit
 	for i, c := range clauses {
-		if i != lower && c.operator != "!=" && c.operator != "<" && c.operator != "<=" && !c.admits(to) {
+		if i == lower || c.admits(to) {
+			continue
+		}
+		text, ok := follow(c, to)
+		if !ok {
 			return fix.Edit{}, &clauses[i]
 		}
+		edits = append(edits, fix.Edit{Start: c.at, End: c.end, Old: c.version, New: text})
 	}
-	c := clauses[lower]
+	if lower >= 0 {
+		edits = append(edits, clauses[lower].raised(to))
+		return merge(clauses[0].source, edits), nil
+	}
+	if len(clauses) == 0 {
+		return fix.Edit{Start: insert, End: insert, New: ">=" + to}, nil
+	}
+	at := clauses[0].start
+	edits = append(edits, fix.Edit{Start: at, End: at, New: ">=" + to + ","})
+	return merge(clauses[0].source, edits), nil
+}
+
+// follow gives the version with which a clause that does not state where versions
+// begin allows another one too.
+func follow(c clause, to string) (string, bool) {
+	want, ok := numbers(to)
+	have, known := numbers(c.version)
+	if !ok || !known {
+		return "", false
+	}
+	switch {
+	case c.operator == "<":
+		return fix.RoomAbove(c.version, to)
+	case c.operator == "==" && strings.HasSuffix(c.version, ".*"):
+		return join(want[:min(len(have), len(want))]) + ".*", true
+	case c.operator == "~=" || c.operator == "^" || c.operator == "~":
+		return join(want[:min(len(have), len(want))]), true
+	}
+	return "", false
+}
+
+// raised gives the edit after which a clause that states where versions begin does
+// so at another.
+func (c *clause) raised(to string) fix.Edit {
 	edit := fix.Edit{Start: c.at, End: c.end, Old: c.version, New: to}
 	have, _ := numbers(c.version)
 	want, _ := numbers(to)
@@ -228,7 +258,7 @@ func raise(clauses []clause, insert int, to string) (fix.Edit, *clause) {
 	case c.version == "*":
 		edit.New = ">=" + to
 	case c.operator == ">":
-		edit.Start, edit.Old, edit.New = c.start, "", ">="+to
+		edit.Start, edit.Old, edit.New = c.start, c.source[c.start:c.end], ">="+to
 	case strings.HasSuffix(c.version, ".*"):
 		if c.admits(to) {
 			edit = fix.Edit{Start: c.end, End: c.end, New: ",>=" + to}
@@ -244,7 +274,18 @@ func raise(clauses []clause, insert int, to string) (fix.Edit, *clause) {
 			edit.New = join(want[:len(have)]) + ",>=" + to
 		}
 	}
-	return edit, nil
+	return edit
+}
+
+// merge makes one edit of several that do not overlap.
+func merge(source string, edits []fix.Edit) fix.Edit {
+	slices.SortStableFunc(edits, func(a, b fix.Edit) int { return cmp.Compare(a.Start, b.Start) })
+	all := edits[0]
+	for _, next := range edits[1:] {
+		between := source[all.End:next.Start]
+		all = fix.Edit{Start: all.Start, End: next.End, Old: all.Old + between + next.Old, New: all.New + between + next.New}
+	}
+	return all
 }
 
 func join(parts []int) string {

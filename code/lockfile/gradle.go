@@ -567,7 +567,7 @@ func (m *Module) gradleLock(s *source, file string) {
 			lower := strings.ToLower(configuration)
 			p.Dev = p.Dev && (strings.HasPrefix(lower, "test") || strings.Contains(lower, "test") && strings.HasSuffix(lower, "classpath"))
 		}
-		p.Declared = declared[p.Name]
+		p.Declared = slices.Clone(declared[p.Name])
 		p.Direct = len(p.Declared) > 0
 		m.Packages = append(m.Packages, p)
 	}

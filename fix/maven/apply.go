@@ -63,10 +63,10 @@ func (f *fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, er
 // check refuses names and versions that are none.
 func check(changes []fix.Change) error {
 	for _, change := range changes {
-		if !nameText.MatchString(change.Package) {
+		if !fix.IsMavenName(change.Package) {
 			return fmt.Errorf("%q: expected group:artifact", change.Package)
 		}
-		if change.To != "" && !versionText.MatchString(change.To) {
+		if change.To != "" && !fix.IsMavenVersion(change.To) {
 			return fmt.Errorf("%s: %q: expected a version", change.Package, change.To)
 		}
 	}

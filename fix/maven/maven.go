@@ -92,7 +92,7 @@ func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error
 	if p.own == nil {
 		return nil, fmt.Errorf("%s: expected a pom that can be read", main)
 	}
-	if !nameText.MatchString(p.what.name) {
+	if !fix.IsMavenName(p.what.name) {
 		return nil, fmt.Errorf("%q: expected group:artifact", p.what.name)
 	}
 	var known []string
@@ -101,7 +101,7 @@ func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error
 			return nil, fmt.Errorf("versions of %s: %w", present.Name, err)
 		}
 	}
-	choices, err := choose(target, known)
+	choices, err := fix.ChooseMaven(target, known)
 	if errors.Is(err, fix.ErrNoVersion) {
 		return p.exclusions(), nil
 	}

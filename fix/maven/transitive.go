@@ -128,7 +128,7 @@ func (p *plan) deciders(ctx context.Context) ([]fix.Path, error) {
 			}
 			lit, text, edit, known := p.own.decide(version, in)
 			name := p.own.coordinates(at.at).name
-			if !known || !nameText.MatchString(name) {
+			if !known || !fix.IsMavenName(name) {
 				continue
 			}
 			manages, err := registry.Managed(ctx, name, text)
@@ -176,10 +176,10 @@ func (p *plan) deciders(ctx context.Context) ([]fix.Path, error) {
 // to be closed.
 func (p *plan) reaches(version string) bool {
 	version = lowerBound(version)
-	if !versionText.MatchString(version) {
+	if !fix.IsMavenVersion(version) {
 		return false
 	}
-	order, err := ordered{p.target.Advisories}.Compare("Maven", version, p.choice.Version)
+	order, err := fix.MavenOrder{p.target.Advisories}.Compare("Maven", version, p.choice.Version)
 	if err != nil {
 		return false
 	}
@@ -221,10 +221,10 @@ func (p *plan) lowest(ctx context.Context, name, from string, does func(string) 
 	if err != nil {
 		return "", fmt.Errorf("versions of %s: %w", name, err)
 	}
-	order := ordered{p.target.Advisories}
+	order := fix.MavenOrder{p.target.Advisories}
 	versions = slices.DeleteFunc(slices.Clone(versions), func(v string) bool {
 		up, err := order.Compare("Maven", v, from)
-		return err != nil || up <= 0 || !suits(from, v) || !versionText.MatchString(v) || fix.PreRelease("Maven", v)
+		return err != nil || up <= 0 || !fix.SuitsPlatform(from, v) || !fix.IsMavenVersion(v) || fix.PreRelease("Maven", v)
 	})
 	slices.SortStableFunc(versions, func(a, b string) int {
 		up, _ := order.Compare("Maven", a, b)
@@ -364,7 +364,7 @@ func (p *plan) brought(ctx context.Context, name, version string) (string, error
 			}
 			slices.Sort(names)
 			for _, n := range names {
-				if v := lowerBound(requires[n]); !seen[n] && versionText.MatchString(v) {
+				if v := lowerBound(requires[n]); !seen[n] && fix.IsMavenVersion(v) {
 					seen[n] = true
 					next = append(next, node{n, v})
 				}

@@ -1,11 +1,9 @@
-package maven
+package fix
 
 import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/backstitch/backstitch/fix"
 )
 
 var (
@@ -13,12 +11,16 @@ var (
 	// platform: 24.0-jre and 24.0-android, 9.4.1.jre8 and 9.4.1.jre11.
 	platform = regexp.MustCompile(`(?i)[-.](android|jre\d*|jdk\d*|java\d*)$`)
 	// dated is a version that is a day, with which old projects began to count.
-	dated = regexp.MustCompile(`^(?:19|20)\d{6}(?:[.-]\d{4,6})?$`)
-	// versionText is what may be written into a file as a version.
-	versionText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,255}$`)
-	// nameText is what may be written into a file as group:artifact.
-	nameText = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,255}:[A-Za-z0-9_.-]{1,255}$`)
+	dated        = regexp.MustCompile(`^(?:19|20)\d{6}(?:[.-]\d{4,6})?$`)
+	mavenVersion = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,255}$`)
+	mavenName    = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,255}:[A-Za-z0-9_.-]{1,255}$`)
 )
+
+// IsMavenVersion says whether a text may be written into a file as a version.
+func IsMavenVersion(text string) bool { return mavenVersion.MatchString(text) }
+
+// IsMavenName says whether a text may be written into a file as group:artifact.
+func IsMavenName(text string) bool { return mavenName.MatchString(text) }
 
 func platformOf(version string) string {
 	if m := platform.FindStringSubmatch(version); m != nil {
@@ -27,9 +29,9 @@ func platformOf(version string) string {
 	return ""
 }
 
-// suits says whether whoever has a version can take another: one of the same
+// SuitsPlatform says whether whoever has a version can take another: one of the same
 // platform or of none; who has none does not move to Android.
-func suits(from, to string) bool {
+func SuitsPlatform(from, to string) bool {
 	have, get := platformOf(from), platformOf(to)
 	if have == "" {
 		return get != "android"
@@ -37,12 +39,12 @@ func suits(from, to string) bool {
 	return get == have || get == ""
 }
 
-// ordered are advisories by whose order a day comes before every release that
+// MavenOrder are advisories by whose order a day comes before every release that
 // is none: who began with days went on with numbers.
-type ordered struct{ fix.Advisories }
+type MavenOrder struct{ Advisories }
 
-// Compare implements fix.Advisories.
-func (o ordered) Compare(ecosystem, a, b string) (int, error) {
+// Compare implements Advisories.
+func (o MavenOrder) Compare(ecosystem, a, b string) (int, error) {
 	if old, new := dated.MatchString(a), dated.MatchString(b); old != new {
 		if old {
 			return -1, nil
@@ -55,9 +57,9 @@ func (o ordered) Compare(ecosystem, a, b string) (int, error) {
 // maxChoices is how many versions are offered when none closes everything.
 const maxChoices = 4
 
-// choose is fix.Choose among versions that suit the present one's platform. When
+// ChooseMaven is Choose among versions that suit the present one's platform. When
 // no version is clean, others follow that leave or bring less than the first.
-func choose(target *fix.Target, known []string) ([]fix.Choice, error) {
+func ChooseMaven(target *Target, known []string) ([]Choice, error) {
 	pkg := target.Module.Fact(target.Package)
 	if known == nil {
 		named, err := namedVersions(target, pkg.Name, platformOf(pkg.Version))
@@ -68,17 +70,17 @@ func choose(target *fix.Target, known []string) ([]fix.Choice, error) {
 	}
 	var left []string
 	for _, v := range known {
-		if suits(pkg.Version, v) && versionText.MatchString(v) {
+		if SuitsPlatform(pkg.Version, v) && IsMavenVersion(v) {
 			left = append(left, v)
 		}
 	}
 	if known != nil && left == nil {
 		left = []string{}
 	}
-	var choices []fix.Choice
+	var choices []Choice
 	for range maxChoices {
-		choice, err := fix.Choose(ordered{target.Advisories}, fix.Need{Package: pkg, Close: target.Close, Known: left, Admits: func(v string) bool {
-			return suits(pkg.Version, v) && versionText.MatchString(v) && !slices.ContainsFunc(choices, func(c fix.Choice) bool { return c.Version == v })
+		choice, err := Choose(MavenOrder{target.Advisories}, Need{Package: pkg, Close: target.Close, Known: left, Admits: func(v string) bool {
+			return SuitsPlatform(pkg.Version, v) && IsMavenVersion(v) && !slices.ContainsFunc(choices, func(c Choice) bool { return c.Version == v })
 		}})
 		if err != nil && len(choices) > 0 {
 			break
@@ -91,15 +93,15 @@ func choose(target *fix.Target, known []string) ([]fix.Choice, error) {
 			break
 		}
 	}
-	harm := func(c fix.Choice) int { return len(c.Residual) + len(c.Brings) }
-	return slices.DeleteFunc(choices, func(c fix.Choice) bool {
+	harm := func(c Choice) int { return len(c.Residual) + len(c.Brings) }
+	return slices.DeleteFunc(choices, func(c Choice) bool {
 		return c.Version != choices[0].Version && harm(c) >= harm(choices[0])
 	}), nil
 }
 
 // namedVersions are the versions that advisories name, those of another
 // platform in the spelling of this one. It is nil when none names a platform.
-func namedVersions(target *fix.Target, name, own string) ([]string, error) {
+func namedVersions(target *Target, name, own string) ([]string, error) {
 	standing, err := target.Advisories.Of(target.Module.Ecosystem, name)
 	if err != nil {
 		return nil, err

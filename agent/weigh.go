@@ -9,10 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
-	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -86,8 +85,27 @@ func (d *Desk) weigh(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 		if slices.ContainsFunc(it.FixPaths, func(p fix.Path) bool { return p.Recommended }) {
 			it.FixPaths = fix.Compare(it.FixPaths)
 		}
+		lower(it)
 	}
+	issue.Sort(issues)
 	return nil
+}
+
+// lower takes from an issue's risk where the program is known not to meet the flaw in
+// any of the modules that hold it. It closes nothing.
+func lower(it *issue.Issue) {
+	weight, why := 0.0, ""
+	for i := range it.FixPaths {
+		if r := it.FixPaths[i].Reachability; r != nil && r.Weight(it.Exploit) > weight {
+			weight, why = r.Weight(it.Exploit), r.Verdict+": "+r.Evidence[0].Detail
+		}
+	}
+	effect := math.Round(10*(weight-1)*it.Risk) / 10
+	if weight == 0 || effect >= 0 {
+		return
+	}
+	it.Risk = math.Round(10*(it.Risk+effect)) / 10
+	it.RiskTerms = append(it.RiskTerms, issue.Term{Name: "reachability", Detail: why, Effect: effect})
 }
 
 func (w *weigher) weighPath(ctx context.Context, it *issue.Issue, p *fix.Path) error {
@@ -438,7 +456,7 @@ func (w *weigher) reaches(ctx context.Context, m *lockfile.Module, it *issue.Iss
 	r := &fix.Reachability{}
 	packages := map[string]bool{}
 	for _, symbol := range symbols {
-		importPath, name := splitSymbol(symbol)
+		importPath, name := goapi.Split(symbol)
 		packages[importPath] = true
 		if at, byName, named := uses.Names(importPath, name); name != "" && named && !at.Test && len(r.Uses) < 10 {
 			if byName {
@@ -505,19 +523,6 @@ func (w *weigher) flawed(it *issue.Issue, module string) []string {
 	}
 	slices.Sort(symbols)
 	return slices.Compact(symbols)
-}
-
-var majorOfName = regexp.MustCompile(`^v[0-9]+(\.|$)`)
-
-// splitSymbol parts "path/pkg.Type.Method" into import path and symbol, which is ""
-// for a whole package.
-func splitSymbol(text string) (importPath, symbol string) {
-	base := path.Base(text)
-	name, symbol, _ := strings.Cut(base, ".")
-	if major := majorOfName.FindString(symbol); major != "" { // as in yaml.v3
-		name, symbol = name+"."+strings.TrimSuffix(major, "."), symbol[len(major):]
-	}
-	return strings.TrimSuffix(text, base) + name, symbol
 }
 
 // close follows the imports of a module's packages through the sources at hand, once.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
 )
 
@@ -126,7 +127,7 @@ func comparedBreaking(b *fix.Breaking) string {
 	case fix.BreaksUsed:
 		var uses []string
 		for _, use := range b.Uses[:min(len(b.Uses), 3)] {
-			uses = append(uses, fmt.Sprintf("%s %s (%s)", use.Symbol, use.Change, place(use.Location)))
+			uses = append(uses, fmt.Sprintf("%s %s (%s)", use.Symbol, use.Change, lineOf(use.Location)))
 		}
 		if more := len(b.Uses) - len(uses); more > 0 {
 			uses = append(uses, fmt.Sprintf("%d more", more))
@@ -144,13 +145,16 @@ func comparedBreaking(b *fix.Breaking) string {
 	return text
 }
 
+// lineOf is a place without its repository, which is that of the issue.
+func lineOf(at fact.Location) string { return fmt.Sprintf("%s:%d", at.Path, at.Line) }
+
 func comparedReachability(r *fix.Reachability) string {
 	if r == nil {
 		return "nothing known"
 	}
 	text := r.Verdict
 	if len(r.Uses) > 0 {
-		text += fmt.Sprintf(": %s (%s)", r.Uses[0].Symbol, place(r.Uses[0].Location))
+		text += fmt.Sprintf(": %s (%s)", r.Uses[0].Symbol, lineOf(r.Uses[0].Location))
 	} else if len(r.Evidence) > 0 {
 		text += ": " + strings.TrimPrefix(r.Evidence[0].Detail, "not known: ")
 	}

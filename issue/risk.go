@@ -99,6 +99,9 @@ const kevFloor = 90
 //	development  - 40 % when only development needs the package and nobody exploits it
 //	KEV          + 5, and at least 90 unless nothing leads to it
 //
+// Where a program is known not to reach the flaw, agent takes a share off afterwards,
+// as a term of its own (fix.Reachability.Weight); never of one that is exploited.
+//
 // Additions come before shares. Every term is rounded to one decimal; the sum is
 // cut at 0 and 100 by a term of its own.
 func Risk(f Factors) (float64, []Term) {

@@ -226,6 +226,24 @@ func TestVersionsAreReadFromFoldersAndArchivesOfTheCache(t *testing.T) {
 	}
 }
 
+func TestFlawedSymbolsArePartedFromTheirPackages(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][2]string{
+		"golang.org/x/text/language.ParseAcceptLanguage": {"golang.org/x/text/language", "ParseAcceptLanguage"},
+		"golang.org/x/crypto/ssh.Client.Dial":            {"golang.org/x/crypto/ssh", "Client.Dial"},
+		"gopkg.in/yaml.v3.Unmarshal":                     {"gopkg.in/yaml.v3", "Unmarshal"},
+		"gopkg.in/yaml.v3":                               {"gopkg.in/yaml.v3", ""},
+		"example.org/p/v2.F":                             {"example.org/p/v2", "F"},
+		"net/http.Server.Serve":                          {"net/http", "Server.Serve"},
+		"os":                                             {"os", ""},
+	} {
+		importPath, symbol := Split(text)
+		if got := [2]string{importPath, symbol}; got != want {
+			t.Errorf("%s is %q, expected %q", text, got, want)
+		}
+	}
+}
+
 func FuzzAModuleIsCompatibleWithItself(f *testing.F) {
 	f.Add("func F[T any](a, b int) (x T) { return }\ntype I interface{ A(); fmt.Stringer }")
 	f.Add("type T struct { *T; a, B int `x` }\nfunc (T) M() {}")

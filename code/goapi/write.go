@@ -153,3 +153,16 @@ func (w writer) parameters(list *ast.FieldList, open, end string) string {
 	}
 	return open + strings.Join(parts, ", ") + end
 }
+
+var majorOfName = regexp.MustCompile(`^v[0-9]+(\.|$)`)
+
+// Split parts "path/pkg.Type.Method", as advisories write it, into import path and
+// symbol, which is "" for a whole package.
+func Split(text string) (importPath, symbol string) {
+	base := path.Base(text)
+	name, symbol, _ := strings.Cut(base, ".")
+	if major := majorOfName.FindString(symbol); major != "" { // as in yaml.v3
+		name, symbol = name+"."+strings.TrimSuffix(major, "."), symbol[len(major):]
+	}
+	return strings.TrimSuffix(text, base) + name, symbol
+}

@@ -1,6 +1,10 @@
 package terraform
 
-import "github.com/zclconf/go-cty/cty"
+import (
+	"fmt"
+
+	"github.com/zclconf/go-cty/cty"
+)
 
 // awsCompute are the rules about instances, networks, load balancers, clusters and
 // functions.
@@ -121,7 +125,7 @@ func containerInsights(s *subject) ([]flaw, bool) {
 	if !known {
 		return nil, false
 	}
-	for _, setting := range list {
+	for i, setting := range list {
 		name, _ := at(setting, "name")
 		value, how := at(setting, "value")
 		if same(name, "containerInsights") {
@@ -131,10 +135,10 @@ func containerInsights(s *subject) ([]flaw, bool) {
 			if on := one("enabled", "enhanced"); on(value) {
 				return nil, true
 			}
-			return []flaw{{field: "setting[0].value", wanted: `"enabled"`, detail: shown(value)}}, true
+			return []flaw{{field: fmt.Sprintf("setting[%d].value", i), wanted: `"enabled"`, detail: shown(value)}}, true
 		}
 	}
-	return []flaw{{field: "setting[0]", wanted: `{"name":"containerInsights","value":"enabled"}`}}, true
+	return []flaw{{field: fmt.Sprintf("setting[%d]", len(list)), wanted: `{"name":"containerInsights","value":"enabled"}`}}, true
 }
 
 func plainListener(s *subject) ([]flaw, bool) {

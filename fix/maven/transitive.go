@@ -179,7 +179,7 @@ func (p *plan) reaches(version string) bool {
 	if !fix.IsMavenVersion(version) {
 		return false
 	}
-	order, err := fix.MavenOrder{p.target.Advisories}.Compare("Maven", version, p.choice.Version)
+	order, err := fix.MavenOrder{Advisories: p.target.Advisories}.Compare("Maven", version, p.choice.Version)
 	if err != nil {
 		return false
 	}
@@ -221,7 +221,7 @@ func (p *plan) lowest(ctx context.Context, name, from string, does func(string) 
 	if err != nil {
 		return "", fmt.Errorf("versions of %s: %w", name, err)
 	}
-	order := fix.MavenOrder{p.target.Advisories}
+	order := fix.MavenOrder{Advisories: p.target.Advisories}
 	versions = slices.DeleteFunc(slices.Clone(versions), func(v string) bool {
 		up, err := order.Compare("Maven", v, from)
 		return err != nil || up <= 0 || !fix.SuitsPlatform(from, v) || !fix.IsMavenVersion(v) || fix.PreRelease("Maven", v)

@@ -33,7 +33,7 @@ type Row struct {
 }
 
 func measurements() []Measurement {
-	return []Measurement{measureImport, measureGraph, measureScanner, measureStart, measureCodeowners, measureOwner, measureImage, measureTerraform, measureSet, measureOnce}
+	return []Measurement{measureImport, measureGraph, measureScanner, measureStart, measureCodeowners, measureOwner, measureImage, measureTerraform, measureSet, measureOnce, measureChange}
 }
 
 func main() {

@@ -18,19 +18,21 @@ import (
 	"github.com/backstitch/backstitch/fix/maven"
 	"github.com/backstitch/backstitch/fix/npm"
 	"github.com/backstitch/backstitch/fix/python"
+	fixterraform "github.com/backstitch/backstitch/fix/terraform"
 	"github.com/backstitch/backstitch/scan"
 	"github.com/backstitch/backstitch/scan/dependencies"
 	"github.com/backstitch/backstitch/scan/lifecycle"
+	"github.com/backstitch/backstitch/scan/terraform"
 )
 
 // Fixers lists the fixers; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer)}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New()}
 }
 
 // Detectors lists the scanners that judge configuration.
 func Detectors(advisories scan.Advisories, images fix.Images, renderer kubernetes.Renderer) []scan.Scanner {
-	return []scan.Scanner{}
+	return []scan.Scanner{terraform.New()}
 }
 
 // Dependencies makes the dependency scanner over what is known of flaws.

@@ -5,7 +5,8 @@
 // judged as each instance gets it; a module that nothing calls is judged by itself. A
 // finding names the instance, the field and a value that would satisfy the rule, or what
 // a person has to choose. A value that depends on something outside the text is never
-// taken for good or bad: it is counted, and the look says that it was incomplete.
+// taken for good or bad: it is counted, and the look says of the file that it was
+// incomplete.
 //
 // It needs no network and runs nothing. Which tools call a rule by which id was read in
 // those tools' own rules; an id that is not surely the same rule is left out.
@@ -21,8 +22,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/zclconf/go-cty/cty"
 
 	"github.com/backstitch/backstitch/code"
 	"github.com/backstitch/backstitch/code/terraform"
@@ -81,16 +80,12 @@ func Look(ctx context.Context, tree code.Tree, found func(fact.Finding) error) (
 	return scanner{Rules()}.look(ctx, tree, found)
 }
 
-// maxUnknown bounds the unknown values that are told by name.
-const maxUnknown = 200
-
 func (s scanner) look(ctx context.Context, tree code.Tree, found func(fact.Finding) error) (tally Tally, problems []scan.Problem, err error) {
 	roots, err := terraform.Roots(ctx, tree)
 	if err != nil {
 		return tally, nil, err
 	}
 	told := map[scan.Problem]bool{}
-	unknown := 0
 	tell := func(p scan.Problem) {
 		if !told[p] {
 			told[p] = true
@@ -111,18 +106,13 @@ func (s scanner) look(ctx context.Context, tree code.Tree, found func(fact.Findi
 		for _, u := range c.Unevaluated {
 			tell(scan.Problem{Path: u.Place.Path, Line: u.Place.Line, Text: fmt.Sprintf("%s comes from %s, which is not in the tree, so that what it makes was not judged", u.Address, u.Source)})
 		}
-		j := &judging{estate: survey(c), dir: dir, found: found, unknown: func(p scan.Problem) {
-			if unknown++; unknown <= maxUnknown {
-				tell(p)
-			}
+		j := &judging{estate: survey(c), dir: dir, found: found, unknown: func(file string) {
+			tell(scan.Problem{Path: file, Text: "rules over its resources were left without a judgement: they need values that the text does not give"})
 		}}
 		if err := j.judge(ctx, s.rules); err != nil {
 			return tally, problems, err
 		}
 		tally.Passed, tally.Failed, tally.Unknown = tally.Passed+j.tally.Passed, tally.Failed+j.tally.Failed, tally.Unknown+j.tally.Unknown
-	}
-	if unknown > maxUnknown {
-		tell(scan.Problem{Path: ".", Text: fmt.Sprintf("more than %d judgements need values that the text does not give", maxUnknown)})
 	}
 	return tally, problems, nil
 }
@@ -143,7 +133,7 @@ type judging struct {
 	*estate
 	dir     string
 	found   func(fact.Finding) error
-	unknown func(scan.Problem)
+	unknown func(file string)
 	tally   Tally
 }
 
@@ -169,7 +159,7 @@ func (j *judging) judge(ctx context.Context, rules []Rule) error {
 				default:
 					j.tally.Unknown++
 					d, _, _ := j.c.Locate(s.address)
-					j.unknown(scan.Problem{Path: d.Place.Path, Line: d.Place.Line, Text: fmt.Sprintf("%s of %s was not judged: it needs values that the text does not give", r.ID, s.address)})
+					j.unknown(d.Place.Path)
 				}
 			}
 		}
@@ -222,6 +212,3 @@ func (j *judging) place(a terraform.Address, field string) terraform.Place {
 	}
 	return place
 }
-
-// known says whether a whole value is known.
-func known(v cty.Value) bool { return v == cty.NilVal || v.IsWhollyKnown() }

@@ -14,6 +14,7 @@ import (
 	"github.com/backstitch/backstitch/fix/cargo"
 	"github.com/backstitch/backstitch/fix/composer"
 	"github.com/backstitch/backstitch/fix/gomod"
+	"github.com/backstitch/backstitch/fix/gradle"
 	fixkubernetes "github.com/backstitch/backstitch/fix/kubernetes"
 	"github.com/backstitch/backstitch/fix/maven"
 	"github.com/backstitch/backstitch/fix/npm"
@@ -27,7 +28,7 @@ import (
 
 // Fixers lists the fixers; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New()}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New()}
 }
 
 // Detectors lists the scanners that judge configuration.

@@ -132,7 +132,7 @@ const canary = "canary-of-a-credential-5309"
 func Conformance(t *testing.T, fixer fix.ModuleFixer, cases []Case) {
 	t.Helper()
 	description := fixer.Describe()
-	if description.ID == "" || description.Name == "" || description.Docs == "" || len(description.Commands) == 0 {
+	if description.ID == "" || description.Name == "" || description.Docs == "" {
 		t.Errorf("Describe() = %+v, expected every field", description)
 	}
 	for _, c := range cases {

@@ -61,7 +61,7 @@ func TestEditsChangeOneValueInItsStyle(t *testing.T) {
 		{"folded plain text", "a: one\n  two\nb: 1\n", "a", `"three"`, "a: three\nb: 1\n"},
 		{"byte order mark", "\xef\xbb\xbfa: 1\n", "a", "2", "\xef\xbb\xbfa: 2\n"},
 		{"wide characters", "a: {é: x, b: 'ü'}\n", "a.b", `"y"`, "a: {é: x, b: 'y'}\n"},
-		{"separator", "a: x\n", "a", `"---\nkind: b"`, "a: \"---\\nkind: b\"\n"},
+		{"separator", "a: x\n", "a", `"---\nkind: b"`, "a: |-\n  ---\n  kind: b\n"},
 		{"remove", "a:\n  b: 1\n  # about c\n  c: 2\n", "a.b", "", "a:\n  # about c\n  c: 2\n"},
 		{"remove the only one", "a:\n  b: 1\nc: 2\n", "a.b", "", "a: {}\nc: 2\n"},
 		{"remove the first of an item", "l:\n- a: 1\n  b: 2\n", "l[0].a", "", "l:\n- b: 2\n"},

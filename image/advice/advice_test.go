@@ -101,7 +101,9 @@ func TestTheNewestOfEachStepIsChosen(t *testing.T) {
 		want  string // patch minor next newer
 	}{
 		{"3.11.4-slim", known("3.11.5-slim", "3.11.9-slim", "3.11.10-slim", "3.11.12", "3.12.1-slim", "3.13.0rc1-slim", "4.0.1-slim"), "3.11.10-slim 3.12.1-slim 4.0.1-slim 4.0.1-slim"},
-		{"3.11-slim", known("3.12-slim", "3.13.1-slim", "3.13.1"), "- 3.13-slim? - 3.13-slim?"},
+		{"3.11-slim", known("3.12-slim", "3.13.1-slim", "3.13.1"), "- 3.12-slim - 3.12-slim"},
+		{"3.11-slim", known("3.13.1-slim", "3.13.1"), "- 3.13-slim? - 3.13-slim?"},
+		{"bookworm-slim", known("=12", "=13"), "- - trixie-slim? trixie-slim?"},
 		{"20", known("18", "22", "24", "latest", "22.1.0"), "- - 22 24"},
 		{"1.20.1-alpine3.16", known("1.20.5-alpine3.17", "1.20.5-alpine3.18", "1.20.4-alpine3.16", "1.20.5-alpine"), "1.20.5-alpine3.18 - - 1.20.5-alpine3.18"},
 		{"1.19.3-alpine", known("=1.19.13", "=1.20.14"), "1.19.13-alpine? 1.20.14-alpine? - 1.20.14-alpine?"},

@@ -83,7 +83,8 @@ func Choose(now string, known []Known) Choices {
 	return found
 }
 
-// candidates lists the tags of a family above one, the best first: by version, then
+// candidates lists the tags of a family above one, the best first: those that surely
+// exist before those that follow from a version, then by version, then
 // those on the same release of the distribution, then the newest of it.
 func candidates(from Tag, known []Known) []Choice {
 	byTag := map[string]*Choice{}
@@ -102,6 +103,8 @@ func candidates(from Tag, known []Known) []Choice {
 	}
 	for _, k := range known {
 		tag := ParseTag(k.Name)
+		// A plain tag tells that the version exists, whichever variants there are of it.
+		k.Release = k.Release || len(tag.words()) == 0 && tag.Distro == "" && tag.Version != "" && tag.Date == "" && (len(from.words()) > 0 || from.Distro != "")
 		if tag.Pre && !from.Pre || len(tag.Numbers) == 0 && tag.Date == "" {
 			continue
 		}
@@ -112,7 +115,11 @@ func candidates(from Tag, known []Known) []Choice {
 			if len(tag.Variant) > 0 && k.Release || tag.Version == "" {
 				continue
 			}
-			if name, ok := from.at(tag.Version); ok {
+			name, ok := from.at(tag.Version)
+			if named(from) && k.Release {
+				name, ok = from.released(tag.Numbers)
+			}
+			if ok {
 				add(Choice{Tag: name, Listed: name == k.Name && !k.Release, Source: k.Source, tag: ParseTag(name)})
 			}
 		}
@@ -142,7 +149,7 @@ func candidates(from Tag, known []Known) []Choice {
 			}
 			return 1
 		}
-		return cmp.Or(slices.Compare(b.tag.Numbers, a.tag.Numbers), cmp.Compare(listed(&a), listed(&b)), cmp.Compare(same(&a), same(&b)), Compare(b.tag, a.tag), strings.Compare(a.Tag, b.Tag))
+		return cmp.Or(cmp.Compare(listed(&a), listed(&b)), slices.Compare(b.tag.Numbers, a.tag.Numbers), cmp.Compare(same(&a), same(&b)), Compare(b.tag, a.tag), strings.Compare(a.Tag, b.Tag))
 	})
 	return list
 }
@@ -179,4 +186,27 @@ func Others(now string, known []Known) []Choice {
 		}
 	}
 	return list
+}
+
+// Newest gives the tag that names the newest release without a variant. With the digest
+// that a moving tag has, it gives the longest tag of the same digest, and true.
+func Newest(known []Known, digest string) (newest *Choice, same bool) {
+	var best *Choice
+	for _, k := range known {
+		tag := ParseTag(k.Name)
+		equal := digest != "" && k.Digest == digest && !k.Release
+		if tag.Pre || len(tag.Numbers) == 0 || !equal && (same || len(tag.Variant) > 0 || tag.Distro != "" && tag.Version != "" || tag.Date != "") {
+			continue
+		}
+		c := Choice{Tag: k.Name, Digest: k.Digest, Listed: !k.Release, Source: k.Source, tag: tag}
+		switch {
+		case best == nil, equal && !same:
+		case Compare(tag, best.tag) > 0 && (len(tag.Numbers) >= len(best.tag.Numbers) || Step(best.tag, tag) != StepNone):
+		case Compare(tag, best.tag) == 0 && k.Name < best.Tag:
+		default:
+			continue
+		}
+		best, same = &c, same || equal
+	}
+	return best, same
 }

@@ -254,3 +254,25 @@ func (t *Tag) at(version string) (string, bool) {
 	}
 	return strings.Join(words, "-"), t.Date == ""
 }
+
+// released writes a tag that counts in names of releases with another release, by its
+// name where it has one: bookworm-slim with 13 is trixie-slim.
+func (t *Tag) released(number []int) (string, bool) {
+	word := ""
+	for name, code := range codenames {
+		if code.distro == t.Distro && slices.Equal(code.number, number) {
+			word = name
+		}
+	}
+	if word == "" || t.Date != "" {
+		return "", false
+	}
+	words := make([]string, len(t.parts))
+	for i, p := range t.parts {
+		words[i] = p.text
+		if p.kind == partDistro {
+			words[i] = word
+		}
+	}
+	return strings.Join(words, "-"), true
+}

@@ -44,6 +44,8 @@ type Verdict struct {
 	Wanted string
 	// Edits mend it; none when a person has to.
 	Edits []Edit
+	// Covered says that the edits of another verdict of the same rule mend it too.
+	Covered bool
 	// Risk is what the edits may break, in the words of versions: patch, minor, major.
 	Risk string
 }

@@ -80,7 +80,7 @@ func (j *judge) run(stage *dockerfile.Stage, in *dockerfile.Instruction, asRoot 
 		v.Edits = []Edit{j.before(in, shell)}
 		// One SHELL decides about all that follow in the stage.
 		if slices.ContainsFunc(j.verdicts, func(o Verdict) bool { return o.Rule == pipefail && o.Stage == j.stage && len(o.Edits) > 0 }) {
-			v.Edits = nil
+			v.Edits, v.Covered = nil, true
 		}
 		j.tell(v)
 	}

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,8 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/parser"
+	"github.com/vektah/gqlparser/v2/validator"
 )
 
 // Published reads a document that script/setup put into build/tools/openapi. Without it
@@ -69,6 +72,17 @@ func Document(t *testing.T, data []byte, operations ...string) *openapi3.T {
 	if err != nil {
 		t.Fatalf("the OpenAPI document: %v", err)
 	}
+	return open(doc)
+}
+
+// open leaves credentials to the handlers, and servers to the test.
+func open(doc *openapi3.T) *openapi3.T {
+	doc.Servers, doc.Security = nil, nil
+	for _, item := range doc.Paths.Map() {
+		for _, operation := range item.Operations() {
+			operation.Security = nil
+		}
+	}
 	return doc
 }
 
@@ -87,7 +101,7 @@ func Swagger(t *testing.T, data []byte, operations ...string) *openapi3.T {
 	if err != nil {
 		t.Fatalf("the Swagger document: %v", err)
 	}
-	return doc
+	return open(doc)
 }
 
 // trim keeps the operations that are named and what they refer to.
@@ -207,6 +221,9 @@ type Fault struct {
 // Server is the server. Its URL is what a connector is told.
 type Server struct {
 	*httptest.Server
+	// Rewrite changes the path of a request, below the prefix, before it is looked for
+	// in the document: the slashes of a name there stand as %2F. It may be nil.
+	Rewrite  func(path string) string
 	t        *testing.T
 	router   routers.Router
 	prefix   string
@@ -221,13 +238,6 @@ type Server struct {
 // Requests are answered one at a time.
 func New(t *testing.T, doc *openapi3.T, prefix string) *Server {
 	t.Helper()
-	doc.Servers = nil
-	doc.Security = nil
-	for _, item := range doc.Paths.Map() {
-		for _, operation := range item.Operations() {
-			operation.Security = nil // handlers look at credentials themselves
-		}
-	}
 	router, err := gorillamux.NewRouter(doc)
 	if err != nil {
 		t.Fatalf("the OpenAPI document: %v", err)
@@ -274,11 +284,19 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	r.URL.Path = strings.TrimPrefix(r.URL.Path, s.prefix)
 	r.URL.RawPath = strings.TrimPrefix(r.URL.RawPath, s.prefix)
+	if s.Rewrite != nil {
+		r.URL.RawPath = s.Rewrite(r.URL.EscapedPath())
+	}
 	route, path, err := s.router.FindRoute(r)
 	if err != nil {
 		s.t.Errorf("%s %s: the API has no such call: %v", r.Method, r.URL.Path, err)
 		http.Error(w, "no such call", http.StatusNotImplemented)
 		return
+	}
+	for name, value := range path {
+		if path[name], err = url.PathUnescape(value); err != nil {
+			s.t.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
+		}
 	}
 	operation := route.Method + " " + route.Path
 	body, err := io.ReadAll(r.Body)
@@ -348,7 +366,19 @@ type GraphQL struct{ schema *ast.Schema }
 // NewGraphQL reads a schema in the schema definition language.
 func NewGraphQL(t *testing.T, name string, sdl []byte) *GraphQL {
 	t.Helper()
-	schema, err := gqlparser.LoadSchema(&ast.Source{Name: name, Input: string(sdl)})
+	doc, err := parser.ParseSchemas(validator.Prelude, &ast.Source{Name: name, Input: string(sdl)})
+	if err != nil {
+		t.Fatalf("the GraphQL schema: %v", err)
+	}
+	for _, definition := range doc.Definitions { // GitHub publishes a field twice
+		seen := map[string]bool{}
+		definition.Fields = slices.DeleteFunc(definition.Fields, func(f *ast.FieldDefinition) bool {
+			again := seen[f.Name]
+			seen[f.Name] = true
+			return again
+		})
+	}
+	schema, err := validator.ValidateSchemaDocument(doc)
 	if err != nil {
 		t.Fatalf("the GraphQL schema: %v", err)
 	}

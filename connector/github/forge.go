@@ -180,6 +180,9 @@ func (f forge) branch(ctx context.Context, repo string, change connector.Proposa
 		if present, err = f.tip(ctx, repo, change.Branch); err != nil {
 			return "", "", err
 		}
+		if present == "" {
+			return "", "", fmt.Errorf("%w: it was made and is not there", connector.ErrInDoubt)
+		}
 	}
 	repository, err := git.Open(ctx, change.Repository)
 	if err != nil {

@@ -84,6 +84,9 @@ func (f forge) OpenTicket(ctx context.Context, t connector.Ticket) (connector.Re
 		return receipt, rest.ForgeError(err)
 	}
 	receipt.Number, receipt.URL, receipt.Ref = one.Number, one.URL, fmt.Sprint(one.Number)
+	if receipt.Outcome == "unchanged" {
+		return receipt, nil
+	}
 	if err := f.suggest(ctx, repo, one, t.Assignees); err != nil {
 		receipt.Notes = append(receipt.Notes, "assignees: "+err.Error())
 	}

@@ -36,7 +36,7 @@ type b16Case struct {
 
 func runB16(ctx context.Context, data string) (Result, error) {
 	result := Result{Metrics: map[string]float64{"peer_equal": 0}}
-	for _, part := range []func(context.Context, string) ([]b16Case, error){b16Maven, b16NPM} {
+	for _, part := range []func(context.Context, string) ([]b16Case, error){b16Maven, b16NPM, b16Python} {
 		cases, err := part(ctx, data)
 		if err != nil {
 			return Result{}, err

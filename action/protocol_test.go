@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,16 +130,30 @@ func (b *bench) process(name, policy string) *Log {
 // faulty is an engine whose commits can be made to fail.
 type faulty struct {
 	store.Engine
-	fail int // the number of the write that fails, from 1; 0 for none
+	fail atomic.Int64 // the number of the write that fails, from 1; 0 for none
 }
 
 var errLost = errors.New("the disk is gone")
 
 func (f *faulty) Write(ctx context.Context, durability store.Durability, fn func(store.Tx) error) error {
-	if f.fail--; f.fail == 0 {
+	if f.fail.Add(-1) == 0 {
 		return errLost
 	}
 	return f.Engine.Write(ctx, durability, fn)
+}
+
+// moves are all transitions that there are, apart from notes that change no state.
+var moves = map[State][]State{
+	"":               {Sending, Held, AwaitingApproval},
+	AwaitingApproval: {Approved, Refused, Sending, Held},
+	Approved:         {Sending, Held, AwaitingApproval, Refused},
+	Held:             {Sending, AwaitingApproval, Refused},
+	Sending:          {Sent, Failed, Held, Doubt},
+	Doubt:            {Sent, Failed, Held, AwaitingApproval, Sending},
+	Sent:             {Undone, Sending, Held, AwaitingApproval},
+	Failed:           {Doubt, Sending, Held, AwaitingApproval},
+	Refused:          {Doubt, Sending, Held, AwaitingApproval},
+	Undone:           {Doubt, Sending, Held, AwaitingApproval},
 }
 
 // want checks a delivery and what it cost the target.
@@ -153,6 +169,9 @@ func (b *bench) want(key string, state State, sends, looks int) Record {
 	for i, e := range record.Events {
 		if i > 0 && e.From != record.Events[i-1].To {
 			b.t.Errorf("event %d begins in %s, the one before ended in %s", e.N, e.From, record.Events[i-1].To)
+		}
+		if e.From != e.To && !slices.Contains(moves[e.From], e.To) {
+			b.t.Errorf("event %d leads from %s to %s", e.N, e.From, e.To)
 		}
 		if e.Actor == "" || e.Why == "" || e.N != int64(i+1) {
 			b.t.Errorf("event %+v: expected an actor, a reason and number %d", e, i+1)
@@ -333,7 +352,7 @@ func TestACrashLeavesWhatAnotherProcessSettles(t *testing.T) {
 			crash(b)
 		}, 1},
 		"the answer is not recorded": {func(b *bench) {
-			b.engine.fail = 2
+			b.engine.fail.Store(2)
 			if _, err := b.Do(b.t.Context(), b.effect("k")); !errors.Is(err, errLost) {
 				b.t.Errorf("error %v, want that of the store", err)
 			}
@@ -355,7 +374,7 @@ func TestACrashLeavesWhatAnotherProcessSettles(t *testing.T) {
 
 func TestNothingIsSentWhenTheIntentIsNotWritten(t *testing.T) {
 	b := newBench(t, "")
-	b.engine.fail = 1
+	b.engine.fail.Store(1)
 	b.do(b.effect("k"), "failure")
 	if b.sends != 0 {
 		t.Error("it was sent without an intent")
@@ -367,7 +386,7 @@ func TestALookThatCrashesIsTakenUpAgain(t *testing.T) {
 	b.answers = []error{errors.New("cut")}
 	b.do(b.effect("k"), "waiting")
 	b.clock.add(timeout + settle)
-	b.engine.fail = 2 // the first write claims it, the second would adopt it
+	b.engine.fail.Store(2) // the first write claims it, the second would adopt it
 	if result, err := b.Reconcile(t.Context()); err != nil || len(result.Problems) != 1 {
 		t.Errorf("reconcile: %+v, %v", result, err)
 	}

@@ -130,6 +130,7 @@ func TestEditsOfRealFilesChangeOneValue(t *testing.T) {
 func FuzzEditsChangeOneValue(f *testing.F) {
 	f.Add([]byte(`{"dependencies":{"a":"^1.0.0","b":"\u005e1"},"overrides":{"a":{"b":"1"}}}`))
 	f.Add([]byte("\ufeff{\r\n\t\"devDependencies\": {},\"overrides\":{}}"))
+	f.Add([]byte(`{"overrides":"","pnpm":{"overrides":""}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := parseManifest("package.json", data)
 		if err != nil {

@@ -144,7 +144,7 @@ func parseManifest(name string, data []byte) (*manifest, error) {
 		switch {
 		case whole == "packageManager":
 			m.manager = text
-		case forced:
+		case forced && whole != container:
 			if name := forcedName(append(slices.Clone(path), member)[1+strings.Count(container, "/"):]); name != "" {
 				m.forced[name] = append(m.forced[name], s)
 			}
@@ -179,8 +179,12 @@ func forcedName(members []string) string {
 		members = members[:n-1]
 	}
 	name := members[len(members)-1]
-	if at := strings.LastIndexByte(name, '>'); at >= 0 && !strings.HasPrefix(name[at:], ">=") && at > 0 && name[at-1] != '@' {
-		name = strings.TrimSpace(name[at+1:])
+	for at := len(name) - 1; at > 0; at-- {
+		// One that begins a range follows its @, a space or a bar.
+		if name[at] == '>' && !strings.HasPrefix(name[at:], ">=") && !strings.ContainsRune("@ |", rune(name[at-1])) {
+			name = strings.TrimSpace(name[at+1:])
+			break
+		}
 	}
 	scope := strings.LastIndexByte(name, '/')
 	if scope > 0 {

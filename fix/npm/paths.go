@@ -271,6 +271,9 @@ func (p *project) overrides(name, from, to string, alone bool) []forcing {
 		}
 		if p.tool == "yarn" && p.format != "1" {
 			for _, spec := range e.Specs {
+				if _, constraint := splitSpec(spec); !strings.HasPrefix(constraint, "npm:") {
+					continue // a patch of what another entry resolves
+				}
 				parents = append(parents, forcing{[]string{spec}, to})
 			}
 			continue

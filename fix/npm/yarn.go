@@ -36,16 +36,23 @@ func splitSpec(spec string) (name, constraint string) {
 }
 
 var (
-	yarnLater = regexp.MustCompile(`(?m)^__metadata:\r?\n(?:  .*\n)*?  version: "?(\d+)`)
+	yarnLater = regexp.MustCompile(`(?m)^__metadata:\r?\n((?:  .*\r?\n)+)`)
+	yarnAbout = regexp.MustCompile(`(?m)^  (version|cacheKey): "?([^"\s]+)`)
 	yarnWord  = regexp.MustCompile(`"[^"\n]*"|[^",\s]+(?: [^",]+)*`)
 )
 
-// yarnFormat is the version of the format of a yarn.lock: 1 for the classic one.
+// yarnFormat is the version of the format of a yarn.lock: 1 for the classic one,
+// else with the key of the checksums, "later 8/10c0".
 func yarnFormat(data []byte) string {
-	if m := yarnLater.FindSubmatch(data); m != nil {
-		return string(m[1])
+	m := yarnLater.FindSubmatch(data)
+	if m == nil {
+		return "1"
 	}
-	return "1"
+	about := map[string]string{}
+	for _, pair := range yarnAbout.FindAllSubmatch(m[1], -1) {
+		about[string(pair[1])] = string(pair[2])
+	}
+	return strings.TrimSuffix("later "+about["version"]+"/"+about["cacheKey"], "/")
 }
 
 // parseYarn reads the entries of a yarn.lock, which both kinds indent by two

@@ -34,6 +34,18 @@ func TemplateLine(template, rendered string, line int) (at int, exact bool) {
 	return templateLine(template, rendered, line)
 }
 
+// TemplateLines gives for each line of a rendered text the line of its template, 0 where
+// that is not clear.
+func TemplateLines(template, rendered string) []int {
+	lines, _ := templateLines(trimmedLines(template), trimmedLines(rendered))
+	return lines
+}
+
+// ReadFile reads a file of the tree that was loaded.
+func (e *Estate) ReadFile(ctx context.Context, name string) ([]byte, error) {
+	return e.tree.Read(ctx, name)
+}
+
 // Where gives the place of a value of an object in the repository: its own, or for an
 // object of a chart the line of the template, 0 when that is not clear.
 func (e *Estate) Where(ctx context.Context, o *Object, n *Node) Place {

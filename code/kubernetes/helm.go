@@ -634,12 +634,23 @@ func share(n, of *Node) int {
 	return len(n.Text)
 }
 
-// templateLine aligns a rendered line with the lines of its template, by the
-// longest common subsequence of the lines without indentation. 0 is unknown.
+// templateLine aligns a rendered line with the lines of its template. 0 is unknown.
 func templateLine(template, rendered string, line int) (at int, exact bool) {
 	a, b := trimmedLines(template), trimmedLines(rendered)
-	if line < 1 || line > len(b) || len(a)*len(b) > 16_000_000 {
+	if line < 1 || line > len(b) {
 		return 0, false
+	}
+	lines, same := templateLines(a, b)
+	return lines[line-1], same[line-1]
+}
+
+// templateLines aligns rendered lines with the lines of their template, by the longest
+// common subsequence of the lines without indentation. 0 is unknown; same says that the
+// two are one text.
+func templateLines(a, b []string) (lines []int, same []bool) {
+	lines, same = make([]int, len(b)), make([]bool, len(b))
+	if len(a)*len(b) > 16_000_000 {
+		return lines, same
 	}
 	// A line with an action counts as equal to a rendered one that begins alike.
 	alike := func(t, r string) bool {
@@ -663,20 +674,15 @@ func templateLine(template, rendered string, line int) (at int, exact bool) {
 	for i, j := 0, 0; i < len(a) && j < len(b); {
 		switch {
 		case alike(a[i], b[j]) && best[i*width+j] == best[(i+1)*width+j+1]+1:
-			if j == line-1 {
-				return i + 1, a[i] == b[j]
-			}
+			lines[j], same[j] = i+1, a[i] == b[j]
 			i, j = i+1, j+1
 		case best[(i+1)*width+j] >= best[i*width+j+1]:
 			i++
 		default:
-			if j == line-1 {
-				return 0, false
-			}
 			j++
 		}
 	}
-	return 0, false
+	return lines, same
 }
 
 func trimmedLines(s string) []string {

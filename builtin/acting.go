@@ -22,6 +22,7 @@ import (
 	fixterraform "github.com/backstitch/backstitch/fix/terraform"
 	"github.com/backstitch/backstitch/scan"
 	"github.com/backstitch/backstitch/scan/dependencies"
+	scankubernetes "github.com/backstitch/backstitch/scan/kubernetes"
 	"github.com/backstitch/backstitch/scan/lifecycle"
 	"github.com/backstitch/backstitch/scan/terraform"
 )
@@ -33,7 +34,7 @@ func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
 
 // Detectors lists the scanners that judge configuration.
 func Detectors(advisories scan.Advisories, images fix.Images, renderer kubernetes.Renderer) []scan.Scanner {
-	return []scan.Scanner{terraform.New()}
+	return []scan.Scanner{terraform.New(), scankubernetes.New(renderer)}
 }
 
 // Dependencies makes the dependency scanner over what is known of flaws.

@@ -26,7 +26,8 @@ type hold struct {
 }
 
 // hold says what holds a delivery: the kill switch before all, then a missing
-// approval, then quiet hours and limits, all of which are named.
+// approval, then quiet hours and limits, all of which are named. An update of what
+// stands at the target already counts against no limit of the target.
 func (l *Log) hold(ctx context.Context, tx store.Tx, d *Delivery, terms Terms) (*hold, error) {
 	halt, err := halted(ctx, tx)
 	if err != nil {
@@ -63,7 +64,7 @@ func (l *Log) hold(ctx context.Context, tx store.Tx, d *Delivery, terms Terms) (
 			until(end.UnixMicro(), "quiet hours until %s", end.In(l.policy.location).Format("2006-01-02 15:04 MST"))
 		}
 	}
-	if terms.PerHour > 0 {
+	if terms.PerHour > 0 && !d.Stands {
 		nth, err := first(ctx, tx, nthIntentOfTarget, store.Text(d.Kind), store.Text(d.Target), store.Int(now.Add(-time.Hour).UnixMicro()), store.Text(d.Key), store.Int(int64(terms.PerHour-1)))
 		if err != nil {
 			return nil, err
@@ -81,7 +82,7 @@ func (l *Log) hold(ctx context.Context, tx store.Tx, d *Delivery, terms Terms) (
 			until(time.UnixMicro(nth).Add(24*time.Hour).UnixMicro(), "%d effects went out within a day, the limit is %d", l.policy.PerDay, l.policy.PerDay)
 		}
 	}
-	if terms.Open > 0 {
+	if terms.Open > 0 && !d.Stands {
 		open, err := first(ctx, tx, openOfTarget, store.Text(d.Kind), store.Text(d.Target), store.Text(d.Key))
 		if err != nil {
 			return nil, err

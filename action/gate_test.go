@@ -187,6 +187,28 @@ func TestLimitsOfATargetHoldAndSayUntilWhen(t *testing.T) {
 	}
 }
 
+func TestAnUpdateOfWhatStandsIsNotAnotherOne(t *testing.T) {
+	b := newBench(t, "rules: [{kind: pull_request, per_hour: 2, open: 2}]")
+	update := b.effect("k1")
+	update.Idempotent = true
+	b.do(update, "done")
+	b.do(b.effect("k2"), "done")
+	b.clock.add(59 * time.Minute)
+	update.Payload = "sha256:p2"
+	b.do(update, "done")
+	b.clock.add(time.Minute)
+	for _, key := range []string{"k1", "k2"} {
+		if err := b.MarkClosed(t.Context(), key, "forge", "merged"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.do(b.effect("k3"), "done")
+	b.do(b.effect("k4"), "done")
+	update.Payload = "sha256:p3" // k1 is closed, so this makes another one
+	b.do(update, "waiting")
+	b.want("k1", Held, 5, 0)
+}
+
 func TestOneInDoubtCountsAgainstTheLimitsAndSendingItAgainDoesNot(t *testing.T) {
 	b := newBench(t, "rules: [{kind: pull_request, per_hour: 1, open: 1}]")
 	b.skip, b.answers = 1, []error{errors.New("cut")}

@@ -19,6 +19,8 @@ const (
 	existing = "the target has it already"
 )
 
+var errUnknownKind = errors.New("this program cannot make effects of the kind again; ask for it the way it was asked for")
+
 // errHalted ends effects that are under way when the kill switch is thrown.
 var errHalted = errors.New("halted by the kill switch")
 
@@ -206,8 +208,11 @@ func (l *Log) admit(ctx context.Context, tx store.Tx, d *Delivery, before Delive
 	}
 	l.claim(d, terms)
 	d.Attempts++
-	d.stood = d.Stands
-	d.IntendedAt, d.NotBefore, d.Stands = l.micros(), 0, true
+	if !d.Stands {
+		d.IntendedAt = l.micros()
+	}
+	d.stood = d.Stands && d.Ref != ""
+	d.NotBefore, d.Stands = 0, true
 	why := fmt.Sprintf("attempt %d", d.Attempts)
 	if d.OverrideBy != "" {
 		why += ", past limits and quiet hours by " + d.OverrideBy
@@ -447,6 +452,8 @@ func (l *Log) Reconcile(ctx context.Context) (Reconciled, error) {
 			case err == nil, errors.As(err, &over):
 				result.Settled = append(result.Settled, d)
 			case errors.Is(err, ErrTakenOver): // it is in good hands
+			case errors.Is(err, errUnknownKind) && d.State != Sending && d.State != Doubt:
+				result.Waiting = append(result.Waiting, d) // until it is asked for again
 			default:
 				result.Problems = append(result.Problems, err.Error())
 			}
@@ -501,7 +508,7 @@ func (l *Log) revive(ctx context.Context, d Delivery) (Effect, error) {
 		return e, err
 	}
 	if !l.Knows(d.Kind) {
-		return Effect{}, fmt.Errorf("delivery %s: this program cannot make effects of kind %s again; ask for it the way it was asked for", clean(d.Key), d.Kind)
+		return Effect{}, fmt.Errorf("delivery %s of kind %s: %w", clean(d.Key), d.Kind, errUnknownKind)
 	}
 	e, err := l.kinds[d.Kind](ctx, d)
 	if err != nil {

@@ -612,12 +612,24 @@ func TestAProposalIsSettledFromWhatIsStored(t *testing.T) {
 		_, _ = b.Propose(t.Context(), f, change, "sha256:1", "forge.test/shop")
 	}()
 	b.Log = b.process("two", "")
-	f.during = func() {}
+	f.during, f.err = func() {}, errors.New("no such remote")
+	if _, err := b.Propose(t.Context(), f, change, "sha256:1", "forge.test/shop"); word(err) != "ended" {
+		t.Errorf("error %v", err)
+	}
+	if record, err := b.Show(t.Context(), "k"); err != nil || record.Stands {
+		t.Errorf("what was never answered stands (%v)", err)
+	}
+	f.during = func() { panic("killed") }
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = b.Propose(t.Context(), f, change, "sha256:1", "forge.test/shop")
+	}()
+	f.during, f.err = func() {}, nil
 	b.RegisterKind(KindPropose, ProposeBy(func(string) (connector.Forge, error) { return f, nil }))
 	b.clock.add(time.Hour)
 	b.reconcile(1, 0)
-	if f.calls != 2 {
-		t.Errorf("%d calls, want the one that was cut off and one more", f.calls)
+	if f.calls != 4 {
+		t.Errorf("%d calls, want one after the three", f.calls)
 	}
 	change.Remote = "forge.test/shop"
 	if diff := cmp.Diff(change, f.last); diff != "" {
@@ -767,8 +779,14 @@ func TestWhatCannotBeMadeAgainIsAProblemAndNotInTheWay(t *testing.T) {
 	b.do(odd, "waiting")
 	b.do(b.effect("k"), "waiting")
 	b.clock.add(timeout + settle)
+	if _, err := b.Throw(t.Context(), true, "eve", "stop"); err != nil {
+		t.Fatal(err)
+	}
+	held := b.effect("held")
+	held.Kind = KindComment
+	b.do(held, "waiting")
 	result, err := b.Reconcile(t.Context())
-	if err != nil || len(result.Settled) != 1 || len(result.Problems) != 1 || !strings.Contains(result.Problems[0], "comment") {
+	if err != nil || len(result.Settled) != 1 || len(result.Problems) != 1 || !strings.Contains(result.Problems[0], "comment") || len(result.Waiting) != 1 || result.Waiting[0].Key != "held" {
 		t.Errorf("reconcile: %+v, %v", result, err)
 	}
 }

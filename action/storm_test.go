@@ -43,6 +43,21 @@ func TestEveryEffectHappensOnceThoughItsSendersAreKilled(t *testing.T) {
 	}
 }
 
+func TestTheKillSwitchEndsTheRequestsOfAnotherProcess(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	// How fast it is depends on the machine's load; bench holds it to a second.
+	took, err := actiontest.HaltTime(ctx, t.TempDir(), func() *exec.Cmd { return exec.Command(self) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(took)
+}
+
 func TestTheForgeOfTheStormCatchesAProgramWithoutALog(t *testing.T) {
 	duplicates, err := actiontest.FindThenCreate(t.Context(), 200, 1)
 	if err != nil {

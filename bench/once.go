@@ -54,6 +54,10 @@ var measureOnce = Measurement{ID: "once", Run: func(ctx context.Context) (rows [
 		}
 	}
 	f := figures[0]
+	halt, err := actiontest.HaltTime(ctx, folder, storm.Command)
+	if err != nil {
+		return nil, err
+	}
 	if f.Kills != onceKills || f.Adopted == 0 || f.Resent == 0 {
 		return nil, fmt.Errorf("the storm was too calm to show anything: %+v", f)
 	}
@@ -69,5 +73,6 @@ var measureOnce = Measurement{ID: "once", Run: func(ctx context.Context) (rows [
 			What: "CPU of the senders for each, all their starts and the HTTP client included", Value: milliseconds(per), Unit: "ms",
 			Baseline: milliseconds(calmPer), Against: fmt.Sprintf("%d effects of one process that nobody kills", onceCalm), Target: "under 5 ms", OK: per < 5*time.Millisecond,
 		},
+		{What: "from the kill switch until nothing is under way in another process", Value: halt.Seconds(), Unit: "s", Target: "under 1", OK: halt < time.Second},
 	}, nil
 }}

@@ -29,6 +29,7 @@ const (
 // Forge is a forge that makes whatever it is asked to as often as it is asked.
 type Forge struct {
 	lag  time.Duration // until its list shows what was made
+	hang bool          // every request that makes something makes it and never answers
 	kill func(pid int) // called at points where a caller may die; never nil
 
 	mu       sync.Mutex
@@ -47,8 +48,8 @@ type object struct {
 }
 
 // newForge starts a forge on a port of this machine.
-func newForge(seed uint64, lag time.Duration, kill func(pid int)) (*Forge, error) {
-	f := &Forge{lag: lag, kill: kill, random: rand.New(rand.NewPCG(seed, 1)), objects: map[string][]object{}, made: map[string]int{}}
+func newForge(seed uint64, hang bool, kill func(pid int)) (*Forge, error) {
+	f := &Forge{lag: lag, hang: hang, kill: kill, random: rand.New(rand.NewPCG(seed, 1)), objects: map[string][]object{}, made: map[string]int{}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -84,7 +85,7 @@ func (f *Forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.kill(pid)
 		return
 	}
-	if dice < cutBefore {
+	if dice < cutBefore && !f.hang {
 		cut(w)
 		return
 	}
@@ -95,6 +96,8 @@ func (f *Forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Unlock()
 	f.kill(pid)
 	switch dice -= cutBefore; {
+	case f.hang:
+		<-r.Context().Done()
 	case dice < executedThenFailed/3:
 		http.Error(w, "internal error", http.StatusInternalServerError)
 	case dice < executedThenFailed*2/3:

@@ -50,6 +50,7 @@ type orders struct {
 	URL      string
 	Effects  int
 	From     int // which effect it begins with
+	Timeout  string
 }
 
 // Lag of the forge's list. The settle window of the policy is longer.
@@ -58,7 +59,7 @@ const lag = 200 * time.Millisecond
 const policy = `
 per_day: unlimited
 rules:
-  - {kind: pull_request, per_hour: unlimited, open: unlimited, timeout: 400ms, settle: 600ms, attempts: 100}
+  - {kind: pull_request, per_hour: unlimited, open: unlimited, timeout: %s, settle: 600ms, attempts: 100}
 `
 
 // Run runs the storm to its end: until everything is settled.
@@ -66,7 +67,7 @@ func (s Storm) Run(ctx context.Context) (Figures, error) {
 	began := time.Now()
 	killer := &killer{left: s.Kills, random: rand.New(rand.NewPCG(s.Seed, 2)), every: max(1, s.Effects/max(1, s.Kills)), processes: map[int]*exec.Cmd{}}
 	killer.next = killer.draw()
-	forge, err := newForge(s.Seed, lag, killer.point)
+	forge, err := newForge(s.Seed, false, killer.point)
 	if err != nil {
 		return Figures{}, err
 	}
@@ -83,7 +84,7 @@ func (s Storm) Run(ctx context.Context) (Figures, error) {
 	defer cancel(nil)
 	var group sync.WaitGroup
 	for n := range s.Processes {
-		job, err := json.Marshal(orders{database, forge.url, s.Effects, n * s.Effects / s.Processes})
+		job, err := json.Marshal(orders{database, forge.url, s.Effects, n * s.Effects / s.Processes, "400ms"})
 		if err != nil {
 			return Figures{}, err
 		}
@@ -268,7 +269,7 @@ func (o orders) run(ctx context.Context) error {
 	c := client{o.URL, strconv.Itoa(os.Getpid())}
 	log := action.New(db, time.Now)
 	log.Holder = c.pid
-	log.Use(action.ReadPolicy("policy of the storm", strings.NewReader(policy)))
+	log.Use(action.ReadPolicy("policy of the storm", strings.NewReader(fmt.Sprintf(policy, o.Timeout))))
 	log.RegisterKind(action.KindPullRequest, func(_ context.Context, d action.Delivery) (action.Effect, error) {
 		n, err := strconv.Atoi(string(d.Doc))
 		return c.effect(n), err
@@ -344,10 +345,76 @@ func (o orders) run(ctx context.Context) error {
 	}
 }
 
+// HaltTime measures how long after the kill switch is thrown nothing is under way
+// any more in another process, all of whose requests hang. command is as in Storm.
+func HaltTime(ctx context.Context, folder string, command func() *exec.Cmd) (took time.Duration, err error) {
+	forge, err := newForge(1, true, func(int) {})
+	if err != nil {
+		return 0, err
+	}
+	defer forge.Close()
+	database := filepath.Join(folder, "halt.db")
+	db, err := sqlite.Open(ctx, database)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	job, err := json.Marshal(orders{database, forge.url, width, 0, "10m"})
+	if err != nil {
+		return 0, err
+	}
+	cmd := command()
+	cmd.Env = append(os.Environ(), childEnv+"="+string(job))
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}()
+	log := action.New(db, time.Now)
+	// until waits for a number of deliveries in a state.
+	until := func(state action.State, want int) error {
+		ticker := time.NewTicker(5 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			list, err := log.List(ctx)
+			if err != nil {
+				return err
+			}
+			n := 0
+			for _, d := range list {
+				if d.State == state {
+					n++
+				}
+			}
+			if n == want {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%d deliveries are %s, want %d: %w", n, state, want, ctx.Err())
+			case <-ticker.C:
+			}
+		}
+	}
+	if err := until(action.Sending, width); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if _, err := log.Throw(ctx, true, "bench", "measured"); err != nil {
+		return 0, err
+	}
+	if err := until(action.Doubt, width); err != nil {
+		return 0, err
+	}
+	return time.Since(began), nil
+}
+
 // FindThenCreate is the way without a log, as a baseline: look, create what is
 // not there, and do both again after an error. It gives the duplicates it made.
 func FindThenCreate(ctx context.Context, effects int, seed uint64) (duplicates int, err error) {
-	forge, err := newForge(seed, lag, func(int) {})
+	forge, err := newForge(seed, false, func(int) {})
 	if err != nil {
 		return 0, err
 	}

@@ -43,7 +43,7 @@ type Result struct {
 }
 
 func benchmarks() []Benchmark {
-	return []Benchmark{benchmarkB1, benchmarkB2, benchmarkB3, benchmarkB4, benchmarkB5, benchmarkB7, benchmarkB6, benchmarkB8, benchmarkB9, benchmarkB10, benchmarkB11, benchmarkB16, benchmarkB14}
+	return []Benchmark{benchmarkB1, benchmarkB2, benchmarkB3, benchmarkB4, benchmarkB5, benchmarkB7, benchmarkB6, benchmarkB8, benchmarkB9, benchmarkB10, benchmarkB12, benchmarkB11, benchmarkB13, benchmarkB16, benchmarkB14}
 }
 
 func main() {

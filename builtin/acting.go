@@ -29,12 +29,12 @@ import (
 
 // Fixers lists the fixers; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New()}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New(), dockerfiles()}
 }
 
 // Detectors lists the scanners that judge configuration.
 func Detectors(advisories scan.Advisories, images fix.Images, renderer kubernetes.Renderer) []scan.Scanner {
-	return []scan.Scanner{terraform.New(), scankubernetes.New(renderer)}
+	return append([]scan.Scanner{terraform.New(), scankubernetes.New(renderer)}, ofDockerfiles(advisories, images)...)
 }
 
 // Dependencies makes the dependency scanner over what is known of flaws.

@@ -62,6 +62,7 @@ type Desk struct {
 	Cache   string        // folder of indexes that can be made again
 	Signer  verify.Signer // nil leaves proofs unsigned
 	Version string        // of the program, for the record of a proof
+	Self    string        // this program, which is its own child
 	// Modules is the folder of the operator's cache of Go modules, "" for none; only
 	// sources are read there.
 	Modules string

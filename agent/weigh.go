@@ -91,6 +91,9 @@ func (d *Desk) weigh(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 	return nil
 }
 
+// reachabilityTerm is the name of what reachability takes from a risk.
+const reachabilityTerm = "reachability"
+
 // lower takes from an issue's risk where the program is known not to meet the flaw in
 // any of the modules that hold it. It closes nothing.
 func lower(it *issue.Issue) {
@@ -105,7 +108,7 @@ func lower(it *issue.Issue) {
 		return
 	}
 	it.Risk = math.Round(10*(it.Risk+effect)) / 10
-	it.RiskTerms = append(it.RiskTerms, issue.Term{Name: "reachability", Detail: why, Effect: effect})
+	it.RiskTerms = append(it.RiskTerms, issue.Term{Name: reachabilityTerm, Detail: why, Effect: effect})
 }
 
 func (w *weigher) weighPath(ctx context.Context, it *issue.Issue, p *fix.Path) error {

@@ -100,6 +100,7 @@ func Open(ctx context.Context, config Config) (*App, error) {
 		Cache:      filepath.Join(config.State, "cache"),
 		Signer:     signer,
 		Version:    config.Version,
+		Self:       self,
 		Modules:    moduleCache(),
 		Now:        config.Now,
 		Progress:   config.Progress,

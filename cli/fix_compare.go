@@ -7,19 +7,24 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/backstitch/backstitch/agent"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
 )
 
 func newFixCompare(s *streams) *cobra.Command {
-	return &cobra.Command{
+	var request agent.FixRequest
+	var calls bool
+	command := &cobra.Command{
 		Use:   "compare ISSUE",
 		Short: "The ways to fix an issue side by side, with the evidence for and against each",
 		Long: "Shows every fix path of an issue in one column each: what it closes and what would come,\n" +
 			"how far the versions are apart, whether it breaks what is used here, whether the flaw is\n" +
 			"reached, who has to agree, how long it takes, what became of such changes before, and why\n" +
-			"it is recommended or not. What nobody could look at says so.",
-		Example: "  backstitch fix compare BS-ABCDEFGHIJ\n  backstitch fix compare BS-ABCDEFGHIJ -o json",
+			"it is recommended or not. What nobody could look at says so.\n\n" +
+			"--calls follows the calls of a Go program to the flawed symbols first, and keeps what it\n" +
+			"finds: the program is type-checked in a sandbox without a network, none of it is run.",
+		Example: "  backstitch fix compare BS-ABCDEFGHIJ\n  backstitch fix compare BS-ABCDEFGHIJ --calls -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			desk, err := s.open(cmd.Context())
@@ -28,6 +33,10 @@ func newFixCompare(s *streams) *cobra.Command {
 			}
 			defer desk.Close()
 			it, err := desk.Issue(cmd.Context(), args[0])
+			if err == nil && calls {
+				request.Issue = args[0]
+				it, err = desk.FollowCalls(cmd.Context(), request)
+			}
 			if err != nil {
 				return err
 			}
@@ -41,6 +50,9 @@ func newFixCompare(s *streams) *cobra.Command {
 			return nil
 		},
 	}
+	command.Flags().BoolVar(&calls, "calls", false, "follow the calls of a Go program to the flawed symbols")
+	command.Flags().StringVar(&request.Repo, "repo", "", "folder of the repository (default: where triage saw it)")
+	return command
 }
 
 // comparedWidth is how wide a cell is before it goes on in the next line.

@@ -216,8 +216,10 @@ type flawed struct {
 }
 
 // WriteDatabase writes advisories about Go into a folder, in the form of the Go
-// vulnerability database. Those that say nothing about Go are left out. It returns how
-// many were written.
+// vulnerability database. Those that say nothing about Go are left out. They are written
+// as if they affected every version: whoever asks has judged that, and the standard
+// library that is looked at is the one that is installed. It returns how many were
+// written.
 func WriteDatabase(dir string, advisories []fact.Advisory) (int, error) {
 	type listed struct {
 		ID       string    `json:"id"`
@@ -250,21 +252,7 @@ func WriteDatabase(dir string, advisories []fact.Advisory) (int, error) {
 			}
 			to := affected{}
 			to.Package.Ecosystem, to.Package.Name = "Go", from.Name
-			for _, r := range from.Ranges {
-				if r.Type == "GIT" {
-					continue
-				}
-				s := span{Type: "SEMVER"}
-				for _, event := range r.Events {
-					switch {
-					case event.Introduced != "":
-						s.Events = append(s.Events, map[string]string{"introduced": strings.TrimPrefix(event.Introduced, "v")})
-					case event.Fixed != "":
-						s.Events = append(s.Events, map[string]string{"fixed": strings.TrimPrefix(event.Fixed, "v")})
-					}
-				}
-				to.Ranges = append(to.Ranges, s)
-			}
+			to.Ranges = []span{{Type: "SEMVER", Events: []map[string]string{{"introduced": "0"}}}}
 			at := map[string]int{}
 			for _, symbol := range from.Symbols {
 				importPath, name := goapi.Split(symbol)

@@ -121,6 +121,12 @@ func TestCallsAreFollowedThroughOtherPackages(t *testing.T) {
 	if required := nearest(called, "GO-2"); required.Module != "example.org/lib" || required.Package != "" {
 		t.Errorf("of a package that is no part of the program: %+v, expected the module alone", required)
 	}
+	// The question is how near a flaw is; whether the version has it was judged before.
+	older := flaw("GO-1", "example.org/lib", "example.org/lib/deep.Flawed")
+	older.Affected[0].Ranges[0].Events[1].Fixed = "0.9.0"
+	if calls, err := follow(t, "package main\n\nimport \"example.org/lib\"\n\nfunc main() {\n\tlib.Calls()\n}\n", older); err != nil || nearest(calls, "GO-1").Symbol != "Flawed" {
+		t.Errorf("of a version that the ranges leave out: %+v, %v", calls, err)
+	}
 	harmless, err := follow(t, "package main\n\nimport \"example.org/lib\"\n\nfunc main() {\n\tlib.Harmless()\n}\n", flaw("GO-1", "example.org/lib", "example.org/lib/deep.Flawed"))
 	if err != nil {
 		t.Fatal(err)

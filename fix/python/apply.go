@@ -249,10 +249,6 @@ func overrideEdit(file string, data []byte, change fix.Change) (fix.Edit, error)
 
 // relock lets uv or poetry rewrite a lock in a folder of its own.
 func relock(ctx context.Context, dir, lock string, lockData []byte, exact, final map[string][]byte, p fix.Path) ([]byte, error) {
-	if path.Base(lock) == "Pipfile.lock" {
-		change := p.Changes[0]
-		return nil, fmt.Errorf("%s: pipenv has to write it, with: %s", lock, refresh(toolPipenv, change.Package, change.To))
-	}
 	tool, err := newTool()
 	if err != nil {
 		return nil, err
@@ -270,7 +266,7 @@ func relock(ctx context.Context, dir, lock string, lockData []byte, exact, final
 	}
 	put := func(files map[string][]byte) error {
 		for file, data := range files {
-			if path.Ext(file) == ".toml" {
+			if isManifest(file) {
 				if err := os.WriteFile(at(file), data, 0o600); err != nil {
 					return err
 				}
@@ -278,7 +274,15 @@ func relock(ctx context.Context, dir, lock string, lockData []byte, exact, final
 		}
 		return nil
 	}
-	if path.Base(lock) == "uv.lock" {
+	switch path.Base(lock) {
+	case "Pipfile.lock":
+		if err := put(final); err != nil {
+			return nil, err
+		}
+		if err := pipenvLock(ctx, tool, work, p); err != nil {
+			return nil, err
+		}
+	case "uv.lock":
 		if err := put(final); err != nil {
 			return nil, err
 		}
@@ -289,8 +293,10 @@ func relock(ctx context.Context, dir, lock string, lockData []byte, exact, final
 		if _, err := tool.Run(ctx, work, "uv", args...); err != nil {
 			return nil, err
 		}
-	} else if err := poetryLock(ctx, tool, work, put, exact, final, p); err != nil {
-		return nil, err
+	default:
+		if err := poetryLock(ctx, tool, work, put, exact, final, p); err != nil {
+			return nil, err
+		}
 	}
 	after, err := os.ReadFile(at(lock))
 	if err != nil {
@@ -334,6 +340,41 @@ func poetryLock(ctx context.Context, tool *fix.Tool, work string, put func(map[s
 	return nil
 }
 
+// pipenvLock lets pipenv raise what it states to the very version. What is not taken
+// from an index is refused, since pipenv would run its build.
+func pipenvLock(ctx context.Context, tool *fix.Tool, work string, p fix.Path) error {
+	pipfile := filepath.Join(work, "Pipfile")
+	before, err := os.ReadFile(pipfile)
+	if err != nil {
+		return err
+	}
+	texts, err := fix.TOMLStrings("Pipfile", before)
+	if err != nil {
+		return err
+	}
+	for _, t := range texts {
+		if len(t.Path) != 3 || t.Path[0] == "pipenv" {
+			continue
+		}
+		switch t.Path[2] {
+		case "git", "hg", "svn", "bzr", "path", "file", "ref":
+			return fmt.Errorf("Pipfile:%d: %s comes from %s; pipenv would run its build", t.Line, t.Path[1], t.Path[2])
+		}
+	}
+	args := []string{"upgrade", "--lock-only"}
+	for _, change := range p.Changes {
+		args = append(args, change.Package+"=="+change.To)
+	}
+	if _, err := tool.Run(ctx, work, "pipenv", args...); err != nil {
+		return err
+	}
+	after, err := os.ReadFile(pipfile)
+	if err == nil && !bytes.Equal(before, after) {
+		err = errors.New("pipenv changed the Pipfile; expected the lock to change only")
+	}
+	return err
+}
+
 // raised checks that a rewritten lock holds a change.
 func raised(lock string, before, after []byte, change fix.Change) error {
 	old, err := parseLock(lock, before)
@@ -359,10 +400,14 @@ func raised(lock string, before, after []byte, change fix.Change) error {
 	return nil
 }
 
-// maxManifests is how many pyproject.toml files a workspace may have.
+func isManifest(name string) bool {
+	return path.Base(name) == "pyproject.toml" || path.Base(name) == "Pipfile"
+}
+
+// maxManifests is how many manifests a workspace may have.
 const maxManifests = 5000
 
-// copyManifests copies the pyproject.toml files below a module.
+// copyManifests copies the manifests below a module.
 func copyManifests(ctx context.Context, dir, module, work string) error {
 	tree, err := code.OpenDir(dir)
 	if err != nil {
@@ -385,11 +430,11 @@ func copyManifests(ctx context.Context, dir, module, work string) error {
 				continue
 			}
 		}
-		if path.Base(name) != "pyproject.toml" {
+		if !isManifest(name) {
 			continue
 		}
 		if copied++; copied > maxManifests {
-			return fmt.Errorf("%s: more than %d pyproject.toml files", module, maxManifests)
+			return fmt.Errorf("%s: more than %d manifests", module, maxManifests)
 		}
 		data, err := tree.Read(ctx, name)
 		if err != nil {
@@ -406,11 +451,12 @@ func copyManifests(ctx context.Context, dir, module, work string) error {
 	return nil
 }
 
-// newTool prepares runs of uv and poetry: the index of the operator, and
+// newTool prepares runs of uv, poetry and pipenv: the index of the operator, and
 // nothing else of his settings.
 func newTool() (*fix.Tool, error) {
 	settings := []string{
 		"UV_NO_SYSTEM_CONFIG=1", "UV_KEYRING_PROVIDER=disabled", "UV_PYTHON_DOWNLOADS=never",
+		"PIPENV_VENV_IN_PROJECT=1", "PIPENV_YES=1", "PIPENV_NOSPIN=1", "PIPENV_IGNORE_VIRTUALENVS=1", "PIP_ONLY_BINARY=:all:", "NO_COLOR=1",
 		"POETRY_VIRTUALENVS_CREATE=false", "POETRY_NO_INTERACTION=1", "PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring",
 	}
 	for _, name := range []string{"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_NATIVE_TLS"} {

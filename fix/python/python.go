@@ -9,8 +9,10 @@ package python
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -47,8 +49,8 @@ func (*fixer) Describe() fix.Description {
 		Docs: "Raises pins in requirements files and constraints in pyproject.toml and Pipfile to the lowest version that closes everything known; " +
 			"where constraints allow it, only the lock of poetry or uv. With uv, a transitive package can be overridden. " +
 			"Where an index can be asked, the nearest ancestor that holds a package back is raised. " +
-			"Requirements with hashes and Pipfile.lock need the tool that wrote them.",
-		Commands: []string{"uv", "poetry"},
+			"Requirements with hashes need the tool that wrote them.",
+		Commands: []string{"uv", "poetry", "pipenv"},
 	}
 }
 
@@ -248,6 +250,9 @@ type lockPackage struct {
 }
 
 func parseLock(file string, data []byte) ([]lockPackage, error) {
+	if path.Base(file) == "Pipfile.lock" {
+		return parsePipfileLock(file, data)
+	}
 	var document struct {
 		Package []lockPackage `toml:"package"`
 	}
@@ -255,6 +260,30 @@ func parseLock(file string, data []byte) ([]lockPackage, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return document.Package, nil
+}
+
+// parsePipfileLock reads the sections of a Pipfile.lock: name to a pin.
+func parsePipfileLock(file string, data []byte) ([]lockPackage, error) {
+	var sections map[string]map[string]json.RawMessage
+	if err := json.Unmarshal(data, &sections); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	var packages []lockPackage
+	for _, section := range slices.Sorted(maps.Keys(sections)) {
+		if section == "_meta" {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(sections[section])) {
+			var entry struct {
+				Version string `json:"version"`
+			}
+			if err := json.Unmarshal(sections[section][name], &entry); err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", file, name, err)
+			}
+			packages = append(packages, lockPackage{Name: name, Version: strings.TrimPrefix(entry.Version, "==")})
+		}
+	}
+	return packages, nil
 }
 
 // blockByLock notes the packages of a poetry.lock whose constraints forbid a

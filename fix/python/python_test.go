@@ -338,7 +338,33 @@ func TestConstraintsOfAPipfileAreRaised(t *testing.T) {
 	fixtest.Unchanged(t, python.New(), map[string]string{"api/Pipfile": pipfile, "api/Pipfile.lock": "{}"}, fix.Path{
 		Kind: fix.RaiseDirect, Module: "api", Changes: []fix.Change{{Package: "web", From: "3.2.10", To: "3.2.11"}},
 		Steps: []fix.Step{{Location: &fact.Location{Path: "api/Pipfile", Line: 2}}},
-	}, "api/Pipfile.lock: pipenv has to write it")
+	}, "Pipfile:4: lib comes from path; pipenv would run its build")
+	t.Setenv("PATH", t.TempDir())
+	fixtest.Unchanged(t, python.New(), map[string]string{"api/Pipfile": "[packages]\nweb = \"*\"\n", "api/Pipfile.lock": "{}"}, fix.Path{
+		Kind: fix.RaiseDirect, Module: "api", Changes: []fix.Change{{Package: "web", From: "3.2.10", To: "3.2.11"}},
+		Steps: []fix.Step{{Location: &fact.Location{Path: "api/Pipfile", Line: 2}}},
+	}, "pipenv: program not found")
+}
+
+func TestPipenvRewritesItsLock(t *testing.T) {
+	url := index(t, packages)
+	pipfile := fmt.Sprintf("[[source]]\nurl = %q\nverify_ssl = false\nname = \"ours\"\n\n[packages]\nweb = {version = \"~=3.2.10\"}   # framework\n", url)
+	lock := fmt.Sprintf(`{
+    "_meta": {"hash": {"sha256": "0"}, "pipfile-spec": 6, "requires": {}, "sources": [{"name": "ours", "url": %q, "verify_ssl": false}]},
+    "default": {
+        "qs": {"hashes": ["sha256:0000000000000000000000000000000000000000000000000000000000000000"], "version": "==1.0.0"},
+        "web": {"hashes": ["sha256:0000000000000000000000000000000000000000000000000000000000000000"], "index": "ours", "version": "==3.2.10"}
+    },
+    "develop": {}
+}
+`, url)
+	fixtest.Conformance(t, only{python.New(), fix.RaiseDirect}, []fixtest.Case{{
+		Name: "after its constraint was raised", Needs: []string{"pipenv"}, May: []string{"api/Pipfile", "api/Pipfile.lock"},
+		Files:  map[string]string{"api/Pipfile": pipfile, "api/Pipfile.lock": lock},
+		Target: target("pipenv", "api/Pipfile", []string{"api/Pipfile.lock"}, lockfile.Package{Name: "web", Version: "3.2.10", Path: "api/Pipfile.lock", Line: 5, Direct: true}),
+		Lines:  map[string]int{"api/Pipfile": 1},
+		Want:   map[string][]string{"api/Pipfile": {"web = {version = \"~=3.2.11\"}   # framework\n"}, "api/Pipfile.lock": {"\"version\": \"==3.2.11\""}},
+	}})
 }
 
 func TestAncestorsAreRaisedWhereTheyHoldAPackageBack(t *testing.T) {

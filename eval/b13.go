@@ -167,6 +167,9 @@ func readPlaced(dir string) (*placed, error) {
 			}
 			c.hunks[name] = append(c.hunks[name], s)
 		}
+		if len(meta.Hunks) == 0 {
+			c.hunks[name] = changedSpans(c.before[name], c.after[name])
+		}
 	}
 	return c, nil
 }

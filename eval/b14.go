@@ -38,11 +38,12 @@ import (
 // the blank's own text. Cases that only name what to look at are counted apart.
 //
 //	fixed_clean  share of cases with a path to set or delete that are clean afterwards
-//	still_seen   cases that our own scanner sees by the same rule before and after
+//	still_seen   cases of which our own scanner, by the same rule, sees a named field
+//	             before and after: what was told is not enough for it, as where a field
+//	             is to be deleted whose default is as bad; those with a blank are left out
 var benchmarkB14 = Benchmark{
 	ID: "B14", Title: "Kubernetes policy fixes", Needs: "iac-policy/kubescape-rules",
-	Targets: map[string]float64{"fixed_clean": .95, "still_seen": 0},
-	Most:    map[string]bool{"still_seen": true},
+	Targets: map[string]float64{"fixed_clean": .95},
 	Run:     runB14,
 }
 
@@ -147,6 +148,7 @@ type b14Case struct {
 	alerts                []b14Alert
 	fixer                 fix.SiteFixer
 	scanner               scan.Scanner
+	tree                  code.Files
 	blank                 bool
 	seenBefore, seenAfter bool
 }
@@ -163,6 +165,7 @@ func (c *b14Case) run(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
+	c.tree = tree
 	flaws, file, why := c.flaws(ctx, tree)
 	if why != "" {
 		return why, nil
@@ -198,7 +201,7 @@ func (c *b14Case) run(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	if c.scanner != nil {
+	if c.scanner != nil && !c.blank {
 		if c.seenBefore, err = c.sees(ctx, tree); err != nil {
 			return "", err
 		}
@@ -218,8 +221,14 @@ func (c *b14Case) sees(ctx context.Context, tree code.Tree) (bool, error) {
 		}
 		for i := range c.alerts {
 			o := c.alerts[i].object()
-			if strings.Contains(f.Attributes[fix.AttributeObject]+"#", "/"+b14Text(o, "metadata", "name")+"#") {
-				seen = true
+			if file, _ := c.find(c.tree, i); file != f.Path || !strings.Contains(f.Attributes[fix.AttributeObject]+"#", "/"+b14Text(o, "metadata", "name")+"#") {
+				continue
+			}
+			for _, p := range c.alerts[i].FixPaths {
+				seen = seen || p.Path == f.Attributes[fix.AttributeField]
+			}
+			for _, p := range c.alerts[i].DeletePaths {
+				seen = seen || p == f.Attributes[fix.AttributeField]
 			}
 		}
 		return nil

@@ -67,7 +67,14 @@ func openGroup(ask string, ports ...int64) judge {
 				case !sure:
 					known = false
 				case hit:
-					flaws = append(flaws, flaw{field: prefix + source, wanted: ask, detail: shown(value)})
+					f := flaw{field: prefix + source, wanted: ask, detail: shown(value), more: map[string]string{}}
+					for name, field := range map[string]string{"protocol": protocol, "from_port": from, "to_port": to} {
+						v, _ := at(v, field)
+						if s, ok := text(v); ok {
+							f.more[name] = s
+						}
+					}
+					flaws = append(flaws, f)
 				}
 			}
 		}

@@ -28,6 +28,8 @@ type flaw struct {
 	wanted string // JSON of a value that satisfies the rule, or "?" and what is asked for
 	remove bool   // the field has to go
 	detail string // what it is now, "" for not stated
+	// more is what a finding says beside, such as the ports of an open rule.
+	more map[string]string
 }
 
 // judge gives the flaws of a resource, and whether all that decides is known.

@@ -183,6 +183,9 @@ func (j *judging) finding(r *Rule, s *subject, f flaw) fact.Finding {
 	} else {
 		finding.Attributes[attributeWanted] = f.wanted
 	}
+	for name, value := range f.more {
+		finding.Attributes[name] = value
+	}
 	if f.detail != "" {
 		finding.Attributes[attributeValue] = f.detail
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/backstitch/backstitch/fix/maven"
 	"github.com/backstitch/backstitch/fix/npm"
 	"github.com/backstitch/backstitch/fix/python"
+	"github.com/backstitch/backstitch/fix/runtime"
 	fixterraform "github.com/backstitch/backstitch/fix/terraform"
 	"github.com/backstitch/backstitch/scan"
 	"github.com/backstitch/backstitch/scan/dependencies"
@@ -29,7 +30,7 @@ import (
 
 // Fixers lists the fixers; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New(), dockerfiles()}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New(), runtime.New(), dockerfiles()}
 }
 
 // Detectors lists the scanners that judge configuration.

@@ -10,23 +10,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/backstitch/backstitch/code/lockfile"
-	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
 )
 
 // ID is the fixer's id.
 const ID = "fix/actions"
 
-// Resolver knows the tags of actions.
+// Resolver knows the refs of actions.
 type Resolver interface {
-	// Tags lists the tags of a repository named owner/name with the commit of each.
-	Tags(ctx context.Context, repository string) (map[string]string, error)
+	// Refs lists the refs of a repository named owner/name.
+	Refs(ctx context.Context, repository string) (Refs, error)
 }
+
+// Refs are tags and branches with the commit of each.
+type Refs struct{ Tags, Branches map[string]string }
 
 type fixer struct{ resolver Resolver }
 
@@ -39,7 +42,8 @@ func (fixer) Describe() fix.Description {
 		ID:   ID,
 		Name: "GitHub Actions",
 		Docs: "Raises the tag of a vulnerable action to the lowest that closes everything known: a major tag to a major tag, a full tag to a full tag, " +
-			"a pinned commit to the commit of the tag together with the version in its comment. Every use in the folder's workflows is changed; the rest of each file stays.",
+			"a pinned commit to the commit of the tag together with the version in its comment. Every use in the folder's workflows is changed; the rest of each file stays. " +
+			"A use that a finding says is not pinned is pinned to the commit that its ref stands for, with the version in a comment.",
 		Commands: []string{"git"},
 	}
 }
@@ -134,6 +138,11 @@ func restyled(like, version string) string {
 }
 
 func (f fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, error) {
+	if p.Kind == fix.PinDigest {
+		return f.change(dir, p, func(u *lockfile.ActionUse) bool { return !u.Pinned() }, func(u *lockfile.ActionUse) (string, string, error) {
+			return Resolve(ctx, f.resolver, u)
+		})
+	}
 	if len(p.Changes) != 1 {
 		return nil, fmt.Errorf("the path changes %d actions, expected 1", len(p.Changes))
 	}
@@ -141,20 +150,38 @@ func (f fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, err
 	if !actor.MatchString(change.Package) || !release.MatchString(change.To) || !release.MatchString(change.From) {
 		return nil, fmt.Errorf("%q %q %q: expected an action and two versions", change.Package, change.From, change.To)
 	}
-	before, after := map[string][]byte{}, map[string][]byte{}
+	about := func(u *lockfile.ActionUse) bool { return u.Name == change.Package && u.Version() == change.From }
+	return f.change(dir, p, about, func(u *lockfile.ActionUse) (string, string, error) {
+		version := restyled(u.Version(), change.To)
+		if !u.Pinned() {
+			return version, "", nil
+		}
+		refs, err := f.resolver.Refs(ctx, change.Package)
+		if err != nil {
+			return "", "", fmt.Errorf("tags of %s: %w", change.Package, err)
+		}
+		ref := tagged(refs.Tags, change.To)
+		if ref == "" {
+			return "", "", fmt.Errorf("%s has no tag %s", change.Package, change.To)
+		}
+		return ref, version, nil
+	})
+}
+
+// change edits the uses on the lines of a path's steps that it is about, each to the
+// ref and the version that to gives.
+func (f fixer) change(dir string, p fix.Path, about func(*lockfile.ActionUse) bool, to func(*lockfile.ActionUse) (ref, version string, err error)) ([]string, error) {
 	lines := map[string][]int{}
-	var names []string
 	for _, step := range p.Steps {
 		if step.Location != nil {
-			name := step.Location.Path
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-			lines[name] = append(lines[name], step.Location.Line)
+			lines[step.Location.Path] = append(lines[step.Location.Path], step.Location.Line)
 		}
 	}
-	var tags map[string]string
-	for _, name := range names {
+	if len(lines) == 0 {
+		return nil, errors.New("the path names no line")
+	}
+	before, after := map[string][]byte{}, map[string][]byte{}
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
 		data, err := fix.ReadFile(dir, name)
 		if err != nil {
 			return nil, err
@@ -167,22 +194,14 @@ func (f fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, err
 		count := 0
 		for i := range uses {
 			u := &uses[i]
-			if u.Name != change.Package || !slices.Contains(lines[name], u.Line) || u.Version() != change.From {
+			if !slices.Contains(lines[name], u.Line) || !about(u) {
 				continue
 			}
-			ref, version := restyled(u.Version(), change.To), ""
-			if u.Pinned() {
-				if tags == nil {
-					if tags, err = f.resolver.Tags(ctx, change.Package); err != nil {
-						return nil, fmt.Errorf("tags of %s: %w", change.Package, err)
-					}
-				}
-				if ref = tagged(tags, change.To); ref == "" {
-					return nil, fmt.Errorf("%s has no tag %s", change.Package, change.To)
-				}
-				version = restyled(u.Version(), change.To)
+			ref, version, err := to(u)
+			var more []fix.Edit
+			if err == nil {
+				more, err = Edits(data, uses, i, ref, version)
 			}
-			more, err := Edits(data, uses, i, ref, version)
 			if err != nil {
 				return nil, fmt.Errorf("%s:%d: %w", name, u.Line, err)
 			}
@@ -190,7 +209,7 @@ func (f fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, err
 			count++
 		}
 		if count == 0 {
-			return nil, fmt.Errorf("%s: no use of %s at %s", name, change.Package, change.From)
+			return nil, fmt.Errorf("%s: the lines hold no use that the path is about; plan again", name)
 		}
 		before[name] = data
 		if after[name], err = fix.Splice(data, edits...); err != nil {
@@ -199,9 +218,6 @@ func (f fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, err
 		if err := judge(uses, after[name], count); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-	}
-	if len(names) == 0 {
-		return nil, errors.New("the path names no line")
 	}
 	return fix.WriteAll(dir, before, after)
 }
@@ -237,21 +253,4 @@ func judge(uses []lockfile.ActionUse, data []byte, want int) error {
 		return fmt.Errorf("the edit changed %d refs, expected %d", differ, want)
 	}
 	return nil
-}
-
-// Uses lists the uses of other repositories' actions in a workflow or action of a
-// tree, by line: what a fixer of findings about a line starts from.
-func Uses(file string, data []byte) ([]lockfile.ActionUse, error) {
-	uses, err := lockfile.ActionUses(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return uses, nil
-}
-
-// At gives the index of the use on the line of a location, -1 when there is none.
-func At(uses []lockfile.ActionUse, location fact.Location) int {
-	return slices.IndexFunc(uses, func(u lockfile.ActionUse) bool {
-		return u.Line >= location.Line && u.Line <= max(location.Line, location.EndLine)
-	})
 }

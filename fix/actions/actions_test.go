@@ -147,7 +147,7 @@ func TestWhatCannotBeDoneLeavesEveryFileAsItWas(t *testing.T) {
 		want   string
 	}{
 		{fix.Change{Package: "acme/files", From: "v45.0.2", To: "46.0.1"}, fix.Step{Location: fix.At(ci, 5, 0)}, "acme/files has no tag 46.0.1"},
-		{fix.Change{Package: "acme/files", From: "v44", To: "46.0.1"}, fix.Step{Location: fix.At(ci, 4, 0)}, "no use of acme/files at v44"},
+		{fix.Change{Package: "acme/files", From: "v44", To: "46.0.1"}, fix.Step{Location: fix.At(ci, 4, 0)}, "the lines hold no use"},
 		{fix.Change{Package: "acme/files", From: "v45", To: "46.0.1"}, fix.Step{Location: fix.At("../x.yml", 4, 0)}, "x.yml"},
 		{fix.Change{Package: "acme/files", From: "v45", To: "46.0.1"}, fix.Step{}, "names no line"},
 		{fix.Change{Package: "--upload-pack=x", From: "v45", To: "46.0.1"}, fix.Step{Location: fix.At(ci, 4, 0)}, "expected an action"},
@@ -155,10 +155,10 @@ func TestWhatCannotBeDoneLeavesEveryFileAsItWas(t *testing.T) {
 	} {
 		fixtest.Unchanged(t, actions.New(&actions.Git{Forge: dir}), files, fix.Path{Kind: fix.RaiseDirect, Changes: []fix.Change{test.change}, Steps: []fix.Step{test.step}}, test.want)
 	}
-	if _, err := (&actions.Git{Forge: "ext::sh -c x"}).Tags(t.Context(), "a/b"); err == nil {
+	if _, err := (&actions.Git{Forge: "ext::sh -c x"}).Refs(t.Context(), "a/b"); err == nil {
 		t.Error("an address that is none was asked")
 	}
-	if _, err := (&actions.Git{Forge: dir}).Tags(t.Context(), "acme/.."); err == nil {
+	if _, err := (&actions.Git{Forge: dir}).Refs(t.Context(), "acme/.."); err == nil {
 		t.Error("a repository out of the forge was asked")
 	}
 }
@@ -167,9 +167,9 @@ func TestTagsAreThoseOfTheForge(t *testing.T) {
 	t.Parallel()
 	dir, ids := forge(t, map[string][]string{"acme/files": {"v4.2.0 v4", "v4.2.1 v4 v4.2", "v4.10.0 nightly v5"}})
 	git := &actions.Git{Forge: dir}
-	tags, err := git.Tags(t.Context(), "acme/files")
-	if err != nil || tags["v4"] != ids["acme/files@v4.2.1"] || tags["v4.10.0"] != ids["acme/files@v4.10.0"] || len(tags) != 7 {
-		t.Errorf("Tags() = %v, %v, expected %v", tags, err, ids)
+	refs, err := git.Refs(t.Context(), "acme/files")
+	if tags := refs.Tags; err != nil || tags["v4"] != ids["acme/files@v4.2.1"] || tags["v4.10.0"] != ids["acme/files@v4.10.0"] || len(tags) != 7 || len(refs.Branches) != 1 {
+		t.Errorf("Refs() = %v, %v, expected %v", refs, err, ids)
 	}
 	if versions, err := (actions.Registry{Resolver: git}).Versions(t.Context(), "acme/files"); err != nil || !slices.Equal(versions, []string{"v4.2.0", "v4.2.1", "v4.10.0"}) {
 		t.Errorf("Versions() = %q, %v", versions, err)
@@ -180,8 +180,65 @@ func TestTagsAreThoseOfTheForge(t *testing.T) {
 			t.Errorf("Resolve(%s) = %s, %s, %v, expected %s", ref, id, version, err, want)
 		}
 	}
-	if _, _, err := actions.Resolve(t.Context(), git, &lockfile.ActionUse{Name: "acme/files", Ref: "main"}); err == nil {
-		t.Error("a branch was resolved to a tag")
+	for branch, head := range refs.Branches {
+		if id, version, err := actions.Resolve(t.Context(), git, &lockfile.ActionUse{Name: "acme/files", Ref: branch}); err != nil || id != head || version != "v4.10.0" {
+			t.Errorf("Resolve(%s) = %s, %s, %v, expected the head and its tag", branch, id, version, err)
+		}
+	}
+	if _, _, err := actions.Resolve(t.Context(), git, &lockfile.ActionUse{Name: "acme/files", Ref: "absent"}); err == nil {
+		t.Error("a ref that is none was resolved")
+	}
+}
+
+func TestWhatAFindingSaysIsNotPinnedIsPinned(t *testing.T) {
+	t.Parallel()
+	dir, ids := forge(t, map[string][]string{"acme/files": {"v45.0.8 v45"}})
+	fixer := actions.New(&actions.Git{Forge: dir}).(fix.SiteFixer)
+	name := ".github/workflows/go.yml"
+	text := workflows()[name]
+	for _, test := range []struct {
+		line  int
+		kind  fact.Kind
+		rule  string
+		title string
+		want  string // "" for no path
+	}{
+		{4, fact.Misconfiguration, "zizmor/unpinned-uses", "", "    - uses: acme/files@ID # v45.0.8\n"},
+		{4, fact.CodeFlaw, "yaml.github-actions.security.third-party-action-not-pinned-to-commit-sha", "", "    - uses: acme/files@ID # v45.0.8\n"},
+		{4, fact.Misconfiguration, "PinnedDependenciesID", "", "    - uses: acme/files@ID # v45.0.8\n"},
+		{4, fact.Misconfiguration, "555ab8f9", "Unpinned Actions Full Length Commit SHA", "    - uses: acme/files@ID # v45.0.8\n"},
+		{4, fact.Misconfiguration, "CKV2_GHA_1", "Ensure top-level permissions are not set to write-all", ""},
+		{4, fact.Vulnerability, "GHSA-1", "pinned to a commit", ""},
+		{3, fact.Misconfiguration, "unpinned-uses", "", ""},
+	} {
+		tree := code.Files{name: []byte(text)}
+		site := &fix.Site{Location: *fix.At(name, test.line, 0), Tree: tree, Flaws: []fix.Flaw{{Issue: "i1", Kind: test.kind, Rules: []string{test.rule}, Title: test.title, Findings: 2}}}
+		paths, err := fixer.PlanSite(t.Context(), site)
+		if err != nil || (len(paths) == 1) != (test.want != "") {
+			t.Errorf("%s: PlanSite() = %+v, %v", test.rule, paths, err)
+			continue
+		}
+		if len(paths) == 0 {
+			continue
+		}
+		if p := paths[0]; p.ID == "" || p.Summary == "" || p.Kind != fix.PinDigest || p.Findings != 2 || !slices.Equal(p.Closes, []string{"i1"}) {
+			t.Errorf("%s: path %+v", test.rule, p)
+		}
+		work := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(work, ".github", "workflows"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(work, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fixer.Apply(t.Context(), work, paths[0]); err != nil {
+			t.Errorf("%s: %v", test.rule, err)
+		}
+		got, err := os.ReadFile(filepath.Join(work, name))
+		want := strings.Replace(text, "    - uses: acme/files@v45\n", strings.Replace(test.want, "ID", ids["acme/files@v45"], 1), 1)
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %v:\n%s", test.rule, err, cmp.Diff(want, string(got)))
+		}
 	}
 }
 
@@ -200,7 +257,7 @@ func TestUsesArePinnedInPlace(t *testing.T) {
 		{"- uses: >-\n      a/b@v4\n", ""},
 	} {
 		text := "runs:\n  steps:\n" + strings.ReplaceAll(test.text, "- ", "  - ")
-		uses, err := actions.Uses("action.yml", []byte(text))
+		uses, err := lockfile.ActionUses([]byte(text))
 		if err != nil || len(uses) == 0 {
 			t.Fatalf("%q: %v, %v", test.text, uses, err)
 		}
@@ -250,12 +307,12 @@ func TestEditsAreWhatPeopleChanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			uses, err := actions.Uses(entry.Name(), old)
+			uses, err := lockfile.ActionUses(old)
 			if err != nil {
 				t.Errorf("%s: %v", c.Name(), err)
 				continue
 			}
-			changed, err := actions.Uses(entry.Name(), after)
+			changed, err := lockfile.ActionUses(after)
 			if err != nil {
 				t.Errorf("%s: %v", c.Name(), err)
 				continue

@@ -22,7 +22,7 @@ func Address(forge, repository string) string {
 	return strings.TrimSuffix(forge, "/") + "/" + repository
 }
 
-// Git knows tags by asking the forge with git ls-remote, without credentials. It asks
+// Git knows refs by asking the forge with git ls-remote, without credentials. It asks
 // once for each repository and is safe for concurrent use. The zero Git asks
 // DefaultForge.
 type Git struct {
@@ -30,20 +30,20 @@ type Git struct {
 	Forge string
 
 	mu   sync.Mutex
-	tags map[string]map[string]string
+	refs map[string]Refs
 }
 
-// maxTags bounds what is kept of one repository.
-const maxTags = 50_000
+// maxRefs bounds what is kept of one repository.
+const maxRefs = 50_000
 
-// Tags implements Resolver. Of an annotated tag it gives the commit.
-func (g *Git) Tags(ctx context.Context, repository string) (map[string]string, error) {
+// Refs implements Resolver. Of an annotated tag it gives the commit.
+func (g *Git) Refs(ctx context.Context, repository string) (Refs, error) {
 	if !actor.MatchString(repository) || strings.Contains(repository, "..") {
-		return nil, fmt.Errorf("%q: expected owner/name", repository)
+		return Refs{}, fmt.Errorf("%q: expected owner/name", repository)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if known, ok := g.tags[repository]; ok {
+	if known, ok := g.refs[repository]; ok {
 		return known, nil
 	}
 	forge, protocol := g.Forge, "https"
@@ -53,41 +53,45 @@ func (g *Git) Tags(ctx context.Context, repository string) (map[string]string, e
 	case filepath.IsAbs(forge):
 		protocol = "file"
 	case !strings.HasPrefix(forge, "https://"):
-		return nil, fmt.Errorf("forge %q: expected an https address or a path", fix.WithoutUser(forge))
+		return Refs{}, fmt.Errorf("forge %q: expected an https address or a path", fix.WithoutUser(forge))
 	}
 	tool, err := fix.NewTool(
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL="+protocol,
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.followRedirects", "GIT_CONFIG_VALUE_0=initial",
 	)
 	if err != nil {
-		return nil, err
+		return Refs{}, err
 	}
-	out, err := tool.Run(ctx, tool.Home(), "git", "ls-remote", "--tags", "--", Address(fix.WithoutUser(forge), repository))
+	out, err := tool.Run(ctx, tool.Home(), "git", "ls-remote", "--tags", "--heads", "--", Address(fix.WithoutUser(forge), repository))
 	if err = errors.Join(err, tool.Close()); err != nil {
-		return nil, err
+		return Refs{}, err
 	}
-	tags := parseRefs(string(out))
-	if g.tags == nil {
-		g.tags = map[string]map[string]string{}
+	refs := parseRefs(string(out))
+	if g.refs == nil {
+		g.refs = map[string]Refs{}
 	}
-	g.tags[repository] = tags
-	return tags, nil
+	g.refs[repository] = refs
+	return refs, nil
 }
 
-func parseRefs(out string) map[string]string {
-	tags := map[string]string{}
+func parseRefs(out string) Refs {
+	refs := Refs{Tags: map[string]string{}, Branches: map[string]string{}}
 	for line := range strings.Lines(out) {
 		id, name, ok := strings.Cut(strings.TrimSpace(line), "\t")
-		name, tag := strings.CutPrefix(name, "refs/tags/")
-		if !ok || !tag || !commit.MatchString(id) || len(tags) >= maxTags {
+		if !ok || !commit.MatchString(id) || len(refs.Tags)+len(refs.Branches) >= maxRefs {
 			continue
 		}
-		bare, peeled := strings.CutSuffix(name, "^{}")
-		if _, known := tags[bare]; !known || peeled {
-			tags[bare] = id
+		if branch, ok := strings.CutPrefix(name, "refs/heads/"); ok {
+			refs.Branches[branch] = id
+		}
+		if tag, ok := strings.CutPrefix(name, "refs/tags/"); ok {
+			bare, peeled := strings.CutSuffix(tag, "^{}")
+			if _, known := refs.Tags[bare]; !known || peeled {
+				refs.Tags[bare] = id
+			}
 		}
 	}
-	return tags
+	return refs
 }
 
 // Registry answers a fixer's questions about versions from tags.
@@ -95,11 +99,11 @@ type Registry struct{ Resolver Resolver }
 
 // Versions implements fix.Registry: tags of three numbers, rising.
 func (r Registry) Versions(ctx context.Context, name string) ([]string, error) {
-	tags, err := r.Resolver.Tags(ctx, name)
+	refs, err := r.Resolver.Refs(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	list := slices.DeleteFunc(slices.Collect(maps.Keys(tags)), func(tag string) bool { return !release.MatchString(tag) || strings.Count(tag, ".") != 2 })
+	list := slices.DeleteFunc(slices.Collect(maps.Keys(refs.Tags)), func(tag string) bool { return !release.MatchString(tag) || strings.Count(tag, ".") != 2 })
 	slices.SortFunc(list, func(a, b string) int {
 		if order := slices.Compare(parts(a), parts(b)); order != 0 {
 			return order

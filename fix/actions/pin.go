@@ -3,7 +3,6 @@ package actions
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -71,23 +70,23 @@ func Pin(data []byte, uses []lockfile.ActionUse, i int, id, version string) ([]f
 	return Edits(data, uses, i, id, version)
 }
 
-// ErrNoTag says that a ref is no tag of the action, such as a branch.
-var ErrNoTag = errors.New("the ref is no tag")
-
 // Resolve gives the commit that a use stands for now and the fullest version that is
-// tagged there: what Pin takes. The error is ErrNoTag for a branch, which has no
-// version to pin to.
+// tagged there, else the ref itself: what Pin takes. A tag goes before a branch of
+// its name.
 func Resolve(ctx context.Context, resolver Resolver, u *lockfile.ActionUse) (id, version string, err error) {
-	tags, err := resolver.Tags(ctx, u.Name)
+	refs, err := resolver.Refs(ctx, u.Name)
 	if err != nil {
-		return "", "", fmt.Errorf("tags of %s: %w", u.Name, err)
+		return "", "", fmt.Errorf("refs of %s: %w", u.Name, err)
 	}
-	id = tags[u.Ref]
+	id = refs.Tags[u.Ref]
+	if id == "" {
+		id = refs.Branches[u.Ref]
+	}
 	if !commit.MatchString(id) {
-		return "", "", fmt.Errorf("%s@%s: %w", u.Name, u.Ref, ErrNoTag)
+		return "", "", fmt.Errorf("%s has no tag or branch %s", u.Name, u.Ref)
 	}
 	version = u.Ref
-	for name, other := range tags {
+	for name, other := range refs.Tags {
 		if other == id && release.MatchString(name) && (!release.MatchString(version) || fuller(name, version)) {
 			version = name
 		}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/backstitch/backstitch/cause"
 	"github.com/backstitch/backstitch/code/git"
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/fact"
@@ -335,7 +336,9 @@ func (d *Desk) chosen(ctx context.Context, request FixRequest) (*scene, issue.Is
 		findings = append(findings, stored[i].Finding)
 	}
 	s.findings = stored
-	s.known, err = newKnown(d.Advisories, findings)
+	if s.known, err = newKnown(d.Advisories, findings); err == nil && d.Images == nil {
+		s.outside, err = d.outsideImages(ctx, s, cause.Running{}, false)
+	}
 	return s, it, path, closed, err
 }
 

@@ -51,6 +51,9 @@ func (d *Desk) Triage(ctx context.Context, request Request) (Triage, error) {
 		return result, err
 	}
 	running, release, err := d.runs(ctx, s, request.Images)
+	if err == nil && d.Images == nil {
+		s.outside, err = d.outsideImages(ctx, s, running, request.Registries)
+	}
 	if err != nil {
 		return result, errors.Join(err, release())
 	}

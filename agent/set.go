@@ -14,7 +14,7 @@ type Campaign struct {
 	Changes []CampaignChange `json:"changes"` // the one that pays the most first
 	Issues  int              `json:"issues"`  // that were looked at
 	Risk    float64          `json:"risk"`    // of all of them
-	// Open are issues that no known fix path closes.
+	// Open are issues that no known fix path closes by a change.
 	Open   []string `json:"open"`
 	Effort float64  `json:"effort"`
 	Exact  bool     `json:"exact"` // nothing closes as much for less effort
@@ -65,6 +65,9 @@ func (d *Desk) Smallest(ctx context.Context, wanted func(*issue.Issue) bool) (Ca
 			repository = locations[0].Repository
 		}
 		for _, path := range issues[i].FixPaths {
+			if path.Manual {
+				continue // no change comes of it by itself, and an exception would win every time
+			}
 			if key := repository + "\x00" + path.ID; !known[key] {
 				known[key] = true
 				list = append(list, way{repository, path})

@@ -1,11 +1,13 @@
 package agent_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/backstitch/backstitch/agent"
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/fix"
 	"github.com/backstitch/backstitch/issue"
 )
 
@@ -16,7 +18,7 @@ func TestTheSmallestSetClosesWhatCanBeClosed(t *testing.T) {
 	closable := map[string]bool{}
 	for _, r := range estate.Repositories {
 		for _, it := range triage(t, desk, agent.Request{Repo: r.Dir, Reports: r.Reports}).Issues {
-			if len(it.FixPaths) > 0 {
+			if slices.ContainsFunc(it.FixPaths, func(p fix.Path) bool { return !p.Manual }) {
 				closable[it.ID] = true
 			}
 		}
@@ -38,7 +40,13 @@ func TestTheSmallestSetClosesWhatCanBeClosed(t *testing.T) {
 			}
 			closed[id] = true
 		}
-		site := change.Repository + change.Path.Module + change.Path.Changes[0].Package
+		site := change.Repository + change.Path.Fixer + change.Path.Module
+		for _, one := range change.Path.Changes[:min(1, len(change.Path.Changes))] {
+			site += one.Package
+		}
+		for _, edit := range change.Path.Edits {
+			site += fmt.Sprint(edit.Path, edit.Start)
+		}
 		if sites[site] {
 			t.Errorf("two changes of %s", site)
 		}

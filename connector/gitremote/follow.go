@@ -44,8 +44,8 @@ func (f *Forge) Follow(ctx context.Context, place connector.Place) (connector.St
 	}
 	for _, step := range slices.Backward(steps) {
 		if step.ID == standing.Head || git.Trailer(step.Message, keyTrailer) == place.Key {
-			standing.State, standing.Merge, standing.At, standing.By = connector.ChangeMerged, step.ID, step.At*1e6, step.Author
-			return standing, nil
+			standing.State = connector.ChangeMerged
+			return standing, brought(ctx, repository, place.Base, step, &standing)
 		}
 	}
 	if standing.Head == "" {
@@ -66,6 +66,28 @@ func (f *Forge) Follow(ctx context.Context, place connector.Place) (connector.St
 	}
 	slices.Sort(standing.Authors)
 	return standing, nil
+}
+
+// brought names the commit of the target itself by which a commit came in: a merge, or
+// the commit.
+func brought(ctx context.Context, repository *git.Repository, base string, found git.Step, standing *connector.Standing) error {
+	line, err := repository.Between(ctx, base, standing.Tip, true)
+	if err != nil {
+		return err
+	}
+	by := found
+	for _, step := range slices.Backward(line) {
+		holds, err := repository.Contains(ctx, step.ID, found.ID)
+		if err != nil {
+			return err
+		}
+		if holds {
+			by = step
+			break
+		}
+	}
+	standing.Merge, standing.At, standing.By = by.ID, by.At*1e6, by.Author
+	return nil
 }
 
 // Withdraw implements connector.Follower: the branch goes, provided that it stands at

@@ -86,18 +86,21 @@ func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 	}
 	pinned := commit.MatchString(uses[0].Constraint)
 	to := restyled(present.Version, choice.Version)
+	if pinned { // the comment says the whole version, since the commit is that of one
+		to = prefixed(present.Version, choice.Version)
+	}
 	p := target.NewPath(ID, fix.RaiseDirect, choice)
 	p.ID = fmt.Sprintf("%s:%s:%s@%s:%s", fix.RaiseDirect, target.Module.Dir+"/actions", present.Name, choice.Version, present.Key)
 	p.Changes[0].Direct = true
-	p.Changes[0].From, p.Changes[0].To = present.Version, choice.Version
+	p.Changes[0].To = to
 	p.Summary = fmt.Sprintf("raise %s from %s to %s in %s", present.Name, present.Version, to, places(uses))
 	if pinned {
-		p.Summary = fmt.Sprintf("raise %s from the commit of %s to that of %s in %s", present.Name, present.Version, choice.Version, places(uses))
+		p.Summary = fmt.Sprintf("raise %s from the commit of %s to that of %s in %s", present.Name, present.Version, to, places(uses))
 	}
 	for _, d := range uses {
 		text := fmt.Sprintf("Change %s@%s to %s.", d.Name, d.Constraint, to)
 		if pinned {
-			text = fmt.Sprintf("Change %s@%s to the commit of %s, and the version in the comment behind it.", d.Name, d.Constraint, choice.Version)
+			text = fmt.Sprintf("Change %s@%s to the commit of %s, and the version in the comment behind it.", d.Name, d.Constraint, to)
 		}
 		p.Steps = append(p.Steps, fix.Step{Text: text, Location: fix.At(d.Path, d.Line, d.EndLine)})
 	}
@@ -130,11 +133,16 @@ func restyled(like, version string) string {
 	if n := strings.Count(like, ".") + 1; n < len(parts) {
 		parts = parts[:n]
 	}
-	text := strings.Join(parts, ".")
+	return prefixed(like, strings.Join(parts, "."))
+}
+
+// prefixed writes a version with or without "v", as another is.
+func prefixed(like, version string) string {
+	version = strings.TrimPrefix(version, "v")
 	if strings.HasPrefix(like, "v") {
-		text = "v" + text
+		version = "v" + version
 	}
-	return text
+	return version
 }
 
 func (f fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, error) {
@@ -152,9 +160,8 @@ func (f fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, err
 	}
 	about := func(u *lockfile.ActionUse) bool { return u.Name == change.Package && u.Version() == change.From }
 	return f.change(dir, p, about, func(u *lockfile.ActionUse) (string, string, error) {
-		version := restyled(u.Version(), change.To)
 		if !u.Pinned() {
-			return version, "", nil
+			return change.To, "", nil
 		}
 		refs, err := f.resolver.Refs(ctx, change.Package)
 		if err != nil {
@@ -164,7 +171,7 @@ func (f fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, err
 		if ref == "" {
 			return "", "", fmt.Errorf("%s has no tag %s", change.Package, change.To)
 		}
-		return ref, version, nil
+		return ref, change.To, nil
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/backstitch/backstitch/code/kubernetes"
+	"github.com/backstitch/backstitch/fix"
 )
 
 // maxSettings bounds how many keys of a chart's values are tried for one field.
@@ -356,7 +357,7 @@ func insertLines(template []byte, line int, block *kubernetes.Node, rendered str
 // intoTemplate carries changed lines of a rendered text into its template, where the
 // lines are the same.
 func intoTemplate(template []byte, before, after string) ([]byte, error) {
-	hunks := lineEdits("", []byte(before), []byte(after))
+	hunks := fix.LineEdits("", []byte(before), []byte(after))
 	all := splitLines(template)
 	for _, h := range slices.Backward(hunks) {
 		count := strings.Count(strings.TrimSuffix(h.Old, "\n"), "\n") + 1
@@ -394,4 +395,12 @@ func intoTemplate(template []byte, before, after string) ([]byte, error) {
 		all = slices.Replace(all, first-1, first-1+count, fresh...)
 	}
 	return bytes.Join(all, nil), nil
+}
+
+func splitLines(data []byte) [][]byte {
+	var lines [][]byte
+	for line := range bytes.Lines(data) {
+		lines = append(lines, line)
+	}
+	return lines
 }

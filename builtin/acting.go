@@ -21,21 +21,23 @@ import (
 	"github.com/backstitch/backstitch/fix/python"
 	"github.com/backstitch/backstitch/fix/runtime"
 	fixterraform "github.com/backstitch/backstitch/fix/terraform"
+	fixworkflow "github.com/backstitch/backstitch/fix/workflow"
 	"github.com/backstitch/backstitch/scan"
 	"github.com/backstitch/backstitch/scan/dependencies"
 	scankubernetes "github.com/backstitch/backstitch/scan/kubernetes"
 	"github.com/backstitch/backstitch/scan/lifecycle"
 	"github.com/backstitch/backstitch/scan/terraform"
+	scanworkflow "github.com/backstitch/backstitch/scan/workflow"
 )
 
 // Fixers lists the fixers; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New(), runtime.New(), dockerfiles()}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New(), runtime.New(), dockerfiles(), fixworkflow.New(nil)}
 }
 
 // Detectors lists the scanners that judge configuration.
 func Detectors(advisories scan.Advisories, images fix.Images, renderer kubernetes.Renderer) []scan.Scanner {
-	return append([]scan.Scanner{terraform.New(), scankubernetes.New(renderer)}, ofDockerfiles(advisories, images)...)
+	return append([]scan.Scanner{terraform.New(), scankubernetes.New(renderer), scanworkflow.New()}, ofDockerfiles(advisories, images)...)
 }
 
 // Dependencies makes the dependency scanner over what is known of flaws.
@@ -61,6 +63,12 @@ func Registry(ctx context.Context, ecosystem string) (registry fix.Registry, clo
 		return r, r.Close, nil
 	case "npm":
 		r, err := npm.NewRegistry(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r, r.Close, nil
+	case "Maven":
+		r, err := maven.NewRegistry(ctx)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -77,6 +77,10 @@ func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 		}
 	}
 	choices, err := fix.ChooseMaven(target, known)
+	if partial, ok := target.Registry.(interface{ Partial() bool }); ok && partial.Partial() && known != nil && errors.Is(err, fix.ErrNoVersion) {
+		known = nil // what it lists may be old
+		choices, err = fix.ChooseMaven(target, nil)
+	}
 	if errors.Is(err, fix.ErrNoVersion) {
 		return nil, nil // nothing stands in the way of a version that is not known
 	}
@@ -99,9 +103,9 @@ func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 			paths = append(paths, *path)
 		}
 	}
-	if target.Registry == nil {
+	if known == nil {
 		for i := range paths {
-			paths[i].Steps = append(paths[i].Steps, fix.Step{Text: fmt.Sprintf("Check that %s %s exists; no repository was asked.", present.Name, paths[i].Changes[0].To)})
+			paths[i].Steps = append(paths[i].Steps, fix.Step{Text: fmt.Sprintf("Check that %s %s exists; no repository at hand lists it.", present.Name, paths[i].Changes[0].To)})
 		}
 	}
 	return paths, nil

@@ -2,7 +2,9 @@ package gradle
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/backstitch/backstitch/fix"
@@ -66,10 +68,16 @@ func (p *plan) movesMore(ctx context.Context, path *fix.Path) (string, error) {
 	}
 	for _, change := range path.Changes {
 		before, err := p.target.Registry.Requirements(ctx, change.Package, change.From)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "nobody at hand knows what " + change.Package + " " + change.From + " requires", nil
+		}
 		if err != nil {
 			return "", fmt.Errorf("requirements of %s %s: %w", change.Package, change.From, err)
 		}
 		after, err := p.target.Registry.Requirements(ctx, change.Package, change.To)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "nobody at hand knows what " + change.Package + " " + change.To + " requires", nil
+		}
 		if err != nil {
 			return "", fmt.Errorf("requirements of %s %s: %w", change.Package, change.To, err)
 		}

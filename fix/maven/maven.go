@@ -102,6 +102,10 @@ func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error
 		}
 	}
 	choices, err := fix.ChooseMaven(target, known)
+	if partial, ok := target.Registry.(interface{ Partial() bool }); ok && partial.Partial() && known != nil && errors.Is(err, fix.ErrNoVersion) {
+		known = nil // what it lists may be old
+		choices, err = fix.ChooseMaven(target, nil)
+	}
 	if errors.Is(err, fix.ErrNoVersion) {
 		return p.exclusions(), nil
 	}
@@ -122,10 +126,10 @@ func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error
 		}
 		paths = append(paths, more...)
 	}
-	if target.Registry == nil {
+	if known == nil {
 		for i := range paths {
 			paths[i].Steps = append(paths[i].Steps, fix.Step{
-				Text:    fmt.Sprintf("Check that %s %s exists; no repository was asked.", paths[i].Changes[0].Package, paths[i].Changes[0].To),
+				Text:    fmt.Sprintf("Check that %s %s exists; no repository at hand lists it.", paths[i].Changes[0].Package, paths[i].Changes[0].To),
 				Command: "mvn dependency:get -Dtransitive=false -Dartifact=" + paths[i].Changes[0].Package + ":" + paths[i].Changes[0].To,
 			})
 		}

@@ -19,6 +19,9 @@ const maxPOMs = 500
 // emptySettings keeps mvn from the operator's settings.
 const emptySettings = "<settings/>\n"
 
+// quickJVM is for a program that ends soon.
+const quickJVM = "MAVEN_OPTS=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
+
 // judged fails when mvn refuses the poms of a working copy and accepts them with
 // the files as they were before. Where mvn is not installed, or needs what is not
 // in the repository, it says nothing.
@@ -48,7 +51,7 @@ func accepted(ctx context.Context, dir, module string, instead map[string][]byte
 	if err != nil {
 		return false, err
 	}
-	tool, err := fix.NewTool("MAVEN_SKIP_RC=true")
+	tool, err := fix.NewTool("MAVEN_SKIP_RC=true", quickJVM)
 	if err != nil {
 		return false, err
 	}
@@ -106,10 +109,12 @@ func withoutBuild(data []byte) ([]byte, error) {
 		return nil, err
 	}
 	var cuts []fix.Edit
-	for _, e := range root.children {
-		switch e.name {
-		case "build", "reporting", "modules", "profiles", "repositories", "pluginRepositories", "distributionManagement":
-			cuts = append(cuts, fix.Edit{Start: e.start, End: e.stop, Old: string(data[e.start:e.stop])})
+	for _, part := range append([]*element{root}, root.at("profiles").all("profile")...) {
+		for _, e := range part.children {
+			switch e.name {
+			case "build", "reporting", "modules", "repositories", "pluginRepositories", "distributionManagement":
+				cuts = append(cuts, fix.Edit{Start: e.start, End: e.stop, Old: string(data[e.start:e.stop])})
+			}
 		}
 	}
 	return fix.Splice(data, cuts...)

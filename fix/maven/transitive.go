@@ -2,7 +2,9 @@ package maven
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -270,6 +272,9 @@ func (p *plan) ancestors(ctx context.Context) ([]fix.Path, error) {
 		}
 		next, err := p.lowest(ctx, dep.Name, dep.Version, func(candidate string) (bool, error) {
 			brought, err := p.brought(ctx, dep.Name, candidate)
+			if errors.Is(err, fs.ErrNotExist) { // the registry does not hold what it requires
+				return false, nil
+			}
 			return err == nil && (brought == "" || p.reaches(brought)), err
 		})
 		if err != nil {

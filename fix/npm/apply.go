@@ -257,6 +257,9 @@ func (p *project) state(path fix.Path, change fix.Change, manifests []*manifest,
 		r.edits, r.values = append(r.edits, edits...), r.values+len(edits)
 	}
 	for _, m := range manifests {
+		if !p.states(m, change) {
+			continue
+		}
 		wanted := func(old string) bool {
 			if ok, understood := admits(rangeOf(old), change.From); m.yaml && understood && !ok {
 				return false // a catalog of another version
@@ -290,6 +293,27 @@ func (p *project) state(path fix.Path, change fix.Change, manifests []*manifest,
 		r.edits, r.values = append(r.edits, edits...), r.values+len(edits)
 	}
 	return done, nil
+}
+
+// states says whether a manifest asks for the copy of a package that changes, and
+// not for another; it does where the lock does not know.
+func (p *project) states(m *manifest, change fix.Change) bool {
+	if p.lock == nil {
+		return true
+	}
+	known := false
+	for _, key := range p.lock.instances(change.Package) {
+		for _, r := range p.lock.requirers(key) {
+			if !p.lock.isManifest(r.key) {
+				continue
+			}
+			known = true
+			if p.lock.entries[key].Version == change.From && (m.yaml || p.lock.entries[r.key].Manifest == m.path) {
+				return true
+			}
+		}
+	}
+	return !known
 }
 
 // spliced carries out edits and checks that as many values changed.

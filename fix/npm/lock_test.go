@@ -240,6 +240,83 @@ func TestConstraintsBehindAProtocolAreRaisedInside(t *testing.T) {
 	}
 }
 
+// twoCopies is a project that has a package in two versions, of which it asks for
+// the later one itself.
+const twoCopies = `# yarn lockfile v1
+
+
+parse@1.0.0:
+  version "1.0.0"
+  dependencies:
+    q "1.0.0"
+
+parse@^1.0.0:
+  version "1.5.0"
+  dependencies:
+    q "~2.4.0"
+
+q@1.0.0:
+  version "1.0.0"
+
+q@~2.4.0:
+  version "2.4.1"
+
+web@^4.0.0:
+  version "4.0.0"
+  dependencies:
+    parse "1.0.0"
+    q "1.0.0"
+`
+
+const twoCopiesManifest = `{"dependencies": {"web": "^4.0.0", "parse": "^1.0.0"}}`
+
+func twoCopiesOf(t *testing.T, lock string) *project {
+	t.Helper()
+	modules, err := lockfile.Read(t.Context(), code.Files{"package.json": []byte(twoCopiesManifest), "yarn.lock": []byte(lock)})
+	if err != nil || len(modules) != 1 {
+		t.Fatalf("%d modules, %v", len(modules), err)
+	}
+	m, err := parseManifest("package.json", []byte(twoCopiesManifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := []byte(lock)
+	return &project{tool: "yarn", format: "1", manifest: m, lock: lockOf(&modules[0], "1", byKey(parseYarn(data)))}
+}
+
+func TestOnlyWhoHasTheCopyIsChanged(t *testing.T) {
+	t.Parallel()
+	p := twoCopiesOf(t, twoCopies)
+	want := []forcing{{[]string{"**/web/parse/q"}, "1.2.0"}, {[]string{"**/web/q"}, "1.2.0"}}
+	if diff := cmp.Diff(want, p.overrides("q", "1.0.0", "1.2.0", false), cmp.AllowUnexported(forcing{})); diff != "" {
+		t.Error(diff)
+	}
+	path := fix.Path{Kind: fix.RaiseAncestor, Changes: []fix.Change{{Package: "parse", From: "1.0.0", To: "1.2.0"}}}
+	_, final, err := p.edited(path, []*manifest{p.manifest})
+	if err != nil || string(final["package.json"]) != twoCopiesManifest {
+		t.Errorf("the manifest asks for another copy and became %s, %v", final["package.json"], err)
+	}
+	path.Changes[0].From, path.Changes[0].To = "1.5.0", "2.0.0"
+	if _, final, err = p.edited(path, []*manifest{p.manifest}); err != nil || !strings.Contains(string(final["package.json"]), `"parse": "^2.0.0"`) {
+		t.Errorf("the manifest became %s, %v", final["package.json"], err)
+	}
+}
+
+func TestAChangeThatLowersWhatSomebodyElseHasIsRefused(t *testing.T) {
+	t.Parallel()
+	before := twoCopiesOf(t, twoCopies)
+	lowered := strings.NewReplacer("q@1.0.0:\n  version \"1.0.0\"\n\nq@~2.4.0:\n  version \"2.4.1\"", "q@1.0.0, q@1.2.0, q@~2.4.0:\n  version \"1.2.0\"").Replace(twoCopies)
+	after := twoCopiesOf(t, lowered)
+	err := before.lock.raised(after.lock, fix.Change{Package: "q", From: "1.0.0", To: "1.2.0"})
+	if err == nil || err.Error() != "parse 1.5.0: the change would lower its q from 2.4.1 to 1.2.0" {
+		t.Errorf("raised() = %v", err)
+	}
+	good := twoCopiesOf(t, strings.Replace(twoCopies, "q@1.0.0:\n  version \"1.0.0\"", "q@1.0.0, q@1.2.0:\n  version \"1.2.0\"", 1))
+	if err := before.lock.raised(good.lock, fix.Change{Package: "q", From: "1.0.0", To: "1.2.0"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzYarnLocksNeverPanic(f *testing.F) {
 	f.Add([]byte(classic), "q", "2.5.0")
 	f.Add([]byte(berry), "pad", "1.2.0")

@@ -282,7 +282,7 @@ func (p *project) overrides(name, from, to string, alone bool) []forcing {
 			if p.lock.isManifest(r.key) {
 				continue
 			}
-			parents = append(parents, p.below(r.key, name, to))
+			parents = append(parents, p.below(r.key, name, to)...)
 		}
 	}
 	if all || len(parents) == 0 {
@@ -292,23 +292,31 @@ func (p *project) overrides(name, from, to string, alone bool) []forcing {
 	return slices.CompactFunc(parents, func(a, b forcing) bool { return slices.Equal(a.keys, b.keys) })
 }
 
-// below is the override for what one package asks for.
-func (p *project) below(parent, name, to string) forcing {
+// below are the overrides for what one package asks for. Classic yarn knows
+// packages by those who ask for them only.
+func (p *project) below(parent, name, to string) []forcing {
 	e := p.lock.entries[parent]
-	several := len(p.lock.instances(e.As)) > 1
-	switch p.tool {
-	case "pnpm":
-		by := e.Name
-		if several {
-			by += "@" + e.Version
+	several := len(p.lock.instances(e.Name)) > 1
+	one := func(keys ...string) []forcing { return []forcing{{keys, to}} }
+	switch {
+	case p.tool == "pnpm" && several:
+		return one(e.Name + "@" + e.Version + ">" + name)
+	case p.tool == "pnpm":
+		return one(e.Name + ">" + name)
+	case p.tool == "yarn" && several:
+		var paths []forcing
+		for _, r := range p.lock.requirers(parent) {
+			if p.lock.isManifest(r.key) {
+				paths = append(paths, one(r.as+"/"+name)...)
+			} else {
+				paths = append(paths, one("**/"+p.lock.entries[r.key].As+"/"+r.as+"/"+name)...)
+			}
 		}
-		return forcing{[]string{by + ">" + name}, to}
-	case "yarn":
-		return forcing{[]string{"**/" + e.As + "/" + name}, to}
+		return paths
+	case p.tool == "yarn":
+		return one("**/" + e.As + "/" + name)
+	case several:
+		return one(e.As+"@"+e.Version, name)
 	}
-	by := e.As
-	if several {
-		by += "@" + e.Version
-	}
-	return forcing{[]string{by, name}, to}
+	return one(e.As, name)
 }

@@ -144,10 +144,11 @@ func (p *project) rebind(ctx context.Context, work string, fixPath fix.Path) err
 }
 
 // raised checks that a lock written by a tool holds a change: the version before
-// is gone, and no copy of the package went down.
+// is gone, and nobody who stays gets a lower one.
 func (l *lock) raised(written *lock, change fix.Change) error {
 	to, _ := parseVersion(change.To)
 	reached := len(written.instances(change.Package)) == 0
+	before := l.served(change.Package)
 	for _, key := range written.instances(change.Package) {
 		text := written.entries[key].Version
 		if text == change.From && !written.entries[key].InBundle {
@@ -155,15 +156,35 @@ func (l *lock) raised(written *lock, change fix.Change) error {
 		}
 		v, ok := parseVersion(text)
 		reached = reached || ok && !v.less(to)
-		before, had := l.entries[key]
-		if old, valid := parseVersion(before.Version); had && valid && ok && v.less(old) {
-			return fmt.Errorf("%s: the change would lower it from %s to %s", key, before.Version, text)
+	}
+	after := written.served(change.Package)
+	for _, who := range slices.Sorted(maps.Keys(after)) {
+		if higher(before[who], after[who]) {
+			return fmt.Errorf("%s: the change would lower its %s from %s to %s", who, change.Package, before[who], after[who])
 		}
 	}
 	if !reached {
 		return fmt.Errorf("%s does not reach %s after the change", change.Package, change.To)
 	}
 	return nil
+}
+
+// served gives who gets which version of a package: packages with their versions,
+// and manifests. Of one that gets several, it is the lowest.
+func (l *lock) served(name string) map[string]string {
+	versions := map[string]string{}
+	for _, key := range l.instances(name) {
+		for _, r := range l.requirers(key) {
+			who := l.entries[r.key].Manifest
+			if who == "" {
+				who = l.label(r.key)
+			}
+			if had, twice := versions[who]; !twice || higher(had, l.entries[key].Version) {
+				versions[who] = l.entries[key].Version
+			}
+		}
+	}
+	return versions
 }
 
 // resolving are the settings of an .npmrc that decide what a lock holds.

@@ -259,11 +259,6 @@ func outcomes(k kind) []outcome {
 			versions: map[string][]string{"ms": {"2.1.0"}, "bug": {"2.6.8"}, "web": {"4.17.1"}, "qs": {"6.7.0"}},
 		},
 		{
-			name: "packages that are released together move together", files: one, pkg: "@ui/b", from: "1.0.0", kind: fix.RaiseDirect,
-			manifest: map[string]string{"package.json": "        \"@ui/a\": \"^1.0.1\", \"@ui/b\": \"1.0.1\"},\n"},
-			versions: map[string][]string{"@ui/a": {"1.0.1"}, "@ui/b": {"1.0.1"}}, only: []string{"package.json"},
-		},
-		{
 			name: "the nearest ancestor that allows the fix is raised", files: one, pkg: "qs", from: "6.7.0", asked: true, kind: fix.RaiseAncestor,
 			versions: map[string][]string{"web": {"4.17.3"}, "qs": {"6.9.7"}, "ms": {"2.0.0"}, "bug": {"2.6.8"}},
 		},
@@ -276,10 +271,6 @@ func outcomes(k kind) []outcome {
 			name: "constraints of workspaces are raised where they stand", files: parts, pkg: "pad", from: "1.0.0", kind: fix.RaiseDirect,
 			manifest: map[string]string{"parts/one/package.json": `"pad": "^1.2.0",`, "parts/two/package.json": "{ \"pad\": \"1.2.0\" }\r\n"},
 			versions: map[string][]string{"pad": {"1.2.0"}, "ms": {"2.0.0"}, "qs": {"6.7.0"}}, only: []string{"parts/one/package.json", "parts/two/package.json"},
-		},
-		{
-			name: "a package of a workspace is raised in the lock only", files: parts, pkg: "qs", from: "6.7.0", asked: true, kind: fix.RaiseLocked,
-			versions: map[string][]string{"qs": {"6.9.7"}, "more": {"1.0.0"}, "pad": {"1.0.0"}},
 		},
 	}
 	if k.name == "pnpm" {
@@ -325,12 +316,7 @@ func (o *outcome) check(t *testing.T, k kind) {
 	t.Setenv("npm_config_registry", now.URL) // lockfiles set that of then
 	var ask fix.Registry
 	if o.asked {
-		asked, err := npm.NewRegistry(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer asked.Close()
-		ask = asked
+		ask = known(all())
 	}
 	fixer := npm.New()
 	target := about(t, files, o.pkg, o.from, ask)
@@ -401,20 +387,65 @@ func (k *kind) accepts(t *testing.T, files map[string]string, registry string) {
 	}
 }
 
+const classicLock = `# yarn lockfile v1
+
+
+pad@~1.0.0:
+  version "1.0.0"
+  resolved "https://r.example/pad/-/pad-1.0.0.tgz#0"
+
+web@^4.17.1:
+  version "4.17.1"
+  resolved "https://r.example/web/-/web-4.17.1.tgz#0"
+`
+
+const berryLock = `__metadata:
+  version: 8
+  cacheKey: 10c0
+
+"a@workspace:.":
+  version: 0.0.0-use.local
+  resolution: "a@workspace:."
+  dependencies:
+    pad: "npm:~1.0.0"
+    web: "npm:^4.17.1"
+  languageName: unknown
+  linkType: soft
+
+"pad@npm:~1.0.0":
+  version: 1.0.0
+  resolution: "pad@npm:1.0.0"
+  languageName: node
+  linkType: hard
+
+"web@npm:^4.17.1":
+  version: 4.17.1
+  resolution: "web@npm:4.17.1"
+  languageName: node
+  linkType: hard
+`
+
 func TestWithoutTheToolAPathIsPlannedAndApplySaysWhichProgramIsMissing(t *testing.T) {
-	for _, k := range kinds() {
-		t.Run(k.name, func(t *testing.T) {
-			tools(t, k.program)
-			now := registry(t, all())
-			files := k.lockfiles(t, map[string]string{"package.json": store}, earlier, now.URL)
-			t.Setenv("PATH", t.TempDir())
-			paths, err := npm.New().Plan(t.Context(), about(t, files, "pad", "1.0.0", nil))
-			if err != nil || len(paths) == 0 || paths[0].Kind != fix.RaiseDirect {
-				t.Fatalf("Plan() = %+v, %v", paths, err)
-			}
-			missing := map[string]string{"pnpm": "pnpm: program not found", "classic": "yarn 1 (classic): program not found", "berry": "yarn 2 or newer: program not found"}
-			fixtest.Unchanged(t, npm.New(), files, paths[0], missing[k.name])
-		})
+	fake(t, "yarn", "4.1.0", "exit 1") // what is asked for next is another kind
+	one := func(lock, text string) map[string]string {
+		return map[string]string{"package.json": pnpmFiles["package.json"], lock: text}
+	}
+	for _, test := range []struct {
+		path    string
+		files   map[string]string
+		missing string
+	}{
+		{t.TempDir(), pnpmFiles, "pnpm: program not found"},
+		{t.TempDir(), one("yarn.lock", classicLock), "yarn 1 (classic): program not found"},
+		{t.TempDir(), one("yarn.lock", berryLock), "yarn 2 or newer: program not found"},
+		{strings.SplitN(os.Getenv("PATH"), string(os.PathListSeparator), 2)[0] + ":/bin", one("yarn.lock", classicLock), "yarn 1 (classic): program not found: yarn is of version 4.1.0"},
+	} {
+		t.Setenv("PATH", test.path)
+		paths, err := npm.New().Plan(t.Context(), about(t, test.files, "pad", "1.0.0", nil))
+		if err != nil || len(paths) == 0 || paths[0].Kind != fix.RaiseDirect {
+			t.Fatalf("Plan() = %+v, %v", paths, err)
+		}
+		fixtest.Unchanged(t, npm.New(), test.files, paths[0], test.missing)
 	}
 }
 

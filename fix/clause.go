@@ -46,6 +46,8 @@ type clause struct {
 
 var clausePattern = regexp.MustCompile(`^[\s,]*(===|==|=|!=|<>|<=|>=|<|>|\^|~>|~=|~)?\s*([vV]?[0-9]+[A-Za-z0-9.*+_-]*|\*)[\s,]*`)
 
+var wholeVersion = regexp.MustCompile(`^[vV]?[0-9]+(?:\.[0-9]+)*(?:[A-Za-z+_-][A-Za-z0-9.+_-]*|\.[A-Za-z][A-Za-z0-9.+_-]*)?$`)
+
 // parse reads one alternative that begins at base.
 func (s *Syntax) parse(text string, base int) ([]clause, bool) {
 	var clauses []clause
@@ -217,7 +219,7 @@ func (s *Syntax) Admits(constraint, version string) (fits, known bool) {
 // clauses that forbid the version itself.
 func (s *Syntax) Raise(constraint, to string) (string, bool) {
 	v, _, ok := constraintNumbers(to)
-	if !ok {
+	if !ok || !wholeVersion.MatchString(to) {
 		return "", false
 	}
 	if strings.TrimSpace(constraint) == "" {

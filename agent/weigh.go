@@ -23,6 +23,7 @@ import (
 	"github.com/backstitch/backstitch/issue"
 	"github.com/backstitch/backstitch/outcome"
 	"github.com/backstitch/backstitch/owner"
+	"github.com/backstitch/backstitch/remediation"
 )
 
 // maxCompared bounds how many pairs of versions one investigation compares anew.
@@ -69,6 +70,13 @@ func (d *Desk) weigh(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 			return ctx.Err()
 		}
 		result.problem(fmt.Sprintf("what became of earlier changes is not known: %v", err))
+	}
+	if w.history != nil {
+		past, err := w.own(ctx)
+		if err != nil {
+			return err
+		}
+		w.history.Include(past...)
 	}
 	if w.owners, _, err = codeowners.Find(ctx, s.tree, codeowners.DialectOf(s.identity)); err != nil {
 		return err
@@ -170,33 +178,39 @@ func places(p *fix.Path) []string {
 	return list
 }
 
-// before tells what became of changes like a path.
-func (w *weigher) before(module *lockfile.Module, p *fix.Path) *fix.History {
-	var questions []outcome.Question
+// questions asks what became of changes like a path.
+func questions(module *lockfile.Module, p *fix.Path) (list []outcome.Question) {
 	files := places(p)
 	switch {
 	case module != nil:
 		for _, change := range p.Changes {
-			questions = append(questions, outcome.Question{Kind: outcome.Dependency, Ecosystem: module.Ecosystem, Subject: change.Package})
+			list = append(list, outcome.Question{Kind: outcome.Dependency, Ecosystem: module.Ecosystem, Subject: change.Package})
 		}
+		return list
 	case p.Manual || p.Kind == fix.Stopgap || p.Kind == fix.Rebuild || p.Kind == fix.Accept:
 		return nil // no commit shows it
 	case p.Kind == fix.ChangeBase || p.Kind == fix.PinDigest:
 		for _, change := range p.Changes {
-			questions = append(questions, outcome.Question{Kind: outcome.BaseImage, Subject: change.Package})
+			list = append(list, outcome.Question{Kind: outcome.BaseImage, Subject: change.Package})
 		}
 	case p.Kind == fix.RaiseModule:
 		for _, change := range p.Changes {
-			questions = append(questions, outcome.Question{Kind: outcome.Module, Subject: change.Package})
+			list = append(list, outcome.Question{Kind: outcome.Module, Subject: change.Package})
 		}
 	case len(files) > 0 && strings.Contains(files[0], ".github/workflows/") && len(p.Changes) > 0:
-		questions = append(questions, outcome.Question{Kind: outcome.Action, Subject: p.Changes[0].Package})
+		list = append(list, outcome.Question{Kind: outcome.Action, Subject: p.Changes[0].Package})
 	}
-	if module == nil && len(files) > 0 {
-		questions = append(questions, outcome.Question{Kind: outcome.Config, Subject: files[0]})
+	if len(files) > 0 {
+		list = append(list, outcome.Question{Kind: outcome.Config, Subject: files[0]})
 	}
+	return list
+}
+
+// before tells what became of changes like a path: of the one that was taken back
+// lately, or else of the first that was made before.
+func (w *weigher) before(module *lockfile.Module, p *fix.Path) *fix.History {
 	var answer *fix.History
-	for _, question := range questions {
+	for _, question := range questions(module, p) {
 		h := w.history.Of(question)
 		if h == nil {
 			continue
@@ -206,6 +220,32 @@ func (w *weigher) before(module *lockfile.Module, p *fix.Path) *fix.History {
 		}
 	}
 	return answer
+}
+
+// own lists what became of our own remediations in the repository.
+func (w *weigher) own(ctx context.Context) ([]outcome.Past, error) {
+	list, err := remediation.List(ctx, w.desk.DB)
+	if err != nil {
+		return nil, err
+	}
+	var past []outcome.Past
+	for i := range list {
+		r := &list[i]
+		if r.Repository != w.scene.identity || r.Merge == "" {
+			continue
+		}
+		for _, q := range questions(w.module(&r.Path), &r.Path) {
+			one := outcome.Past{Kind: q.Kind, Ecosystem: q.Ecosystem, Subject: q.Subject, Commit: r.Merge, Landed: r.Settled}
+			if r.Opened > 0 && r.Settled > r.Opened {
+				one.Took = r.Settled - r.Opened
+			}
+			if r.State == remediation.RolledBack {
+				one.Reverted = r.Changed
+			}
+			past = append(past, one)
+		}
+	}
+	return past, nil
 }
 
 // reviewers are those whom CODEOWNERS names for the files, or else the one whom the

@@ -108,25 +108,35 @@ type Past struct {
 	Reverted                 int64  // when, microseconds since 1970 UTC
 }
 
-// Include adds what is known from elsewhere. It must not run beside readers.
+// Include adds what is known from elsewhere. What git shows, too, is counted once, with
+// what the other source knows of its end. It must not run beside readers.
 func (x *Index) Include(past ...Past) {
-	known := map[string]bool{}
+	known := map[string]*step{}
 	for i := range x.steps {
-		known[x.steps[i].ID] = true
-		known[x.steps[i].Second] = true
+		for _, id := range []string{x.steps[i].ID, x.steps[i].Second} {
+			if id != "" {
+				known[id] = &x.steps[i]
+			}
+		}
 	}
 	for _, p := range past {
-		if p.Commit != "" && known[p.Commit] {
-			continue
-		}
-		c := &change{Kind: p.Kind, Ecosystem: p.Ecosystem, Name: p.Subject, at: &step{ID: p.Commit, Committed: p.Landed / 1e6}, told: &p}
+		c := &change{Kind: p.Kind, Ecosystem: p.Ecosystem, Name: normal(p.Ecosystem, p.Subject), at: &step{ID: p.Commit, Committed: p.Landed / 1e6}, told: &p}
 		if p.Kind == Config {
 			c.Path = p.Subject
 		}
 		if p.Reverted > 0 {
 			c.reverted = &step{ID: p.RevertedBy, Committed: p.Reverted / 1e6}
 		}
-		x.list(c)
+		at, shown := known[p.Commit]
+		if !shown {
+			x.list(c)
+			continue
+		}
+		for i := range at.Changes {
+			if same := &at.Changes[i]; same.subject() == c.subject() && same.reverted == nil {
+				same.reverted = c.reverted
+			}
+		}
 	}
 }
 
@@ -174,7 +184,10 @@ func (x *Index) Of(q Question) *fix.History {
 			detail += fmt.Sprintf(", %s to %s", newest.From, newest.To)
 		}
 		if newest.reverted != nil {
-			detail += fmt.Sprintf(", taken back by %.12s", newest.reverted.ID)
+			detail += ", taken back"
+			if newest.reverted.ID != "" {
+				detail += fmt.Sprintf(" by %.12s", newest.reverted.ID)
+			}
 			h.RevertedLately = x.now-newest.reverted.Committed <= lately
 		}
 		h.Evidence = append(h.Evidence, fact.Evidence{Method: "git history", Source: source, Strength: fact.Derived, Detail: detail})

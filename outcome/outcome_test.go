@@ -213,6 +213,11 @@ func TestRemediationsOfOurOwnCountAndThoseThatGitShowsCountOnce(t *testing.T) {
 	if got.Same.Merged != 2 || got.Same.Reverted != 1 || got.Same.Timed != 2 || !got.RevertedLately {
 		t.Errorf("%+v, expected 2 merged, 1 reverted lately, both timed", got)
 	}
+	ours.Reverted = elsewhere.Reverted
+	x.Include(ours)
+	if got := x.Of(Question{Dependency, "Go", "example.org/p"}); got.Same.Merged != 2 || got.Same.Reverted != 2 {
+		t.Errorf("%+v, expected what git shows to be known as taken back", got)
+	}
 }
 
 func TestNothingOfAKindIsNoHistory(t *testing.T) {

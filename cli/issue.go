@@ -90,7 +90,7 @@ func newIssue(s *streams) *cobra.Command {
 			panic(err) // the flag is defined two lines above
 		}
 	}
-	parent.AddCommand(list, show, reject, newIssueAssign(s))
+	parent.AddCommand(list, show, reject, newIssueAssign(s), newIssueInvestigate(s))
 	return parent
 }
 

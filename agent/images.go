@@ -191,6 +191,10 @@ func readHoldings(folder string) ([]holding, error) {
 	return list, nil
 }
 
+// Holdings is how many images are known from inside. Without any, nothing is to be said
+// of what a base holds.
+func (o *outside) Holdings() int { return len(o.holdings) }
+
 // Packages implements fix.Images.
 func (o *outside) Packages(_ context.Context, reference string) ([]fact.Package, bool, error) {
 	ref, ok := kubernetes.ParseReference(reference)

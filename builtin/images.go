@@ -21,10 +21,11 @@ func dockerfiles() fix.Fixer {
 }
 
 // ofDockerfiles lists the scanners that judge Dockerfiles: by rules, and by what their
-// base images hold where somebody knows that.
+// base images hold where any image is known from inside.
 func ofDockerfiles(advisories scan.Advisories, images fix.Images) []scan.Scanner {
 	list := []scan.Scanner{scandockerfile.New()}
-	if images != nil && advisories != nil {
+	counted, ok := images.(interface{ Holdings() int })
+	if images != nil && advisories != nil && (!ok || counted.Holdings() > 0) {
 		list = append(list, scanimages.New(images, advisories))
 	}
 	return list

@@ -338,6 +338,9 @@ func TestRulesOfGoodPracticeAreMendedInTheWholeStage(t *testing.T) {
 			t.Errorf("%s gives %+v", rule, paths)
 		}
 	}
+	if _, paths := plans(t, fixer, "ARG A\nFROM a:1\n", 0, nil, practiceFlaw("DS002")); len(paths) != 1 {
+		t.Errorf("a flaw of the file as a whole gives %+v", paths)
+	}
 	if _, paths := plans(t, fixer, "FROM a:1\n", 1, nil, practiceFlaw("unknown-rule")); len(paths) > 0 {
 		t.Errorf("a rule that nobody knows gives %+v", paths)
 	}

@@ -29,8 +29,9 @@ func (p *plan) practice(ctx context.Context, flaw *fix.Flaw) error {
 	byStage := map[int][]practice.Verdict{}
 	var stages []int
 	for _, v := range practice.Judge(p.file, p.text) {
-		at := v.Line <= p.site.Location.Line && p.site.Location.Line <= v.EndLine
-		if !is(v.Rule) || !at && !slices.Contains(objects, practice.Object(p.name, p.file, v.Stage)) && p.site.Location.Line > 0 && p.within(v.Stage) == false {
+		// A line before the first FROM, or none, is about the file as a whole.
+		whole := p.site.Location.Line < p.file.Stages[0].Line
+		if !is(v.Rule) || !whole && !p.within(v.Stage) && !slices.Contains(objects, practice.Object(p.name, p.file, v.Stage)) {
 			continue
 		}
 		if byStage[v.Stage] == nil {

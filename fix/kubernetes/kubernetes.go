@@ -253,6 +253,20 @@ func (p *planner) plan(ctx context.Context, w way, tasks []task) (path fix.Path,
 	if err != nil {
 		return path, 0, err
 	}
+	for _, t := range tasks {
+		if !slices.Contains(path.Closes, t.flaw.Issue) {
+			continue
+		}
+		for i := range t.asks {
+			for _, key := range t.keys {
+				a := t.asks[i].after(s.gone[key])
+				if o := s.object(key); !a.remove && (o == nil || !a.met(o)) {
+					p.refuse("%s: another flaw of the place wants another value", a)
+					return path, 0, nil
+				}
+			}
+		}
+	}
 	changes, err := changesOf(s.first, now)
 	if err != nil {
 		p.refuse("%s: %v", w.name, err)

@@ -63,7 +63,7 @@ type Rule struct {
 	Open *Limit `yaml:"open" json:"open,omitempty"`
 	// Quiet says whether quiet hours hold it; default true.
 	Quiet *bool `yaml:"quiet" json:"quiet,omitempty"`
-	// Timeout ends one request; default 30s, for propose 5m.
+	// Timeout ends what sends one effect; default 30s, for propose and pull_request 5m.
 	Timeout *time.Duration `yaml:"timeout" json:"timeout_ns,omitempty"`
 	// Settle is how long after the deadline an effect in doubt is left alone: at
 	// least the lag of the target's list; default 2m.
@@ -136,7 +136,7 @@ func (p *Policy) Terms(kind, target string) Terms {
 	case KindPropose:
 		t.Timeout = 5 * time.Minute
 	case KindPullRequest:
-		t.PerHour, t.Open = 2, 5
+		t.PerHour, t.Open, t.Timeout = 2, 5, 5*time.Minute // commits, a branch and its pull request
 	case KindComment, KindWithdraw:
 	default:
 		t.Approval = true

@@ -32,7 +32,7 @@ rules:
 	if got := p.Terms("undo:pull_request", "forge.test/acme/shop"); got.PerHour != 0 || !got.Approval || got.Attempts != 2 {
 		t.Errorf("terms of an undo %+v", got)
 	}
-	if got, want := policyOf(t, "").Terms(KindPullRequest, "x"), (Terms{PerHour: 2, Open: 5, Quiet: true, Timeout: 30 * time.Second, Settle: 2 * time.Minute, Attempts: 5}); got != want {
+	if got, want := policyOf(t, "").Terms(KindPullRequest, "x"), (Terms{PerHour: 2, Open: 5, Quiet: true, Timeout: 5 * time.Minute, Settle: 2 * time.Minute, Attempts: 5}); got != want {
 		t.Errorf("default terms %+v, want %+v", got, want)
 	}
 }

@@ -225,7 +225,7 @@ func (b *bench) reconcile(settled, waiting int) Reconciled {
 }
 
 const (
-	timeout = 30 * time.Second
+	timeout = 5 * time.Minute
 	settle  = 2 * time.Minute
 )
 

@@ -2,6 +2,9 @@ package agent
 
 import (
 	"context"
+	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +13,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/backstitch/backstitch/cause"
 	"github.com/backstitch/backstitch/fact"
@@ -147,6 +157,54 @@ func TestHoldingsAreKeptAndDamageIsLeftOut(t *testing.T) {
 		if known != want || err != nil || known && !slices.Equal(packages, held.Packages) {
 			t.Errorf("%s: %v %v %v, expected %v", reference, packages, known, err, want)
 		}
+	}
+}
+
+func TestARegistryIsAskedOnlyWithLeave(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer server.Close()
+	repository := strings.TrimPrefix(server.URL, "http://") + "/acme/base"
+	one, err := random.Image(64, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: one, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}})
+	for tag, push := range map[string]func(ref name.Reference) error{
+		"1.1": func(ref name.Reference) error { return remote.Write(ref, one) },
+		"1.2": func(ref name.Reference) error { return remote.WriteIndex(ref, index) },
+	} {
+		ref, err := name.ParseReference(repository + ":" + tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := push(ref); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func(leave bool) (names []string, digest string) {
+		o := &outside{bases: image.NewBases(), ask: leave, asked: map[string][]fix.ImageTag{}, digests: map[string]string{}}
+		tags, err := o.Tags(context.Background(), repository)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tag := range tags {
+			names = append(names, tag.Name)
+		}
+		if digest, err = o.Digest(context.Background(), repository+":1.2"); err != nil {
+			t.Fatal(err)
+		}
+		return names, digest
+	}
+	want, err := index.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, digest := ask(true); !slices.Equal(names, []string{"1.1", "1.2"}) || digest != want.String() {
+		t.Errorf("with leave: tags %v, digest %s, expected that of the index, %s", names, digest, want)
+	}
+	if names, digest := ask(false); len(names) > 0 || digest != "" {
+		t.Errorf("without leave: tags %v, digest %s", names, digest)
 	}
 }
 

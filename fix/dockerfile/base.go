@@ -58,6 +58,7 @@ func (p *plan) base(ctx context.Context, stages []int, flaws []*fix.Flaw) error 
 	if now := advice.ParseTag(ref.Tag); now.Rolls() && len(now.Variant) <= 1 {
 		b.name(ctx, known)
 	}
+	b.siblings(ctx)
 	b.pin(ctx, choices.Same)
 	p.hardened(ctx, flaws, stages[0])
 	p.rebuild(flaws, from.Image, ref.Digest != "")
@@ -155,6 +156,51 @@ func (b *base) move(ctx context.Context, choice *advice.Choice, effort, risk, wh
 		path.Steps = append(path.Steps, fix.Step{Text: "ask for the digest of " + to + ", which is pinned here, and write both", Command: "docker buildx imagetools inspect " + to})
 	}
 	b.offer(path)
+}
+
+// siblings offers repositories whose names tell a newer release of what they hold.
+func (b *base) siblings(ctx context.Context) {
+	told, ok := b.site.Images.(releases)
+	if !ok {
+		return
+	}
+	list := advice.Siblings(b.ref.Registry+"/"+b.ref.Repository, func(repository string) []advice.Known {
+		known, err := told.Releases(ctx, repository)
+		if err != nil {
+			b.site.Block(fmt.Sprintf("releases of %s: %v", repository, err))
+		}
+		return known
+	})
+	for _, sibling := range list {
+		to := sibling.Repository
+		if b.ref.Tag != "" {
+			to += ":" + b.ref.Tag
+		}
+		ref, ok := kubernetes.ParseReference(to)
+		if !ok {
+			continue
+		}
+		closes, what := b.closes(ctx, ref, &advice.Choice{Tag: b.ref.Tag, Step: advice.StepMajor})
+		if len(closes) == 0 {
+			continue
+		}
+		path := fix.Path{
+			Kind: fix.ChangeBase, Effort: fix.EffortSmall, Risk: fix.RiskMajor, Closes: closes,
+			Summary: fmt.Sprintf("change the base image %s to %s, with %s", b.now, to, sibling.What),
+			Changes: []fix.Change{{Package: b.ref.Registry + "/" + b.ref.Repository, From: b.now, To: to, Direct: true}},
+		}
+		target := to
+		if b.ref.Digest != "" {
+			if digest := b.digest(ctx, to); digest != "" {
+				target += "@" + digest
+			} else {
+				path.Manual = true
+			}
+		}
+		b.steps(&path, target, what)
+		path.Steps = append(path.Steps, fix.Step{Text: "that the repository exists follows from the release and was not checked", Command: "docker manifest inspect " + to})
+		b.offer(path)
+	}
 }
 
 // name offers the newest release where no tag says which one is meant.

@@ -50,6 +50,20 @@ func (s *shelf) Packages(_ context.Context, reference string) ([]fact.Package, b
 
 func (s *shelf) Digest(context.Context, string) (string, error) { return s.digest, nil }
 
+// cycles is a shelf that also tells products' releases.
+type cycles struct {
+	*shelf
+	releases map[string][]string
+}
+
+func (c cycles) Releases(_ context.Context, repository string) ([]advice.Known, error) {
+	var known []advice.Known
+	for _, name := range c.releases[repository] {
+		known = append(known, advice.Known{Name: name, Release: true, Source: "test"})
+	}
+	return known, nil
+}
+
 func openssl() fix.Flaw {
 	return fix.Flaw{Issue: "i1", Kind: fact.Vulnerability, Rules: []string{"CVE-1"}, Package: fact.Package{Ecosystem: "Debian:12", Name: "openssl", Version: "3.0.1"}, Fixed: []string{"3.0.2"}, Findings: 1}
 }
@@ -181,6 +195,23 @@ func TestAPinnedTagMovesWithItsDigest(t *testing.T) {
 	for _, path := range paths {
 		if path.Kind == fix.ChangeBase && !path.Manual {
 			t.Errorf("%s: a pin is given up, or moved to a digest that nobody told", path.Summary)
+		}
+	}
+}
+
+func TestReleasesThatNoTagListsAreSaidToBeUnchecked(t *testing.T) {
+	t.Parallel()
+	fixer := New(advice.Catalogue{})
+	known := cycles{&shelf{}, map[string][]string{"docker.io/library/golang": {"1.22.9"}, "docker.io/library/debian": {"12", "13", "12.5"}, "docker.io/library/node": {"22", "23"}}}
+	for text, want := range map[string][2]string{
+		"FROM golang:1.22.1-alpine3.19\n":                         {"to 1.22.9-alpine", "FROM golang:1.22.9-alpine\n"},
+		"FROM gcr.io/distroless/nodejs20-debian12:nonroot AS a\n": {"with node 22", "FROM gcr.io/distroless/nodejs22-debian12:nonroot AS a\n"},
+		"FROM gcr.io/distroless/static-debian12\n":                {"with Debian 13", "FROM gcr.io/distroless/static-debian13\n"},
+	} {
+		_, paths := plans(t, fixer, text, 1, known, openssl())
+		got, path := carried(t, fixer, text, paths, want[0])
+		if got != want[1] || !strings.Contains(fmt.Sprint(path.Steps), "not checked") {
+			t.Errorf("%q becomes %q by %+v", text, got, path.Steps)
 		}
 	}
 }

@@ -122,6 +122,9 @@ const (
 	KindPullRequest = "pull_request" // a pull or merge request
 	KindComment     = "comment"
 	KindWithdraw    = "withdraw"   // a change of ours that is closed unmerged
+	KindCheck       = "check"      // a check beside a commit
+	KindTicket      = "ticket"     // an item in a tracker
+	KindDelegate    = "delegate"   // a coding agent is asked to work
 	KindStopgap     = "stopgap"    // a change of what runs
 	KindCredential  = "credential" // a secret rotated or switched off
 )
@@ -137,7 +140,9 @@ func (p *Policy) Terms(kind, target string) Terms {
 		t.Timeout = 5 * time.Minute
 	case KindPullRequest:
 		t.PerHour, t.Open, t.Timeout = 2, 5, 5*time.Minute // commits, a branch and its pull request
-	case KindComment, KindWithdraw:
+	case KindTicket, KindDelegate:
+		t.PerHour = 10
+	case KindComment, KindWithdraw, KindCheck:
 	default:
 		t.Approval = true
 	}

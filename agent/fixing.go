@@ -213,9 +213,23 @@ func (d *Desk) prove(ctx context.Context, s *scene, path fix.Path, issues []issu
 	if fixer == nil {
 		return verify.Record{}, "", fmt.Errorf("fixer %q of path %s is not built in", path.Fixer, path.ID)
 	}
+	record, err := d.proveWith(ctx, s, fixer, path, issues)
+	if err != nil || len(record.Files) == 0 {
+		return record, "", err
+	}
+	commit, err := s.repository.Commit(ctx, s.commit, record.Files, "change of "+path.ID, d.author())
+	if err != nil {
+		return record, "", err
+	}
+	diff, err := s.repository.Diff(ctx, s.commit, commit)
+	return record, diff, err
+}
+
+// proveWith runs the negative control of a path that a fixer carries out.
+func (d *Desk) proveWith(ctx context.Context, s *scene, fixer fix.Fixer, path fix.Path, issues []issue.Issue) (verify.Record, error) {
 	scanner, closes, err := d.detector(ctx, s, fixer, issues)
 	if err != nil {
-		return verify.Record{}, "", err
+		return verify.Record{}, err
 	}
 	record, err := verify.Prove(ctx, verify.Request{
 		Repo: s.repository, Repository: s.identity, Commit: s.commit,
@@ -225,17 +239,9 @@ func (d *Desk) prove(ctx context.Context, s *scene, path fix.Path, issues []issu
 		Now: d.Now(), Signer: d.Signer,
 	})
 	if err != nil {
-		return record, "", fmt.Errorf("proof of %s: %w", path.ID, err)
+		return record, fmt.Errorf("proof of %s: %w", path.ID, err)
 	}
-	if len(record.Files) == 0 {
-		return record, "", nil
-	}
-	commit, err := s.repository.Commit(ctx, s.commit, record.Files, "change of "+path.ID, d.author())
-	if err != nil {
-		return record, "", err
-	}
-	diff, err := s.repository.Diff(ctx, s.commit, commit)
-	return record, diff, err
+	return record, nil
 }
 
 // detector gives the scanner that judges a proof, and what it must no longer see: of a
@@ -265,6 +271,9 @@ func (d *Desk) detector(ctx context.Context, s *scene, fixer fix.Fixer, issues [
 		}
 		if flaw.Kind == fact.Vulnerability {
 			one.Package = flaw.Package.Name
+			if len(used) == 0 {
+				used = []scan.Scanner{d.Scanner(s.known)} // a package of a module, in a change that somebody else made
+			}
 		}
 		closes = append(closes, one)
 		for _, scanner := range used {
@@ -312,7 +321,6 @@ func (d *Desk) chosen(ctx context.Context, request FixRequest) (*scene, issue.Is
 		return nil, it, path, nil, fmt.Errorf("issue %s is in %s, but %s is %s", it.ID, home, repo, s.identity)
 	}
 	closed := []issue.Issue{it}
-	findings := []fact.Finding{}
 	for _, id := range path.Closes {
 		if id == it.ID {
 			continue
@@ -324,22 +332,27 @@ func (d *Desk) chosen(ctx context.Context, request FixRequest) (*scene, issue.Is
 		closed = append(closed, other)
 	}
 	issue.Sort(closed)
+	return s, it, path, closed, d.knowing(ctx, s, closed)
+}
+
+// knowing loads what was found in the assets of issues, and with it what is known of
+// their flaws.
+func (d *Desk) knowing(ctx context.Context, s *scene, issues []issue.Issue) (err error) {
 	assets := []fact.Asset{}
-	for _, one := range closed {
+	for _, one := range issues {
 		assets = append(assets, one.Assets...)
 	}
-	stored, err := intake.Load(ctx, d.DB, assets)
-	if err != nil {
-		return nil, it, path, nil, err
+	if s.findings, err = intake.Load(ctx, d.DB, assets); err != nil {
+		return err
 	}
-	for i := range stored {
-		findings = append(findings, stored[i].Finding)
+	findings := make([]fact.Finding, len(s.findings))
+	for i := range s.findings {
+		findings[i] = s.findings[i].Finding
 	}
-	s.findings = stored
 	if s.known, err = newKnown(d.Advisories, findings); err == nil && d.Images == nil {
 		s.outside, err = d.outsideImages(ctx, s, cause.Running{}, false)
 	}
-	return s, it, path, closed, err
+	return err
 }
 
 // VerifyFix proves a fix path against the head of the repository and keeps the

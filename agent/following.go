@@ -3,8 +3,6 @@ package agent
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -98,7 +96,7 @@ type life struct {
 }
 
 func (d *Desk) follow(ctx context.Context, r remediation.Remediation) (remediation.Remediation, error) {
-	if r.Head == "" {
+	if r.Head == "" && r.Ticket == 0 {
 		return r, nil // nothing of it is outside yet
 	}
 	forge, err := d.Forge(r.Remote)
@@ -113,8 +111,10 @@ func (d *Desk) follow(ctx context.Context, r remediation.Remediation) (remediati
 		return r, err
 	}
 	defer l.repository.Close()
-	switch r.State {
-	case remediation.ChangeOpen, remediation.Applying, remediation.Rejected, remediation.Abandoned, remediation.Failed:
+	switch {
+	case r.Ticket > 0 && slices.Contains([]remediation.State{remediation.Applying, remediation.ChangeOpen, remediation.Rejected}, r.State):
+		err = l.adopt(ctx)
+	case slices.Contains([]remediation.State{remediation.ChangeOpen, remediation.Applying, remediation.Rejected, remediation.Abandoned, remediation.Failed}, r.State):
 		err = l.atForge(ctx)
 	}
 	if err == nil && slices.Contains([]remediation.State{remediation.Merged, remediation.Built, remediation.Deployed, remediation.Verifying}, l.r.State) {
@@ -332,12 +332,11 @@ func (l *life) explanation() string {
 
 func (l *life) comment(ctx context.Context, commenter connector.Commenter, key, body string) error {
 	key = l.r.ID + " " + key
-	sum := sha256.Sum256([]byte(body))
 	_, err := l.Log.Do(ctx, action.Effect{
-		Key: key, Kind: action.KindComment, Target: withoutUser(l.r.Remote), Payload: "sha256:" + hex.EncodeToString(sum[:]), Base: l.r.Base, Idempotent: true,
+		Key: key, Kind: action.KindComment, Target: withoutUser(l.r.Remote), Payload: digestText(body), Base: l.r.Base, Idempotent: true,
 		Send: func(ctx context.Context) (action.Answer, error) {
 			receipt, err := commenter.Comment(ctx, l.place(), key, body)
-			return action.Answer{Ref: receipt.Ref, URL: receipt.URL, Reply: receipt.Outcome}, err
+			return action.Answer{Ref: receipt.Ref, URL: receipt.URL, Reply: receipt.Outcome}, action.ForgeError(err)
 		},
 	})
 	return err
@@ -397,12 +396,11 @@ func (l *life) touched(ctx context.Context, tip string) bool {
 
 // close closes the change at its forge, through the delivery log.
 func (l *life) close(ctx context.Context, s connector.Standing, why string) error {
-	sum := sha256.Sum256([]byte(why))
 	_, err := l.Log.Do(ctx, action.Effect{
-		Key: l.r.ID + " close " + s.Head, Kind: action.KindWithdraw, Target: withoutUser(l.r.Remote), Payload: "sha256:" + hex.EncodeToString(sum[:]), Base: l.r.Base, Idempotent: true,
+		Key: l.r.ID + " close " + s.Head, Kind: action.KindWithdraw, Target: withoutUser(l.r.Remote), Payload: digestText(why), Base: l.r.Base, Idempotent: true,
 		Send: func(ctx context.Context) (action.Answer, error) {
 			receipt, err := l.forge.(connector.Follower).Withdraw(ctx, l.place(), s.Head, why)
-			return action.Answer{Ref: receipt.Ref, URL: receipt.URL, Reply: receipt.Outcome}, err
+			return action.Answer{Ref: receipt.Ref, URL: receipt.URL, Reply: receipt.Outcome}, action.ForgeError(err)
 		},
 	})
 	return err

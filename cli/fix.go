@@ -114,7 +114,7 @@ func newFix(s *streams) *cobra.Command {
 		command.Flags().StringVar(&request.Repo, "repo", "", "folder of the repository (default: where triage saw it)")
 		command.Flags().StringVar(&request.Path, "path", "", "id of the fix path (default: the recommended one)")
 	}
-	parent.AddCommand(plan, newFixCompare(s), prove, open, newFixSet(s))
+	parent.AddCommand(plan, newFixCompare(s), prove, open, newFixSet(s), newFixHandoff(s))
 	return parent
 }
 

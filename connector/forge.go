@@ -124,6 +124,7 @@ type Standing struct {
 	State    ChangeState
 	Number   int
 	URL      string
+	Branch   string // its branch, where somebody else named it
 	Head     string // commit at the tip of its branch, "" when the branch is gone
 	Target   string // branch that it is meant for
 	Tip      string // commit at the tip of Target

@@ -96,6 +96,9 @@ type Remediation struct {
 	HandsOff []string `json:"hands_off,omitempty"`
 	// AskedWhy says that the question for the reason of a "no" was put.
 	AskedWhy bool `json:"asked_why,omitempty"`
+	// Ticket is the number of the ticket by which it was handed over, Agent to whom.
+	Ticket int    `json:"ticket,omitempty"`
+	Agent  string `json:"agent,omitempty"`
 	// Images are the digests that hold the merged change, Workloads what runs them.
 	Images    []string `json:"images,omitempty"`
 	Workloads []string `json:"workloads,omitempty"`

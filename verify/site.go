@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
 )
@@ -56,7 +57,31 @@ func (p *prover) runSite(ctx context.Context, first *look) error {
 		p.nothingNew(first, second, nil)
 	}
 	p.parses(first, second, changed)
-	return p.examine(ctx)
+	if err := p.examine(ctx); err != nil {
+		return err
+	}
+	if modules := touched(second.modules, changed); p.request.Path.Kind == fix.EditSource && len(modules) > 0 {
+		return p.buildAndTest(ctx, modules)
+	}
+	return nil
+}
+
+// touched gives the modules in whose folders files changed, the innermost of each.
+func touched(modules []lockfile.Module, changed []string) []lockfile.Module {
+	var list []lockfile.Module
+	for _, name := range changed {
+		best := -1
+		for i := range modules {
+			inside := modules[i].Dir == "" || modules[i].Dir == "." || strings.HasPrefix(name, modules[i].Dir+"/")
+			if inside && (best < 0 || len(modules[i].Dir) > len(modules[best].Dir)) {
+				best = i
+			}
+		}
+		if best >= 0 && !slices.ContainsFunc(list, func(m lockfile.Module) bool { return m.Dir == modules[best].Dir && m.Tool == modules[best].Tool }) {
+			list = append(list, modules[best])
+		}
+	}
+	return list
 }
 
 // edited lists the files that the path says it edits.

@@ -80,6 +80,22 @@ func (r *Repository) Contains(ctx context.Context, commit, other string) (bool, 
 	return err == nil, err
 }
 
+// MergeBase gives the commit at which two lines parted.
+func (r *Repository) MergeBase(ctx context.Context, a, b string) (string, error) {
+	if !isID(a) || !isID(b) {
+		return "", fmt.Errorf("where %q and %q parted: expected full commit ids", clean(a, 64), clean(b, 64))
+	}
+	out, err := r.run(ctx, maxSmallFile, nil, nil, "merge-base", a, b)
+	if err != nil {
+		return "", err
+	}
+	id := strings.TrimSpace(string(out))
+	if !isID(id) {
+		return "", fmt.Errorf("%.12s and %.12s have no common commit", a, b)
+	}
+	return id, nil
+}
+
 // Changed gives the files that differ between a commit and another as they are in the
 // second, nil for those it lacks.
 func (r *Repository) Changed(ctx context.Context, from, to string) (map[string][]byte, error) {

@@ -248,7 +248,7 @@ func (f forge) Linked(ctx context.Context, remote string, number int) (list []co
 		if err := get(ctx, f.api, repo, fmt.Sprintf("/repos/%s/pulls/%d", repo, n), nil, &one); err != nil {
 			return list, err
 		}
-		standing := connector.Standing{State: connector.ChangeOpen, Number: n, URL: one.URL, Head: one.Head.SHA, Target: one.Base.Ref, Tip: one.Base.SHA, Draft: one.Draft}
+		standing := connector.Standing{State: connector.ChangeOpen, Number: n, URL: one.URL, Branch: one.Head.Ref, Head: one.Head.SHA, Target: one.Base.Ref, Tip: one.Base.SHA, Draft: one.Draft}
 		switch {
 		case one.MergedAt != nil:
 			standing.State = connector.ChangeMerged

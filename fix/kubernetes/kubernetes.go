@@ -137,6 +137,13 @@ func (f *fixer) PlanSite(ctx context.Context, site *fix.Site) ([]fix.Path, error
 	for _, t := range byHand {
 		paths = append(paths, p.manual(ctx, t))
 	}
+	for _, t := range byEdit {
+		if !slices.ContainsFunc(paths, func(path fix.Path) bool { return slices.Contains(path.Closes, t.flaw.Issue) }) {
+			if path, ok := p.raise(ctx, t); ok {
+				paths = append(paths, path)
+			}
+		}
+	}
 	if len(paths) == 0 {
 		for _, why := range p.refused {
 			site.Block(why)
@@ -400,6 +407,52 @@ func (p *planner) manual(ctx context.Context, t task) fix.Path {
 	return path
 }
 
+// raise makes the path of a task in a chart that the repository takes from elsewhere and
+// whose values do not decide it: another version of that chart, which people choose.
+func (p *planner) raise(ctx context.Context, t task) (fix.Path, bool) {
+	o := t.objects[0]
+	if o.Release() == nil {
+		return fix.Path{}, false
+	}
+	_, template := o.Template()
+	below, ok := strings.CutPrefix(template, o.Release().Chart+"/charts/")
+	if !ok {
+		return fix.Path{}, false
+	}
+	sub, _, _ := strings.Cut(below, "/")
+	for _, file := range []string{"Chart.yaml", "requirements.yaml"} {
+		file = o.Release().Chart + "/" + file
+		data, err := p.site.Tree.Read(ctx, file)
+		if err != nil {
+			continue
+		}
+		docs, _ := kubernetes.Documents(file, data)
+		if len(docs) == 0 {
+			continue
+		}
+		for _, d := range docs[0].List("dependencies") {
+			name, version := d.String("name"), d.Get("version")
+			if name == "" || version == nil || sub != name && !strings.HasPrefix(sub, name+"-") {
+				continue
+			}
+			path := fix.Path{
+				Kind: fix.RaiseModule, Effort: fix.EffortMedium, Risk: "unknown", Fixer: ID, Manual: true, Closes: []string{t.flaw.Issue}, Findings: t.flaw.Findings,
+				ID:      fmt.Sprintf("%s:%s:%d:%s", fix.RaiseModule, file, version.Place.Line, name),
+				Summary: fmt.Sprintf("%s: raise the chart %s from %s to a version that can be set so, or ask its makers", o.Kind+"/"+o.Name, name, version.Text),
+				Reason:  "the chart is made elsewhere, and none of its values decides the field",
+				Reach:   "all objects of the chart " + name, Changes: []fix.Change{},
+				Steps: []fix.Step{{Text: fmt.Sprintf("look in the newer versions of %s for %s", name, t.asks[0].wish()), Location: fix.At(file, version.Place.Line, version.Place.Line)},
+					{Text: "set the version, update the lock and the packed chart", Command: "helm dependency update " + o.Release().Chart}},
+			}
+			if strings.ContainsAny(o.Release().Chart, " '\"$`\\;&|<>(){}*?!#~\n") {
+				path.Steps[1].Command = ""
+			}
+			return path, true
+		}
+	}
+	return fix.Path{}, false
+}
+
 // Examine implements fix.Examiner: the objects are built before and after, and what
 // differs must be what was planned.
 func (f *fixer) Examine(ctx context.Context, before, after string, path fix.Path) ([]fact.Check, error) {
@@ -463,7 +516,12 @@ var _ fix.SiteFixer = (*fixer)(nil)
 func reach(changes []change, before *kubernetes.Estate) string {
 	var names []string
 	kinds := map[string]bool{}
+	carrier := func(c change) bool { return c.key.kind() == "Application" || c.key.kind() == "HelmRelease" }
+	deployed := slices.ContainsFunc(changes, func(c change) bool { return !carrier(c) })
 	for _, c := range changes {
+		if deployed && carrier(c) {
+			continue // it carries the values that are edited
+		}
 		name := c.key.String()
 		if !slices.Contains(names, name) {
 			names = append(names, name)

@@ -1,7 +1,12 @@
 package kubernetes
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -364,5 +369,133 @@ func TestTheSameSiteGivesTheSamePaths(t *testing.T) {
 	}
 	if first := ids(); first == "" || first != ids() {
 		t.Error("two plans differ")
+	}
+}
+
+const hosted = `-- charts/web/Chart.yaml --
+name: web
+version: 1.0.0
+dependencies:
+- name: cache
+  version: 2.0.0
+-- charts/web/values.yaml --
+hostNetwork: true
+-- charts/web/templates/web.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .Release.Name }}
+spec:
+  template:
+    spec:
+      hostNetwork: {{ .Values.hostNetwork }}
+      hostPID: {{ .Values.pid }}
+      containers:
+      - name: server
+        image: x
+-- apps/argo.yaml --
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata:
+  name: web-argo
+  namespace: argocd
+spec:
+  source:
+    path: charts/web
+    helm:
+      values: |
+        # of production
+        pid: true
+-- apps/flux.yaml --
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata:
+  name: web-flux
+  namespace: web
+spec:
+  chart:
+    spec:
+      chart: ./charts/web
+      sourceRef: {kind: GitRepository, name: self}
+  values:
+    pid: true   # why
+`
+
+func TestValuesOfApplicationsAndReleasesAreEditedThere(t *testing.T) {
+	tree := files(hosted)
+	for _, test := range []struct{ object, file, from, to string }{
+		{"default/Deployment.apps/web-argo", "apps/argo.yaml", "        pid: true\n", "        pid: false\n"},
+		{"default/Deployment.apps/web-flux", "apps/flux.yaml", "pid: true   # why", "pid: false   # why"},
+	} {
+		paths, site := plan(t, tree, "charts/web/templates/web.yaml", flaw(test.object, "charts/web/templates/web.yaml", "spec.template.spec.hostPID=false"))
+		if len(paths) == 0 {
+			t.Errorf("%s: no path: %q", test.object, site.Blocked)
+			continue
+		}
+		got, _ := apply(t, tree, paths[0])
+		if want := strings.Replace(string(tree[test.file]), test.from, test.to, 1); string(got[test.file]) != want || len(got) != 1 || paths[0].Reach != "this one only" {
+			t.Errorf("%s: reach %q, got %q", test.object, paths[0].Reach, got)
+		}
+	}
+}
+
+func TestAChartFromElsewhereIsRaisedByPeople(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	w := tar.NewWriter(z)
+	for _, f := range [][2]string{{"cache/Chart.yaml", "name: cache\nversion: 2.0.0\n"}, {"cache/values.yaml", "user: 0\n"}, {"cache/templates/d.yaml",
+		"apiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: cache\nspec:\n  template:\n    spec:\n      hostIPC: true\n      containers:\n      - name: c\n        image: c\n        securityContext:\n          runAsUser: {{ .Values.user }}\n"}} {
+		if err := w.WriteHeader(&tar.Header{Name: f[0], Mode: 0o644, Size: int64(len(f[1])), Typeflag: tar.TypeReg}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(f[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	tree := files(hosted)
+	tree["charts/web/charts/cache-2.0.0.tgz"] = packed.Bytes()
+	paths, site := plan(t, tree, "", flaw("default/StatefulSet.apps/cache", "", "spec.template.spec.hostIPC=false"))
+	if len(paths) != 1 || paths[0].Kind != fix.RaiseModule || !paths[0].Manual || paths[0].Steps[0].Location.Line != 5 {
+		t.Errorf("%+v, blocked by %q", paths, site.Blocked)
+	}
+	// Its values are set in those of the chart that uses it.
+	paths, site = plan(t, tree, "", flaw("default/StatefulSet.apps/cache", "", "spec.template.spec.containers[0].securityContext.runAsUser=20000"))
+	if len(paths) == 0 {
+		t.Fatalf("no path: %q", site.Blocked)
+	}
+	got, _ := apply(t, tree, paths[0])
+	if string(got["charts/web/values.yaml"]) != "hostNetwork: true\ncache:\n  user: 20000\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestTheRightOneOfManyDocumentsIsEdited(t *testing.T) {
+	var all strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&all, "---\napiVersion: v1\nkind: Pod\nmetadata: {name: p%d, namespace: a}\nspec:\n  hostPID: true\n", i)
+	}
+	tree := code.Files{"x.yaml": []byte(all.String())}
+	paths, site := plan(t, tree, "x.yaml", flaw("a/Pod/p7777", "x.yaml", "spec.hostPID=false"))
+	if len(paths) != 1 {
+		t.Fatalf("%d paths, %q", len(paths), site.Blocked)
+	}
+	if e := paths[0].Edits; len(e) != 1 || e[0].Line != 7777*6+6 || e[0].Old != "  hostPID: true" {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestNastyFilesGiveNoPathAndAReason(t *testing.T) {
+	head := "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: a}\n"
+	for name, text := range map[string]string{
+		"a scalar in the way": head + "spec: text\n", "a list in the way": head + "spec: [x]\n", "an alias of itself": head + "spec: &a {b: *a}\n",
+		"NUL": head + "spec: {a: \"\x00\"}\n", "nothing": "", "not YAML": head + "spec: [\n",
+	} {
+		paths, _ := plan(t, code.Files{"x.yaml": []byte(text)}, "x.yaml", flaw("a/Pod/p", "x.yaml", "spec.securityContext.runAsNonRoot=true"))
+		if len(paths) > 0 {
+			t.Errorf("%s: %+v", name, paths[0].Edits)
+		}
 	}
 }

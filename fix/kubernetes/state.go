@@ -83,9 +83,23 @@ func (p *planner) start(ctx context.Context, tasks []task) (*state, error) {
 			others = append(others, r.Chart)
 		}
 	}
+	alone := map[string]bool{} // files of plain manifests, which no chart or overlay builds on
+	for _, o := range p.estate.Objects {
+		if o.Unit == "" && o.Kind != "Application" && o.Kind != "HelmRelease" && !files[o.Place.Path] {
+			alone[o.Place.Path] = true
+		}
+	}
+	for _, o := range p.estate.Objects {
+		if o.Unit == "" && (o.Kind == "Application" || o.Kind == "HelmRelease") {
+			delete(alone, o.Place.Path)
+		}
+	}
 	v := &view{Tree: p.site.Tree, files: map[string][]byte{}, hidden: func(name string) bool {
 		if len(charts) == 0 && !units {
 			return !files[name]
+		}
+		if alone[name] {
+			return true
 		}
 		return slices.ContainsFunc(others, func(chart string) bool {
 			return chart == "." && (name == "Chart.yaml" || strings.HasPrefix(name, "templates/")) || strings.HasPrefix(name, chart+"/")

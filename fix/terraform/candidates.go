@@ -445,21 +445,20 @@ var open = []string{"0.0.0.0/0", "::/0", "0000:0000:0000:0000:0000:0000:0000:000
 // closing takes the whole internet out of the list that a wish is about, where the list
 // holds other ranges, else the rule with it.
 func (e *estate) closing(ctx context.Context, w *wish) (candidate, error) {
-	none := candidate{}
 	keys, ok := terraform.FieldPath(w.field)
 	if !ok {
-		return none, nil
+		return candidate{}, nil
 	}
 	one := candidate{kind: fix.EditValue, summary: "take the whole internet out of " + w.field}
 	for _, m := range w.members {
 		c, err := e.load(ctx, m.root)
 		if err != nil {
-			return none, err
+			return candidate{}, err
 		}
 		t := c.Origin(m.address, keys)
 		v, known := t.Known()
 		if !known || !v.CanIterateElements() || v.Type().IsObjectType() || v.Type().IsMapType() {
-			return none, nil
+			return candidate{}, nil
 		}
 		var rest []string
 		all := 0
@@ -470,7 +469,7 @@ func (e *estate) closing(ctx context.Context, w *wish) (candidate, error) {
 			}
 		}
 		if len(rest) == all {
-			return none, nil
+			return candidate{}, nil
 		}
 		if len(rest) > 0 {
 			one.put(e.literal(ctx, &t, "["+strings.Join(rest, ",")+"]"))
@@ -478,21 +477,21 @@ func (e *estate) closing(ctx context.Context, w *wish) (candidate, error) {
 		}
 		rule, inside := keys[:max(0, len(keys)-1)], len(keys) > 1
 		if !inside {
-			return none, nil
+			return candidate{}, nil
 		}
 		one.summary = "remove the rule that lets the whole internet in"
 		block := c.Origin(m.address, rule)
 		one.put(e.removal(ctx, &block))
 	}
 	if slices.Contains(one.edits, failed) {
-		return none, nil
+		return candidate{}, nil
 	}
 	return one, nil
 }
 
 // closes says whether, after edits, nothing of the open ranges is left at the field.
 func (e *estate) closes(ctx context.Context, w *wish, one *candidate) (bool, error) {
-	t, err := e.try(ctx, one.edits)
+	t, err := e.try(ctx, one.edits, none)
 	if err != nil || len(t.problems) > 0 {
 		return false, ctx.Err()
 	}

@@ -76,7 +76,7 @@ func spliced(t *testing.T, tree code.Files, edits []fix.FileEdit) code.Files {
 // the first path has to make it go, and bring nothing.
 func TestPathsCloseWhatOurScannerSees(t *testing.T) {
 	cases := filepath.Join(fixtest.Data(t), "iac-policy", "checkov-terraform")
-	asked, closed, by := 0, 0, map[string]int{}
+	n, asked, closed, by := 0, 0, 0, map[string]int{}
 	for _, cloud := range []string{"aws", "azure", "gcp"} {
 		folders, err := os.ReadDir(filepath.Join(cases, cloud))
 		if err != nil {
@@ -92,6 +92,9 @@ func TestPathsCloseWhatOurScannerSees(t *testing.T) {
 			for _, f := range before {
 				if strings.HasPrefix(f.Attributes["wanted"], "?") {
 					continue
+				}
+				if n++; n%4 != 0 {
+					continue // a part of them is enough for every day
 				}
 				asked++
 				site := &fix.Site{Location: fact.Location{Path: f.Path, Line: f.Line}, Tree: tree, Flaws: []fix.Flaw{{Issue: "i", Kind: f.Kind, Rules: []string{f.Rule}, Seen: []fact.Finding{f}}}}
@@ -143,7 +146,7 @@ func TestEditsOfRealTreesCanBeTakenBack(t *testing.T) {
 		tree := folder(t, filepath.Join(trees, one.Name()))
 		fixer := terraform.New()
 		for i, f := range findings(t, tree) {
-			if i%12 != 0 {
+			if i%25 != 0 {
 				continue
 			}
 			site := &fix.Site{Location: fact.Location{Path: f.Path, Line: f.Line}, Repository: one.Name(), Commit: "c", Tree: tree, Flaws: []fix.Flaw{{Issue: "i", Kind: f.Kind, Rules: []string{f.Rule}, Seen: []fact.Finding{f}}}}

@@ -70,7 +70,7 @@ func compare(ctx context.Context, old, fresh code.Tree, p fix.Path) (fact.Check,
 		if roots++; roots > maxRoots {
 			break
 		}
-		was, err := e.before(ctx, dir)
+		was, err := e.before(ctx, dir, nil)
 		if err != nil {
 			return fact.Check{}, err
 		}
@@ -78,7 +78,7 @@ func compare(ctx context.Context, old, fresh code.Tree, p fix.Path) (fact.Check,
 		if err != nil {
 			return fact.Check{}, err
 		}
-		is := statesOf(c)
+		is := statesOf(c, nil)
 		instances += len(is)
 		for _, d := range differ(dir, was, is) {
 			told = append(told, d.words(was, is))

@@ -208,7 +208,7 @@ func (e *estate) plan(ctx context.Context, site *fix.Site, w *wish) ([]fix.Path,
 
 // granted carries a candidate out in memory and measures its reach.
 func (e *estate) granted(ctx context.Context, w *wish, one *candidate) (bool, error) {
-	t, err := e.try(ctx, one.edits)
+	t, err := e.try(ctx, one.edits, reached(w, one.edits))
 	if err != nil || len(t.problems) > 0 {
 		return false, ctx.Err()
 	}
@@ -480,7 +480,7 @@ func (e *estate) together(ctx context.Context, site *fix.Site, best []fix.Path) 
 		}
 		all.Manual = all.Manual || p.Manual
 	}
-	if t, err := e.try(ctx, all.Edits); err != nil || len(t.problems) > 0 || all.Manual {
+	if t, err := e.try(ctx, all.Edits, none); err != nil || len(t.problems) > 0 || all.Manual {
 		return fix.Path{}, false
 	}
 	all.Steps = append(all.Steps, best[0].Steps[len(best[0].Steps)-1])

@@ -22,11 +22,17 @@ const (
 // states are the evaluated instances of a configuration by address.
 type states map[string]cty.Value
 
-func statesOf(c *terraform.Configuration) states {
+// whose says which instances a change may reach; nil is for all.
+type whose func(a terraform.Address) bool
+
+func statesOf(c *terraform.Configuration, only whose) states {
 	s := states{}
 	for _, a := range c.Instances() {
 		if len(s) == maxInstances {
 			break
+		}
+		if only != nil && !only(a) {
+			continue
 		}
 		if v, ok := c.Evaluated(a); ok {
 			s[a.String()] = v
@@ -36,15 +42,18 @@ func statesOf(c *terraform.Configuration) states {
 }
 
 // before gives the states of a root as it is.
-func (e *estate) before(ctx context.Context, dir string) (states, error) {
-	if s, ok := e.states[dir]; ok {
-		return s, nil
-	}
+func (e *estate) before(ctx context.Context, dir string, only whose) (states, error) {
 	c, err := e.load(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	e.states[dir] = statesOf(c)
+	if only != nil {
+		return statesOf(c, only), nil
+	}
+	if s, ok := e.states[dir]; ok {
+		return s, nil
+	}
+	e.states[dir] = statesOf(c, nil)
 	return e.states[dir], nil
 }
 
@@ -102,7 +111,7 @@ type trial struct {
 	problems       []string // that were not there before
 }
 
-func (e *estate) try(ctx context.Context, edits []fix.FileEdit) (*trial, error) {
+func (e *estate) try(ctx context.Context, edits []fix.FileEdit, only whose) (*trial, error) {
 	files, err := e.edited(ctx, edits)
 	if err != nil {
 		return nil, err
@@ -121,7 +130,7 @@ func (e *estate) try(ctx context.Context, edits []fix.FileEdit) (*trial, error) 
 		if looked++; looked > maxRoots {
 			break
 		}
-		old, err := e.before(ctx, dir)
+		old, err := e.before(ctx, dir, only)
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +144,7 @@ func (e *estate) try(ctx context.Context, edits []fix.FileEdit) (*trial, error) 
 			}
 		}
 		t.configurations[dir] = after
-		t.differences = append(t.differences, differ(dir, old, statesOf(after))...)
+		t.differences = append(t.differences, differ(dir, old, statesOf(after, only))...)
 	}
 	return t, nil
 }
@@ -153,6 +162,24 @@ func (e *estate) concerns(dir string, files map[string][]byte) bool {
 	}
 	return false
 }
+
+// reached tells whom edits may reach: what stands inside the block of a resource decides
+// about its instances only, a new resource about itself.
+func reached(w *wish, edits []fix.FileEdit) whose {
+	kind, name := w.members[0].address.Type, w.members[0].address.Name
+	if companion, ok := terraform.ParseCompanion(w.field); ok {
+		return func(a terraform.Address) bool { return a.Type == companion.Kind }
+	}
+	for _, edit := range edits {
+		if edit.Path != w.block.Place.Path || edit.Start < w.block.Place.Start || edit.End > w.block.Place.End || strings.HasSuffix(edit.Path, ".json") {
+			return nil
+		}
+	}
+	return func(a terraform.Address) bool { return a.Type == kind && a.Name == name }
+}
+
+// none reaches nobody: only the configurations are wanted.
+func none(terraform.Address) bool { return false }
 
 // edited gives the files as edits leave them.
 func (e *estate) edited(ctx context.Context, edits []fix.FileEdit) (map[string][]byte, error) {

@@ -311,29 +311,38 @@ func editTemplate(ctx context.Context, s *state, a *ask, o *kubernetes.Object) e
 		}
 	}
 	lines := strings.Split(rendered, "\n")
-	for _, entry := range slices.Backward(parent.Fields) {
-		if entry.Value.Shape != kubernetes.Scalar || entry.Value.Place.Line != entry.Line || entry.Value.Place.EndLine != entry.Line || entry.Line > len(lines) {
-			continue
+	// Below a value of one line, else above the line of a key.
+	tries := 0
+	for _, below := range []bool{true, false} {
+		for _, entry := range slices.Backward(parent.Fields) {
+			oneLine := entry.Value.Shape == kubernetes.Scalar && entry.Value.Place.Line == entry.Line && entry.Value.Place.EndLine == entry.Line
+			if entry.Line > len(lines) || below && !oneLine || !below && strings.HasPrefix(strings.TrimSpace(lines[entry.Line-1]), "- ") {
+				continue
+			}
+			line, _ := kubernetes.TemplateLine(string(template), rendered, entry.Line)
+			if line == 0 || tries == maxPlaces {
+				continue
+			}
+			tries++
+			before := s.save()
+			s.write(name, insertLines(template, line, block, below))
+			if _, err := s.reload(ctx); err != nil {
+				return err
+			}
+			if other := s.object(key); other != nil && a.met(other) {
+				return nil
+			}
+			s.restore(before)
 		}
-		line, _ := kubernetes.TemplateLine(string(template), rendered, entry.Line)
-		if line == 0 {
-			continue
-		}
-		before := s.save()
-		s.write(name, insertLines(template, line, block, lines[entry.Line-1]))
-		if _, err := s.reload(ctx); err != nil {
-			return err
-		}
-		if other := s.object(key); other != nil && a.met(other) {
-			return nil
-		}
-		s.restore(before)
 	}
 	return errors.New("no line of the template is surely in the same map")
 }
 
-// insertLines adds a block below a line of a template, in the column of its key.
-func insertLines(template []byte, line int, block *kubernetes.Node, rendered string) []byte {
+// maxPlaces bounds at how many lines of a template an entry is tried.
+const maxPlaces = 8
+
+// insertLines adds a block below or above a line of a template, in the column of its key.
+func insertLines(template []byte, line int, block *kubernetes.Node, below bool) []byte {
 	all := splitLines(template)
 	text := string(bytes.TrimRight(all[line-1], "\r\n"))
 	indent := len(text) - len(strings.TrimLeft(text, " "))
@@ -345,9 +354,12 @@ func insertLines(template []byte, line int, block *kubernetes.Node, rendered str
 	if bytes.HasSuffix(all[line-1], []byte("\r\n")) {
 		eol = "\r\n"
 	}
+	if !below {
+		line--
+	}
 	fresh := bytes.Join(all[:line], nil)
 	added := kubernetes.BlockText(block, indent, eol, true)
-	if !bytes.HasSuffix(fresh, []byte("\n")) {
+	if len(fresh) > 0 && !bytes.HasSuffix(fresh, []byte("\n")) {
 		return append(append(fresh, eol...), added...)
 	}
 	fresh = append(append(fresh, added...), eol...)

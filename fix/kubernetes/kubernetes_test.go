@@ -317,6 +317,7 @@ func TestAChartIsEditedWhereItsValuesDecide(t *testing.T) {
 		{"a map of values", `spec.template.spec.containers[0].securityContext.allowPrivilegeEscalation=false`, "chart/values.yaml", "    add: [NET_ADMIN]", "    add: [NET_ADMIN]\n  allowPrivilegeEscalation: false", "2 of 2"},
 		{"literal in the template", "spec.template.spec.hostPID=false", "chart/templates/web.yaml", "hostPID: true", "hostPID: false", "2 of 2"},
 		{"missing in the template", "spec.template.spec.automountServiceAccountToken=false", "chart/templates/web.yaml", "hostPID: true\n", "hostPID: true\n      automountServiceAccountToken: false\n", "2 of 2"},
+		{"missing beside maps only", `spec.template.metadata={"labels": {"a": "b"}}`, "chart/templates/web.yaml", "    spec:\n      hostNetwork", "    metadata:\n      labels:\n        a: b\n    spec:\n      hostNetwork", "2 of 2"},
 		{"removed from the template", "-spec.template.spec.hostPID", "chart/templates/web.yaml", "      hostPID: true\n", "", "2 of 2"},
 		{"removed from the values", "-spec.template.spec.containers[0].securityContext.capabilities.add[0]", "chart/values.yaml", "add: [NET_ADMIN]", "add: []", "2 of 2"},
 	} {

@@ -94,6 +94,11 @@ func readGradle(s *source, files []string) []Module {
 	for _, script := range r.scripts {
 		m := Module{Dir: folderOf(script.file), Ecosystem: "Maven", Tool: "gradle", Manifests: []string{script.file}}
 		r.fill(&m, script)
+		for _, d := range m.Declared { // files that decide versions are manifests too
+			if d.ValueLine > 0 && !slices.Contains(m.Manifests, d.ValuePath) {
+				m.Manifests = append(m.Manifests, d.ValuePath)
+			}
+		}
 		if base := path.Base(script.file); len(m.Declared) == 0 && base != "build.gradle" && base != "build.gradle.kts" {
 			continue
 		}

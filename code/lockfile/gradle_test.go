@@ -103,6 +103,9 @@ func TestGradleScriptsSayWhatStandsInThemAndWhereItIsDecided(t *testing.T) {
 	if !cmp.Equal(got, want) {
 		t.Error(cmp.Diff(want, got))
 	}
+	if m := gradleModule(t, tree, "build.gradle"); !cmp.Equal(m.Manifests, []string{"build.gradle", "gradle.properties", "gradle/libs.versions.toml"}) {
+		t.Errorf("manifests %q, want those that decide versions too", m.Manifests)
+	}
 	rest := gradleSays(gradleModule(t, tree, "gradle/libs.versions.toml"))
 	if want := []string{
 		"gradle/libs.versions.toml:9 production com.squareup.okio:okio 3.4.0",

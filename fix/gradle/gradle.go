@@ -314,6 +314,7 @@ func (p *plan) constrain(ctx context.Context) (*fix.Path, error) {
 	for _, name := range target.Module.Manifests {
 		if strings.HasSuffix(name, ".gradle") || strings.HasSuffix(name, ".gradle.kts") {
 			script = name
+			break
 		}
 	}
 	if script == "" {

@@ -46,7 +46,7 @@ func targetOf(files map[string]string, manifest, name, version string, advisorie
 	}
 	target := &fix.Target{Modules: modules, Package: -1, Tree: tree, Advisories: advisories}
 	for i := range modules {
-		if slices.Contains(modules[i].Manifests, manifest) {
+		if modules[i].Manifests[0] == manifest {
 			target.Module = &modules[i]
 		}
 	}

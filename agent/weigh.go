@@ -394,7 +394,7 @@ func (w *weigher) at(p goapi.Place) fact.Location {
 // incompatible lists what two versions of a module change. What was compared once is
 // kept, since a version never changes.
 func (w *weigher) incompatible(ctx context.Context, change fix.Change) ([]goapi.Change, error) {
-	sum := sha256.Sum256([]byte("1\x00" + change.Package + "\x00" + change.From + "\x00" + change.To)) // 1: how declarations are written
+	sum := sha256.Sum256([]byte("2\x00" + change.Package + "\x00" + change.From + "\x00" + change.To)) // raise it when goapi compares otherwise
 	name := filepath.Join(w.desk.Cache, "goapi", hex.EncodeToString(sum[:12])+".json")
 	if data, err := os.ReadFile(name); err == nil && w.desk.Cache != "" {
 		var kept []goapi.Change

@@ -42,8 +42,8 @@ func comparePackage(name string, before, after Package) []Change {
 			if !there || now.Kind == Alias || now.Kind != before[owner].Kind {
 				continue // said of the type
 			}
-			if _, has := after[symbol]; !has && now.Open && now.Kind != Interface {
-				continue // it may come from what the type embeds
+			if _, has := after[symbol]; !has && now.Open && !before[owner].Open && now.Kind != Interface {
+				continue // it may come from what the type embeds now
 			}
 		}
 		is, there := after[symbol]

@@ -56,6 +56,7 @@ func TestOnlyWhatMayBreakAUserIsAChange(t *testing.T) {
 		{"an alias of what it was", "type T struct { A int }", "type T = u\ntype u struct { A int }", nil},
 		{"a method that is promoted", "type T struct{}\nfunc (T) M() {}", "type T struct{ base }\ntype base struct{}\nfunc (base) M() {}", nil},
 		{"what a type of another package may promote", "import \"io\"\ntype T struct{}\nfunc (T) Read() {}", "import \"io\"\ntype T struct{ io.Reader }", nil},
+		{"a field of what embedded all along", "import \"io\"\ntype T struct{ io.Reader; A int }", "import \"io\"\ntype T struct{ io.Reader }", []string{"T.A goes away"}},
 		{"a constant of a list", "type K int\nconst (\n\tA K = iota\n\tB\n)", "type K int\nconst A K = 0\nconst B int = 1", []string{"B changes from K to int"}},
 		{"a variable that becomes a function", "var F func()", "func F() {}", []string{"F turns from a variable into a function"}},
 		{"a parameter of a type", "func F[T any](t T) {}", "func F[T comparable](t T) {}", []string{"F changes from [interface{}](T) to [comparable](T)"}},

@@ -264,6 +264,9 @@ func copyWorkspace(ctx context.Context, dir, work string) error {
 		if err != nil {
 			continue // a manifest that is none; cargo says so when it is one of the workspace
 		}
+		if err := safe(name, data); err != nil {
+			return err
+		}
 		for _, file := range files {
 			if strings.HasSuffix(file, "Cargo.toml") {
 				continue

@@ -283,6 +283,23 @@ func TestALockThatDoesNotReachTheVersionIsRefused(t *testing.T) {
 	}, "qs does not reach 1.0.5")
 }
 
+func TestManifestsThatLeadOutOfTheRepositoryAreRefused(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"x = { path = \"/etc\" }\n":                       `Cargo.toml: path "/etc"`,
+		"x = { path = \"\\u002fetc\" }\n":                 `Cargo.toml: path "/etc"`,
+		"x = { path = \"../x\" }\n":                       `Cargo.toml: path "../x"`,
+		"[dependencies.x]\ngit = \"file:///etc\"\n":       `Cargo.toml: git "file:///etc"`,
+		"[workspace]\nmembers = [\n\"a\",\n\"../*\"\n]\n": `Cargo.toml: members "../*"`,
+	} {
+		changed := map[string]string{"Cargo.toml": small["Cargo.toml"] + text, "Cargo.lock": small["Cargo.lock"]}
+		fixtest.Unchanged(t, cargo.New(), changed, fix.Path{
+			Kind: fix.RaiseLocked, Changes: []fix.Change{{Package: "qs", From: "1.0.0", To: "1.0.5"}},
+			Steps: []fix.Step{{Location: fix.At("Cargo.lock", 5, 0)}},
+		}, want)
+	}
+}
+
 func TestNamesThatAreNoneNeverBecomeArguments(t *testing.T) {
 	t.Parallel()
 	for _, change := range []fix.Change{

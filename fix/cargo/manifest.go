@@ -2,8 +2,13 @@ package cargo
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"path/filepath"
 	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
 
 	"github.com/backstitch/backstitch/fix"
 )
@@ -117,6 +122,55 @@ func edited(name string, data []byte, changes []fix.Change, with func(old, to st
 		return nil, 0, fmt.Errorf("%s: the edit changed %d values, expected %d", name, differ, len(edits))
 	}
 	return result, len(edits), nil
+}
+
+// safe refuses manifests that would make cargo read outside of the repository or
+// fetch from anywhere but https.
+func safe(name string, data []byte) error {
+	var document map[string]any
+	if err := toml.Unmarshal(data, &document); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return safeValue(name, "", document, 0)
+}
+
+const maxDepth = 100
+
+// safeValue judges a value by the key that leads to it; those of an array have the
+// array's.
+func safeValue(name, key string, value any, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("%s: nested too deeply", name)
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		for _, next := range slices.Sorted(maps.Keys(value)) {
+			if next == "metadata" {
+				continue // of other programs
+			}
+			if err := safeValue(name, next, value[next], depth+1); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for _, one := range value {
+			if err := safeValue(name, key, one, depth+1); err != nil {
+				return err
+			}
+		}
+	case string:
+		switch key {
+		case "path", "workspace", "members", "default-members":
+			if path.IsAbs(value) || strings.Contains(value, `\`) || !filepath.IsLocal(path.Join(path.Dir(name), value)) {
+				return fmt.Errorf("%s: %s %q: expected a path within the repository", name, key, value)
+			}
+		case "git":
+			if !strings.HasPrefix(value, "https://") {
+				return fmt.Errorf("%s: git %q: expected an https address", name, value)
+			}
+		}
+	}
+	return nil
 }
 
 // sources lists the files that cargo wants to see beside a manifest before it reads

@@ -271,7 +271,7 @@ func safe(file string, data []byte) error {
 				return fmt.Errorf("%s: repository of type %s: expected an https address", file, kind)
 			}
 		case "path", "artifact":
-			if !filepath.IsLocal(strings.TrimPrefix(url, "./")) && !strings.HasPrefix(url, "../") {
+			if path.IsAbs(url) || strings.Contains(url, ":") || !filepath.IsLocal(path.Join(path.Dir(file), url)) {
 				return fmt.Errorf("%s: repository of type %s: expected a path within the repository", file, kind)
 			}
 		default:

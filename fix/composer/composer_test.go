@@ -231,7 +231,8 @@ func TestWhatCannotBeDoneLeavesEveryFileAsItWas(t *testing.T) {
 		fixtest.Unchanged(t, composer.New(), map[string]string{"api/composer.json": manifest, "api/composer.lock": lowered},
 			locked(fix.Change{Package: "acme/qs", From: "1.0.5", To: "1.0.0"}), "would lower acme/qs from 1.0.5 to 1.0.0")
 	}
-	for kind, url := range map[string]string{"svn": "https://x", "vcs": "ext::sh -c x", "path": "/etc"} {
+	for _, one := range [][2]string{{"svn", "https://x"}, {"vcs", "ext::sh -c x"}, {"path", "/etc"}, {"path", "../../*"}, {"artifact", "file:///etc"}} {
+		kind, url := one[0], one[1]
 		text := strings.Replace(manifest, `"scripts"`, fmt.Sprintf(`"repositories": {"x": {"type": %q, "url": %q}}, "scripts"`, kind, url), 1)
 		fixtest.Unchanged(t, composer.New(), map[string]string{"api/composer.json": text, "api/composer.lock": files["api/composer.lock"]},
 			locked(fix.Change{Package: "acme/qs", From: "1.0.0", To: "1.0.5"}), "api/composer.json: repositor")

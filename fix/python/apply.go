@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pelletier/go-toml/v2"
 
 	"github.com/backstitch/backstitch/code"
 	"github.com/backstitch/backstitch/fix"
@@ -348,17 +351,19 @@ func pipenvLock(ctx context.Context, tool *fix.Tool, work string, p fix.Path) er
 	if err != nil {
 		return err
 	}
-	texts, err := fix.TOMLStrings("Pipfile", before)
-	if err != nil {
-		return err
+	var document map[string]any
+	if err := toml.Unmarshal(before, &document); err != nil {
+		return fmt.Errorf("Pipfile: %w", err)
 	}
-	for _, t := range texts {
-		if len(t.Path) != 3 || t.Path[0] == "pipenv" {
-			continue
-		}
-		switch t.Path[2] {
-		case "git", "hg", "svn", "bzr", "path", "file", "ref":
-			return fmt.Errorf("Pipfile:%d: %s comes from %s; pipenv would run its build", t.Line, t.Path[1], t.Path[2])
+	for _, section := range slices.Sorted(maps.Keys(document)) {
+		table, _ := document[section].(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(table)) {
+			entry, _ := table[name].(map[string]any)
+			for _, key := range []string{"git", "hg", "svn", "bzr", "path", "file"} {
+				if _, from := entry[key]; from {
+					return fmt.Errorf("Pipfile: %s comes from %s; pipenv would run its build", name, key)
+				}
+			}
 		}
 	}
 	args := []string{"upgrade", "--lock-only"}

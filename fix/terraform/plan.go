@@ -253,7 +253,11 @@ func (e *estate) granted(ctx context.Context, w *wish, one *candidate) (bool, er
 		one.reach = fmt.Sprintf("a new resource for each of %d of %d instances of %s", len(w.members), max(len(alike), len(w.members)), w.members[0].address.Type+"."+w.members[0].address.Name)
 		return true, nil
 	}
-	one.reach = fmt.Sprintf("decides %s of %d of %d instances of %s", top, len(touched), max(len(alike), len(touched)), w.members[0].address.Type+"."+w.members[0].address.Name)
+	decided := len(touched)
+	if reached(w, one.edits) != nil {
+		decided = max(len(alike), decided) // what stands in the block decides about all of its instances
+	}
+	one.reach = fmt.Sprintf("decides %s of %d of %d instances of %s", top, decided, max(len(alike), len(touched)), w.members[0].address.Type+"."+w.members[0].address.Name)
 	if len(elsewhere) > 0 {
 		one.reach += fmt.Sprintf(", and %d values beside", len(elsewhere))
 	}

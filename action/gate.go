@@ -25,6 +25,14 @@ type hold struct {
 	notBefore int64 // 0 when no time is known
 }
 
+// and puts another reason before what the target put off.
+func (h hold) and(state State, why string) *hold {
+	if h.why != "" {
+		why += "; " + h.why
+	}
+	return &hold{state, why, h.notBefore}
+}
+
 // hold says what holds a delivery: the kill switch before all, then a missing
 // approval, then quiet hours and limits, all of which are named. An update of what
 // stands at the target already counts against no limit of the target.
@@ -33,8 +41,14 @@ func (l *Log) hold(ctx context.Context, tx store.Tx, d *Delivery, terms Terms) (
 	if err != nil {
 		return nil, err
 	}
+	now := l.now()
+	// What the target put off is not sent earlier by anybody, whatever holds it beside.
+	off := hold{state: Held}
+	if at := strings.Index(d.Why, putOff); at >= 0 && d.NotBefore > now.UnixMicro() {
+		off.why, off.notBefore = d.Why[at:], d.NotBefore
+	}
 	if halt.Halted {
-		return &hold{state: Held, why: halt.String()}, nil
+		return off.and(Held, halt.String()), nil
 	}
 	if terms.Approval {
 		why, err := l.unapproved(ctx, tx, d)
@@ -42,13 +56,11 @@ func (l *Log) hold(ctx context.Context, tx store.Tx, d *Delivery, terms Terms) (
 			return nil, err
 		}
 		if why != "" {
-			return &hold{state: AwaitingApproval, why: why}, nil
+			return off.and(AwaitingApproval, why), nil
 		}
 	}
-	now := l.now()
-	// What the target put off is not sent earlier by anybody.
-	if d.State == Held && d.NotBefore > now.UnixMicro() && strings.HasPrefix(d.Why, putOff) {
-		return &hold{Held, d.Why, d.NotBefore}, nil
+	if off.why != "" {
+		return &off, nil
 	}
 	if d.OverrideBy != "" {
 		return nil, nil

@@ -195,10 +195,12 @@ func fits(pattern, text string) bool {
 	return true
 }
 
-// maxPolicy bounds the file of a policy, maxSpan every duration in it.
+// maxPolicy bounds the file of a policy, maxWindows its quiet hours, maxSpan every
+// duration in it.
 const (
-	maxPolicy = 1 << 20
-	maxSpan   = 30 * 24 * time.Hour
+	maxPolicy  = 1 << 20
+	maxWindows = 50
+	maxSpan    = 30 * 24 * time.Hour
 )
 
 // ReadPolicy reads a policy in YAML; name is for errors. Unknown fields are
@@ -232,6 +234,9 @@ func (p *Policy) check() (err error) {
 	}
 	if p.ApprovalValid <= 0 || p.ApprovalValid > maxSpan {
 		return fmt.Errorf("approval_valid %v: expected more than 0 and at most %v", p.ApprovalValid, maxSpan)
+	}
+	if len(p.Quiet) > maxWindows {
+		return fmt.Errorf("quiet hours: %d windows, expected at most %d", len(p.Quiet), maxWindows)
 	}
 	for i := range p.Quiet {
 		if err := p.Quiet[i].check(); err != nil {
@@ -298,7 +303,7 @@ func (p *Policy) quietUntil(t time.Time) (time.Time, bool) {
 		return t, true
 	}
 	until := t
-	for until.Sub(t) < 8*24*time.Hour {
+	for until.Sub(t) < 15*24*time.Hour { // a change of the clocks may take the free minute of one week
 		end := p.windowEnd(until)
 		if !end.After(until) {
 			return until, true

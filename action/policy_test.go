@@ -76,12 +76,13 @@ func TestAPolicyIsReadStrictly(t *testing.T) {
 		"approval_valid: 0s":                   "approval_valid",
 		"quiet: [{from: '25:00', to: '1:00'}]": "25:00",
 		"quiet: [{from: '22:00'}]":             "hours and minutes",
-		"quiet: [{days: [monday], from: '22:00', to: '06:00'}]":                            "monday",
-		"quiet: [{from: '00:00', to: '00:00'}]":                                            "no time",
-		"quiet: [{from: '00:00', to: '12:30'}, {from: '12:00', to: '00:00'}]":              "no time",
-		"per_day: 1\n---\nper_day: 2":                                                      "one document",
-		"per_day: [":                                                                       "delivery.yaml",
-		strings.Repeat("#", maxPolicy+1):                                                   "larger",
+		"quiet: [{days: [monday], from: '22:00', to: '06:00'}]":                          "monday",
+		"quiet: [{from: '00:00', to: '00:00'}]":                                          "no time",
+		"quiet: [{from: '00:00', to: '12:30'}, {from: '12:00', to: '00:00'}]":            "no time",
+		"per_day: 1\n---\nper_day: 2":                                                    "one document",
+		"quiet: [" + strings.Repeat("{from: '01:00', to: '02:00'},", maxWindows+1) + "]": "at most 50",
+		"per_day: [":                     "delivery.yaml",
+		strings.Repeat("#", maxPolicy+1): "larger",
 		"a: &a [x,x,x,x]\nb: &b [*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b]\nd: [*c,*c,*c,*c,\x01]": "delivery.yaml",
 	} {
 		_, err := ReadPolicy("delivery.yaml", strings.NewReader(text))
@@ -137,4 +138,32 @@ func TestQuietHoursHoldAndSayUntilWhen(t *testing.T) {
 	b.clock.add(time.Hour)
 	b.reconcile(1, 0)
 	b.want("k", Sent, 2, 0)
+}
+
+func FuzzReadPolicy(f *testing.F) {
+	for _, seed := range []string{
+		"", "per_day: unlimited", `{timezone: Europe/Berlin, quiet: [{days: [fri], from: "16:00", to: "00:00"}]}`,
+		"rules: [{kind: pull_request, target: 'a*b', per_hour: 4, open: 10, approval: true, timeout: 1s, settle: 0s, attempts: 3}]",
+	} {
+		f.Add(seed, int64(1_772_452_800))
+	}
+	f.Fuzz(func(t *testing.T, text string, second int64) {
+		p, err := ReadPolicy("policy", strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		at := time.Unix(second%4_000_000_000, 0)
+		until, free := p.quietUntil(at)
+		if !free || until.Before(at) {
+			t.Errorf("quiet hours at %v: until %v, free %t", at, until, free)
+		}
+		if end := p.windowEnd(until); end.After(until) {
+			t.Errorf("quiet hours end at %v, in quiet hours until %v", until, end)
+		}
+		for _, kind := range []string{KindPropose, KindPullRequest, KindStopgap, "undo:pull_request"} {
+			if terms := p.Terms(kind, "a/b"); terms.Timeout <= 0 || terms.Settle < 0 || terms.Attempts < 1 || terms.PerHour < 0 || terms.Open < 0 {
+				t.Errorf("terms of %s: %+v", kind, terms)
+			}
+		}
+	})
 }

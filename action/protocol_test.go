@@ -473,6 +473,16 @@ func TestWhatTheTargetPutsOffWaitsThatLong(t *testing.T) {
 	e.Override = "ada"
 	b.do(e, "waiting")
 	b.want("k", Held, 1, 0)
+	for _, halt := range []bool{true, false} { // the kill switch does not make it forget
+		if _, err := b.Throw(t.Context(), halt, "eve", "a test"); err != nil {
+			t.Fatal(err)
+		}
+		b.do(e, "waiting")
+		b.do(e, "waiting")
+		if got := b.want("k", Held, 1, 0); strings.Contains(got.Why, "halted") != halt || strings.Count(got.Why, "429") != 1 || got.NotBefore != start.Add(time.Hour).UnixMicro() {
+			t.Errorf("halted %t: not before %d: %s", halt, got.NotBefore, got.Why)
+		}
+	}
 	b.clock.add(time.Microsecond)
 	b.reconcile(1, 0)
 	b.want("k", Sent, 2, 0)

@@ -57,7 +57,7 @@ func TestWhatNeedsApprovalWaitsForAnothersWord(t *testing.T) {
 func TestBranchesAndPullRequestsNeedNoApprovalAndWhatActsOnWhatRunsDoes(t *testing.T) {
 	p := New(nil, nil).policy
 	for kind, want := range map[string]bool{
-		KindPropose: false, KindPullRequest: false, KindComment: false, KindStopgap: true, KindCredential: true, "anything_new": true,
+		KindPropose: false, KindPullRequest: false, KindComment: false, KindWithdraw: false, KindCheck: false, KindTicket: false, KindDelegate: false, KindStopgap: true, KindCredential: true, "anything_new": true,
 		"undo:pull_request": false, "undo:stopgap": true,
 	} {
 		if got := p.Terms(kind, "x").Approval; got != want {

@@ -52,11 +52,11 @@ type Rule struct {
 	// Target is a pattern in which * stands for any text; "" fits every target.
 	Target string `yaml:"target" json:"target"`
 	// Approval says whether a person has to approve. Default: false for propose,
-	// pull_request and comment, which a person merges or not; true for all else,
-	// such as stopgap and credential.
+	// pull_request, withdraw, comment, check, ticket and delegate, whose outcome a
+	// person merges or not; true for all else, such as stopgap and credential.
 	Approval *bool `yaml:"approval" json:"approval,omitempty"`
 	// PerHour bounds the effects of one kind to one target in any hour; default 2
-	// for pull_request, else unlimited.
+	// for pull_request, 10 for ticket and delegate, else unlimited.
 	PerHour *Limit `yaml:"per_hour" json:"per_hour,omitempty"`
 	// Open bounds what stands open of one kind at one target; default 5 for
 	// pull_request, else unlimited.

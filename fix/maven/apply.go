@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/fix"
 )
 
@@ -37,10 +38,13 @@ func (f *fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, er
 		}
 		before[edit.Path] = data
 	}
-	_, err := fix.EditFiles(dir, p.Edits)
+	was, err := f.standing(ctx, dir, p)
+	if err != nil {
+		return nil, err
+	}
 	var stands *plan
-	if err == nil {
-		stands, err = f.verify(ctx, dir, p, before)
+	if _, err = fix.EditFiles(dir, p.Edits); err == nil {
+		stands, err = f.verify(ctx, dir, p, before, was)
 	}
 	if err == nil && stands.complete() {
 		err = judged(ctx, dir, p.Module, before)
@@ -73,9 +77,33 @@ func check(changes []fix.Change) error {
 	return nil
 }
 
+// standing reads the project of a path as it is in a working copy.
+func (f *fixer) standing(ctx context.Context, dir string, p fix.Path) (*plan, error) {
+	tree, err := code.OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer tree.Close()
+	names, err := tree.Paths(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return path.Base(name) != "pom.xml" || !lockfile.Wants(name) })
+	project, err := load(ctx, tree, names, f.parse)
+	if err != nil {
+		return nil, err
+	}
+	main := path.Join(p.Module, "pom.xml")
+	if project.poms[main] == nil {
+		return nil, fmt.Errorf("%s: expected a pom that can be read", main)
+	}
+	return &plan{project: project, own: project.poms[main]}, nil
+}
+
 // verify reads the files again: exactly the planned values may differ, and what
-// the path raises is no longer stated at the version before.
-func (f *fixer) verify(ctx context.Context, dir string, p fix.Path, before map[string][]byte) (*plan, error) {
+// the path raises is stated at the new version in more places than before, and at
+// the old one in no more.
+func (f *fixer) verify(ctx context.Context, dir string, p fix.Path, before map[string][]byte, was *plan) (*plan, error) {
 	for name, data := range before {
 		after, err := fix.ReadFile(dir, name)
 		if err != nil {
@@ -85,62 +113,59 @@ func (f *fixer) verify(ctx context.Context, dir string, p fix.Path, before map[s
 			return nil, err
 		}
 	}
-	tree, err := code.OpenDir(dir)
+	is, err := f.standing(ctx, dir, p)
 	if err != nil {
 		return nil, err
 	}
-	defer tree.Close()
-	main := path.Join(p.Module, "pom.xml")
-	project, err := load(ctx, tree, []string{main}, f.parse)
-	if err != nil {
-		return nil, err
-	}
-	own := project.poms[main]
-	if own == nil {
-		return nil, fmt.Errorf("%s after the edit: expected a pom that can be read", main)
-	}
-	stands := &plan{project: project, own: own}
 	for _, change := range p.Changes {
 		if change.To == "" || strings.HasPrefix(change.Reason, "companion of ") {
 			continue
 		}
-		for _, at := range stands.everywhere(change.Package) {
-			if _, text, _, ok := at.viewer.decide(at.at.child("version"), at.in); ok && exact(text) == change.From {
-				return nil, fmt.Errorf("%s:%d: %s is still at %s after the edit", at.in.file, at.at.line, change.Package, change.From)
+		if is.count(change.Package, change.To) <= was.count(change.Package, change.To) || is.count(change.Package, change.From) > was.count(change.Package, change.From) {
+			return nil, fmt.Errorf("%s: the edit does not move %s from %s to %s", is.own.file, change.Package, change.From, change.To)
+		}
+	}
+	return is, nil
+}
+
+// count says in how many places that decide about the project a version of an
+// artifact is stated.
+func (p *plan) count(name, version string) int {
+	n := 0
+	for _, list := range [][]*pom{p.own.chain(), p.bills()} {
+		for _, in := range list {
+			viewer := p.own
+			if !slices.Contains(p.own.chain(), in) {
+				viewer = in
+			}
+			for _, at := range in.places() {
+				stated := at.at.child("version")
+				if stated == nil || viewer.coordinates(at.at).name != name {
+					continue
+				}
+				if _, text, _, ok := viewer.decide(stated, in); ok && exact(text) == version {
+					n++
+				}
 			}
 		}
 	}
-	return stands, nil
+	return n
 }
 
-// complete says whether the repository holds all that decides about the project:
-// no parent and no bill of materials is elsewhere.
+// complete says whether mvn finds all that decides about the project in the
+// repository: no parent is elsewhere, and no bill of materials is imported.
 func (p *plan) complete() bool {
 	for _, in := range p.own.chain() {
 		if in.outside != nil {
 			return false
 		}
 		for _, at := range in.places() {
-			if at.role == roleBill && len(p.project.here[p.own.coordinates(at.at).name]) == 0 {
+			if at.role == roleBill { // mvn looks for it in a repository, whoever builds it
 				return false
 			}
 		}
 	}
 	return true
-}
-
-// everywhere lists the places of the chain that state a version of an artifact,
-// without classifiers told apart by version.
-func (p *plan) everywhere(name string) []stating {
-	var found []stating
-	for _, in := range p.own.chain() {
-		for _, at := range in.places() {
-			if c := p.own.coordinates(at.at); c.name == name && c.classifier == "" && at.at.child("version") != nil {
-				found = append(found, stating{place: at, viewer: p.own})
-			}
-		}
-	}
-	return found
 }
 
 // differAsPlanned compares the values of two readings of a file.

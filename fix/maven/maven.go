@@ -166,12 +166,13 @@ type stating struct {
 func (p *plan) places(what coordinates, version string) (found []stating, silent []place) {
 	for n, in := range p.own.chain() {
 		for _, at := range in.places() {
-			if c := p.own.coordinates(at.at); c.name != what.name || c.classifier != what.classifier {
-				continue
+			c := p.own.coordinates(at.at)
+			if c.name != what.name || c.classifier != what.classifier && at.role != roleDependency {
+				continue // a managed version is for its classifier only; those who are named together move together
 			}
 			stated := at.at.child("version")
 			if stated == nil || stated.text == "" {
-				if n == 0 && at.role == roleDependency {
+				if n == 0 && at.role == roleDependency && c.classifier == what.classifier {
 					silent = append(silent, at)
 				}
 				continue

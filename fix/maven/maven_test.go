@@ -3,6 +3,8 @@ package maven
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -256,6 +258,36 @@ func TestWhatNobodyFixesIsExcludedFromThoseThatBringIt(t *testing.T) {
 	}
 }
 
+func TestOneArtifactWithAndWithoutClassifierMovesTogether(t *testing.T) {
+	native := strings.Replace(dependency("a:b", "1.0"), "</version>\n", "</version>\n      <classifier>linux</classifier>\n", 1)
+	bom := "<project>\n  <groupId>org.acme</groupId>\n  <artifactId>bom</artifactId>\n  <version>1</version>\n  <dependencyManagement>\n" + dependencies(dependency("a:b", "1.0")) + "  </dependencyManagement>\n</project>\n"
+	imported := "  <dependencyManagement>\n    <dependencies>\n      <dependency>\n        <groupId>org.acme</groupId>\n        <artifactId>bom</artifactId>\n        <version>1</version>\n        <type>pom</type>\n        <scope>import</scope>\n      </dependency>\n    </dependencies>\n  </dependencyManagement>\n"
+	for _, c := range []struct {
+		files map[string]string
+		edits int
+	}{
+		{map[string]string{"pom.xml": pomOf(dependencies(dependency("a:b", "1.0"), native))}, 2},
+		{map[string]string{"pom.xml": pomOf(imported + dependencies(dependency("a:b", ""))), "bom/pom.xml": bom}, 1},
+	} {
+		paths := planned(t, targetOf(c.files, "", "a:b", "1.0", flaw("a:b", "1.1")))
+		if len(paths) == 0 || len(paths[0].Edits) != c.edits {
+			t.Fatalf("paths %+v, expected %d edits", paths, c.edits)
+		}
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "bom"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range c.files {
+			if err := fix.WriteFile(dir, name, []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := New().Apply(t.Context(), dir, paths[0]); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestHostileVersionsAndPathsAreRefused(t *testing.T) {
 	files := map[string]string{"pom.xml": pomOf(dependencies(dependency("a:b", "1.0")))}
 	target := targetOf(files, "", "a:b", "1.0", flaw("a:b", "1.1</version><scope>system</scope><version>"))
@@ -271,7 +303,7 @@ func TestHostileVersionsAndPathsAreRefused(t *testing.T) {
 		{"expected group:artifact", func(p *fix.Path) { p.Changes[0].Package = "a:b:c d" }},
 		{"expected a pom", func(p *fix.Path) { p.Edits[0].Path = "src/main.java" }},
 		{"expected the edit of a pom", func(p *fix.Path) { p.Edits[0].Digest = "" }},
-		{"still at 1.0", func(p *fix.Path) {
+		{"does not move a:b", func(p *fix.Path) {
 			at := strings.Index(files["pom.xml"], "<version>1<") + len("<version>")
 			p.Edits[0] = fix.NewFileEdit("pom.xml", []byte(files["pom.xml"]), at, at+1, "2")
 		}},

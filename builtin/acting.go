@@ -12,6 +12,7 @@ import (
 	"github.com/backstitch/backstitch/fix/actions"
 	"github.com/backstitch/backstitch/fix/bundler"
 	"github.com/backstitch/backstitch/fix/cargo"
+	fixcloudformation "github.com/backstitch/backstitch/fix/cloudformation"
 	"github.com/backstitch/backstitch/fix/composer"
 	"github.com/backstitch/backstitch/fix/gomod"
 	"github.com/backstitch/backstitch/fix/gradle"
@@ -23,6 +24,7 @@ import (
 	fixterraform "github.com/backstitch/backstitch/fix/terraform"
 	fixworkflow "github.com/backstitch/backstitch/fix/workflow"
 	"github.com/backstitch/backstitch/scan"
+	"github.com/backstitch/backstitch/scan/cloudformation"
 	"github.com/backstitch/backstitch/scan/dependencies"
 	scankubernetes "github.com/backstitch/backstitch/scan/kubernetes"
 	"github.com/backstitch/backstitch/scan/lifecycle"
@@ -32,12 +34,12 @@ import (
 
 // Fixers lists the fixers; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New(), runtime.New(), dockerfiles(), fixworkflow.New(nil)}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New(), fixcloudformation.New(), runtime.New(), dockerfiles(), fixworkflow.New(nil)}
 }
 
 // Detectors lists the scanners that judge configuration.
 func Detectors(advisories scan.Advisories, images fix.Images, renderer kubernetes.Renderer) []scan.Scanner {
-	return append([]scan.Scanner{terraform.New(), scankubernetes.New(renderer), scanworkflow.New()}, ofDockerfiles(advisories, images)...)
+	return append([]scan.Scanner{terraform.New(), cloudformation.New(), scankubernetes.New(renderer), scanworkflow.New()}, ofDockerfiles(advisories, images)...)
 }
 
 // Dependencies makes the dependency scanner over what is known of flaws.

@@ -366,6 +366,17 @@ func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error
 			target.Block(h.location, strings.TrimSpace(h.by+" requires "+present.Name+" "+h.constraint), choice.Version)
 		}
 	}
+	if p.tool == "yarn" && p.format != "1" {
+		name := path.Join(target.Module.Dir, ".pnp.cjs")
+		if _, err := target.Tree.Read(ctx, name); !errors.Is(err, fs.ErrNotExist) {
+			for i := range paths {
+				paths[i].Steps = append(paths[i].Steps, fix.Step{
+					Text:    name + " is kept in the repository and is not rewritten with the lock; let yarn install do that, and add what it changes.",
+					Command: "yarn install", Location: &fact.Location{Path: name},
+				})
+			}
+		}
+	}
 	if target.Registry == nil {
 		for i := range paths {
 			paths[i].Steps = append(paths[i].Steps, fix.Step{

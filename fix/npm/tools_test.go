@@ -449,6 +449,15 @@ func TestWithoutTheToolAPathIsPlannedAndApplySaysWhichProgramIsMissing(t *testin
 	}
 }
 
+func TestInstalledFilesThatAreKeptInTheRepositoryAreLeftToPeople(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"package.json": pnpmFiles["package.json"], "yarn.lock": berryLock, ".pnp.cjs": "//"}
+	paths, err := npm.New().Plan(t.Context(), about(t, files, "pad", "1.0.0", nil))
+	if err != nil || len(paths) != 1 || !slices.ContainsFunc(paths[0].Steps, func(s fix.Step) bool { return s.Command == "yarn install" && s.Location.Path == ".pnp.cjs" }) {
+		t.Errorf("Plan() = %+v, %v", paths, err)
+	}
+}
+
 // fake puts a program in place of a tool: it tells its version and then does what
 // a script says.
 func fake(t *testing.T, program, version, script string) {

@@ -346,14 +346,14 @@ func poetryLock(ctx context.Context, tool *fix.Tool, work string, put func(map[s
 // pipenvLock lets pipenv raise what it states to the very version. What is not taken
 // from an index is refused, since pipenv would run its build.
 func pipenvLock(ctx context.Context, tool *fix.Tool, work string, p fix.Path) error {
-	pipfile := filepath.Join(work, "Pipfile")
+	pipfile, manifest := filepath.Join(work, "Pipfile"), path.Join(p.Module, "Pipfile")
 	before, err := os.ReadFile(pipfile)
 	if err != nil {
 		return err
 	}
 	var document map[string]any
 	if err := toml.Unmarshal(before, &document); err != nil {
-		return fmt.Errorf("Pipfile: %w", err)
+		return fmt.Errorf("%s: %w", manifest, err)
 	}
 	for _, section := range slices.Sorted(maps.Keys(document)) {
 		table, _ := document[section].(map[string]any)
@@ -361,7 +361,7 @@ func pipenvLock(ctx context.Context, tool *fix.Tool, work string, p fix.Path) er
 			entry, _ := table[name].(map[string]any)
 			for _, key := range []string{"git", "hg", "svn", "bzr", "path", "file"} {
 				if _, from := entry[key]; from {
-					return fmt.Errorf("Pipfile: %s comes from %s; pipenv would run its build", name, key)
+					return fmt.Errorf("%s: %s comes from %s; pipenv would run its build", manifest, name, key)
 				}
 			}
 		}

@@ -338,11 +338,11 @@ func TestConstraintsOfAPipfileAreRaised(t *testing.T) {
 	fixtest.Unchanged(t, python.New(), map[string]string{"api/Pipfile": pipfile, "api/Pipfile.lock": "{}"}, fix.Path{
 		Kind: fix.RaiseDirect, Module: "api", Changes: []fix.Change{{Package: "web", From: "3.2.10", To: "3.2.11"}},
 		Steps: []fix.Step{{Location: &fact.Location{Path: "api/Pipfile", Line: 2}}},
-	}, "Pipfile: lib comes from path; pipenv would run its build")
+	}, "api/Pipfile: lib comes from path; pipenv would run its build")
 	fixtest.Unchanged(t, python.New(), map[string]string{"api/Pipfile": "[packages]\nweb = \"*\"\nlib.git = \"https\\u003a//x\"\n", "api/Pipfile.lock": "{}"}, fix.Path{
 		Kind: fix.RaiseDirect, Module: "api", Changes: []fix.Change{{Package: "web", From: "3.2.10", To: "3.2.11"}},
 		Steps: []fix.Step{{Location: &fact.Location{Path: "api/Pipfile", Line: 2}}},
-	}, "Pipfile: lib comes from git; pipenv would run its build")
+	}, "api/Pipfile: lib comes from git; pipenv would run its build")
 	t.Setenv("PATH", t.TempDir())
 	fixtest.Unchanged(t, python.New(), map[string]string{"api/Pipfile": "[packages]\nweb = \"*\"\n", "api/Pipfile.lock": "{}"}, fix.Path{
 		Kind: fix.RaiseDirect, Module: "api", Changes: []fix.Change{{Package: "web", From: "3.2.10", To: "3.2.11"}},

@@ -223,7 +223,6 @@ const store = `{
 type outcome struct {
 	name     string
 	files    map[string]string
-	old      map[string]map[string]string // what was there when the lock was written
 	pkg      string
 	from     string
 	asked    bool // the registry is asked

@@ -7,6 +7,7 @@
 package cloudformation
 
 import (
+	"bytes"
 	"path"
 	"strings"
 
@@ -38,7 +39,7 @@ func Named(name string) bool {
 
 // Resources lists what a file declares, in order; nothing for a file that is no template.
 func Resources(name string, data []byte) ([]Resource, []kubernetes.Problem) {
-	if !strings.Contains(string(data), "Resources") || !strings.Contains(string(data), "AWS::") {
+	if !bytes.Contains(data, []byte("Resources")) || !bytes.Contains(data, []byte("AWS::")) {
 		return nil, nil
 	}
 	documents, problems := kubernetes.Documents(name, data)

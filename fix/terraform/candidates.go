@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -439,6 +440,62 @@ func (e *estate) choose(ctx context.Context, site *fix.Site, w *wish) ([]fix.Pat
 	return append(paths, p), nil
 }
 
+// alone are resources that are one rule each, so that the rule goes with them.
+var alone = []string{
+	"aws_security_group_rule", "aws_vpc_security_group_ingress_rule", "aws_vpc_security_group_egress_rule", "aws_network_acl_rule",
+	"azurerm_network_security_rule", "google_compute_firewall", "google_storage_bucket_iam_member", "google_cloud_run_service_iam_member",
+	"google_pubsub_topic_iam_member", "google_kms_crypto_key_iam_member", "google_cloudfunctions_function_iam_member", "aws_lambda_permission",
+}
+
+// dropped takes the block of a resource out, where all of its instances fail by what
+// they are given alike and nothing refers to it.
+func (e *estate) dropped(ctx context.Context, w *wish) *fix.FileEdit {
+	m := w.members[0]
+	s := e.read(ctx, w.block.Place.Path)
+	if s == nil || s.isJSON() || w.block.Place.End > len(s.data) {
+		return nil
+	}
+	c, err := e.load(ctx, m.root)
+	if err != nil {
+		return nil
+	}
+	failing := map[string]bool{}
+	for _, one := range w.members {
+		failing[one.object()] = true
+	}
+	for _, a := range c.Instances() {
+		if d, _, ok := c.Locate(a); ok && d.Place == w.block.Place && !failing[object(m.root, a.String())] {
+			return nil
+		}
+	}
+	if keys, ok := terraform.FieldPath(w.field); ok {
+		for _, one := range w.members {
+			t := c.Origin(one.address, keys)
+			if v, known := t.Known(); known && v.CanIterateElements() && v.LengthInt() > 1 {
+				return nil // other ranges are let in too
+			}
+		}
+	}
+	names, err := e.tree.Paths(ctx)
+	if err != nil {
+		return nil
+	}
+	reference := regexp.MustCompile(`\b` + regexp.QuoteMeta(m.address.Type+"."+m.address.Name) + `\b`)
+	for _, name := range names {
+		if path.Dir(name) != path.Dir(w.block.Place.Path) || !strings.HasSuffix(name, ".tf") && !strings.HasSuffix(name, ".tf.json") {
+			continue
+		}
+		if data, err := e.tree.Read(ctx, name); err != nil || reference.Match(data) {
+			return nil
+		}
+	}
+	edit, err := s.remove(w.block.Place.Start, w.block.Place.End)
+	if err != nil {
+		return nil
+	}
+	return &edit
+}
+
 // open are the ranges that are taken out of a list.
 var open = []string{"0.0.0.0/0", "::/0", "0000:0000:0000:0000:0000:0000:0000:0000/0"}
 
@@ -448,6 +505,12 @@ func (e *estate) closing(ctx context.Context, w *wish) (candidate, error) {
 	keys, ok := terraform.FieldPath(w.field)
 	if !ok {
 		return candidate{}, nil
+	}
+	if slices.Contains(alone, w.members[0].address.Type) {
+		if edit := e.dropped(ctx, w); edit != nil {
+			a := w.members[0].address
+			return candidate{kind: fix.EditValue, edits: []fix.FileEdit{*edit}, summary: fmt.Sprintf("remove %s.%s, which lets the whole internet in", a.Type, a.Name)}, nil
+		}
 	}
 	one := candidate{kind: fix.EditValue, summary: "take the whole internet out of " + w.field}
 	for _, m := range w.members {
@@ -507,6 +570,9 @@ func (e *estate) closes(ctx context.Context, w *wish, one *candidate) (bool, err
 		}
 		was, _ := old.Evaluated(m.address)
 		is, ok := c.Evaluated(m.address)
+		if !ok && slices.Contains(alone, m.address.Type) {
+			continue // the rule is gone
+		}
 		if !ok || openAt(is, keys) >= openAt(was, keys) {
 			return false, nil
 		}

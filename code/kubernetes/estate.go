@@ -24,6 +24,8 @@ type Options struct {
 	Names []string
 	// ObjectsOnly leaves out how images are built.
 	ObjectsOnly bool
+	// Only says which releases of charts are rendered; nil renders all.
+	Only func(*Release) bool
 	// Problem bounds; 0 takes the default.
 	MaxReleases int
 }
@@ -207,6 +209,9 @@ func (e *Estate) charted(ctx context.Context, charts []string) {
 			return
 		}
 		r := releases[i]
+		if e.options.Only != nil && !e.options.Only(r) {
+			continue
+		}
 		if i >= e.options.MaxReleases {
 			e.problem(Place{Path: r.Chart}, "more than %d releases; the rest is left out", e.options.MaxReleases)
 			return

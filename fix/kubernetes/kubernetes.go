@@ -179,6 +179,7 @@ type planner struct {
 	*fixer
 	site    *fix.Site
 	estate  *kubernetes.Estate
+	firsts  map[string]*kubernetes.Estate // parts of the tree as they were, by what they hold
 	refused []string
 }
 
@@ -256,8 +257,7 @@ func (p *planner) plan(ctx context.Context, w way, tasks []task) (path fix.Path,
 	if path.Edits, err = s.edits(ctx); err != nil || len(path.Edits) == 0 {
 		return path, 0, err
 	}
-	now, err := s.reload(ctx)
-	if err != nil {
+	if _, err := s.reload(ctx); err != nil {
 		return path, 0, err
 	}
 	for _, t := range tasks {
@@ -273,6 +273,10 @@ func (p *planner) plan(ctx context.Context, w way, tasks []task) (path fix.Path,
 				}
 			}
 		}
+	}
+	now, err := s.whole(ctx)
+	if err != nil {
+		return path, 0, err
 	}
 	changes, err := changesOf(s.first, now)
 	if err != nil {

@@ -40,8 +40,9 @@ func (v *view) Read(ctx context.Context, name string) ([]byte, error) {
 type state struct {
 	view    *view
 	options kubernetes.Options
-	first   *kubernetes.Estate // before any edit
-	now     *kubernetes.Estate // nil when it has to be read again
+	only    func(*kubernetes.Release) bool // the releases that are edited
+	first   *kubernetes.Estate             // before any edit
+	now     *kubernetes.Estate             // nil when it has to be read again; of the releases that are edited
 	aliases int
 	made    int
 	gone    map[objectKey][][]kubernetes.Segment // items of lists that were taken out, where they were at first
@@ -65,11 +66,19 @@ func (s *state) restore(to saved) {
 // start prepares a tree for edits: as much of it as the objects of the tasks need.
 func (p *planner) start(ctx context.Context, tasks []task) (*state, error) {
 	charts, units, files := map[string]bool{}, false, map[string]bool{}
+	targets, carriers := map[string]bool{}, map[string]bool{}
 	for _, t := range tasks {
 		for _, o := range t.objects {
 			switch {
 			case o.Release() != nil:
 				charts[o.Release().Chart] = true
+				targets[releaseKey(o.Release())] = true
+				for _, r := range p.estate.Releases {
+					// The chart of an Application that asks for the release.
+					if from := o.Release().From; from != nil && r.Chart != o.Release().Chart && within(r.Chart, from.Path) {
+						charts[r.Chart], carriers[r.Chart] = true, true
+					}
+				}
 			case o.Unit != "":
 				units = true
 			default:
@@ -109,18 +118,43 @@ func (p *planner) start(ctx context.Context, tasks []task) (*state, error) {
 	if len(charts) > 0 {
 		s.options.Renderer = p.renderer
 	}
-	var err error
-	if s.first, err = kubernetes.Load(ctx, v, s.options); err != nil {
-		return nil, err
+	s.only = func(r *kubernetes.Release) bool { return carriers[r.Chart] || targets[releaseKey(r)] }
+	key := fmt.Sprint(slices.Sorted(maps.Keys(charts)), units, slices.Sorted(maps.Keys(files)))
+	if p.firsts == nil {
+		p.firsts = map[string]*kubernetes.Estate{}
 	}
+	if p.firsts[key] == nil {
+		first, err := kubernetes.Load(ctx, v, s.options)
+		if err != nil {
+			return nil, err
+		}
+		p.firsts[key] = first
+	}
+	s.first = p.firsts[key]
 	s.now = s.first
 	return s, nil
+}
+
+// releaseKey tells the releases of a chart apart, wherever their files stand.
+func releaseKey(r *kubernetes.Release) string {
+	key := r.Chart + "\n" + r.Name + "\n" + r.Namespace + "\n" + strings.Join(r.ValueFiles, "\n")
+	if r.From != nil {
+		key += "\nfrom " + r.From.Path
+	}
+	return key
+}
+
+// whole reads all of the tree as it is by now.
+func (s *state) whole(ctx context.Context) (*kubernetes.Estate, error) {
+	return kubernetes.Load(ctx, s.view, s.options)
 }
 
 // reload reads the tree as it is by now.
 func (s *state) reload(ctx context.Context) (*kubernetes.Estate, error) {
 	if s.now == nil {
-		e, err := kubernetes.Load(ctx, s.view, s.options)
+		options := s.options
+		options.Only = s.only
+		e, err := kubernetes.Load(ctx, s.view, options)
 		if err != nil {
 			return nil, err
 		}

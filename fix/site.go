@@ -73,7 +73,8 @@ const (
 	AttributeWanted = "wanted"
 	// AttributeRemove is "true" when the field or block has to go.
 	AttributeRemove = "remove"
-	// AttributeObject names the object: a Terraform address, or kind/namespace/name.
+	// AttributeObject names the object: a Terraform address, namespace/Kind.group/name#container
+	// of Kubernetes as assets of clusters end, or a file with what is in it behind "#".
 	AttributeObject = "object"
 	// AttributeRoot is the folder of a Terraform root, when there is one.
 	AttributeRoot = "root"

@@ -122,25 +122,6 @@ func (c *Configuration) made(d *block, s *scope) ([]generated, bool) {
 	return list, true
 }
 
-// Blockers names what would have to be known for an attribute of an instance, without
-// what it refers to of other resources being followed; empty when it is known.
-func (c *Configuration) Blockers(a Address, attribute string) []string {
-	a = c.follow(a)
-	_, at, _, ok := c.locate(a)
-	if !ok {
-		return nil
-	}
-	attr := at.module.resources[a.resource()].body.attributes[attribute]
-	if attr == nil {
-		return nil
-	}
-	f := c.frameOf(a)
-	s := &scope{frame: f}
-	s.iterated = iteratedOf(at.module.resources[a.resource()].body, a.Key, &scope{frame: f})
-	names, _ := blockers(c.eval(attr.expr, s))
-	return names
-}
-
 // maxRefers bounds the references that are followed from one attribute.
 const maxRefers = 2000
 

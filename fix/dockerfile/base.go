@@ -45,7 +45,7 @@ func (p *plan) base(ctx context.Context, stages []int, flaws []*fix.Flaw) error 
 	if err != nil {
 		return err
 	}
-	b := &base{plan: p, stage: stages[0], ref: ref, flaws: flaws, now: from.Image}
+	b := &base{plan: p, stage: stages[0], ref: ref, flaws: flaws, now: from.Image, known: known}
 	choices := advice.Choose(ref.Tag, known)
 	b.newer(ctx, &choices)
 	for _, choice := range advice.Others(ref.Tag, known) {
@@ -104,6 +104,7 @@ type base struct {
 	stage int
 	ref   kubernetes.Reference
 	now   string // reference of the present image, in full as written
+	known []advice.Known
 	flaws []*fix.Flaw
 }
 
@@ -301,7 +302,7 @@ func (b *base) closes(ctx context.Context, to kubernetes.Reference, choice *advi
 	for _, flaw := range b.flaws {
 		switch {
 		case flaw.Kind == fact.EndOfLife:
-			if choice.Step == advice.StepMinor || choice.Step == advice.StepMajor {
+			if (choice.Step == advice.StepMinor || choice.Step == advice.StepMajor) && b.supported(choice.Tag) {
 				closed = append(closed, flaw.Issue)
 			}
 		case known:
@@ -320,6 +321,26 @@ func (b *base) closes(ctx context.Context, to kubernetes.Reference, choice *advi
 		return closed, fmt.Sprintf("by the packages that %s holds", to)
 	}
 	return closed, fmt.Sprintf("what %s holds is not known here; that fixes which were released are in it is to be expected and not shown; look into it to settle it", to)
+}
+
+// supported says whether a tag is of a cycle that is known to be supported; where no
+// cycles are known, only the newest release is taken to be.
+func (b *base) supported(tag string) bool {
+	version, cycles := advice.ParseTag(tag), 0
+	for _, k := range b.known {
+		if !k.Release {
+			continue
+		}
+		cycle := advice.ParseTag(k.Name)
+		if n := len(cycle.Numbers); n > 0 && n <= 2 {
+			cycles++
+			if len(version.Numbers) >= n && slices.Equal(version.Numbers[:n], cycle.Numbers) {
+				return true
+			}
+		}
+	}
+	newer := advice.Choose(b.ref.Tag, b.known).Newer
+	return cycles == 0 && (newer == nil || newer.Tag == tag)
 }
 
 // packages are those of an image, where they are known.

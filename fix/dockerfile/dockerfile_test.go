@@ -433,6 +433,20 @@ func TestAnEndOfLifeIsClosedByAnotherCycleOnly(t *testing.T) {
 	}
 }
 
+func TestACycleThatEndedTooClosesNoEnd(t *testing.T) {
+	t.Parallel()
+	flaw := fix.Flaw{Issue: "i1", Kind: fact.EndOfLife, Package: fact.Package{Name: "library/node"}}
+	known := cycles{&shelf{tags: map[string][]string{"docker.io/library/node": {"16", "20", "22", "24"}}}, map[string][]string{"docker.io/library/node": {"16.20.2", "20.19.0", "22", "22.9.0", "24"}}}
+	_, paths := plans(t, New(advice.Catalogue{}), "FROM node:14\n", 1, known, flaw)
+	var to []string
+	for _, path := range paths {
+		to = append(to, path.Changes[0].To)
+	}
+	if diff := cmp.Diff([]string{"24"}, to); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestWhatCannotBePlannedSaysWhy(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

@@ -173,7 +173,11 @@ func (j *judge) last(stage *dockerfile.Stage) {
 		if name == "" && official(base, "node") {
 			name = "node"
 		}
-		if name == "" {
+		switch {
+		case name != "":
+		case strings.Contains(base, "nanoserver") || strings.Contains(base, "windows"):
+			name = "ContainerUser"
+		default:
 			name = "65532:65532" // needs no account in the image
 		}
 		v := Verdict{Rule: rootUser, Line: stage.Line, EndLine: stage.Base.EndLine, Field: "USER", Wanted: name, Risk: "major", Detail: "no USER is set in the last stage"}

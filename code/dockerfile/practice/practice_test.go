@@ -42,6 +42,7 @@ func TestARuleIsMendedByItsEditAndByNothingElse(t *testing.T) {
 		"USER root at the end":        {"root-user", "FROM a:1\nUSER app\nUSER root\nRUN x\nENTRYPOINT y\n", "FROM a:1\nUSER app\nUSER root\nRUN x\nUSER app\nENTRYPOINT y\n"},
 		"an account that a RUN makes": {"root-user", "FROM a:1\nRUN useradd -m shop\n", "FROM a:1\nRUN useradd -m shop\nUSER shop\n"},
 		"node's own account":          {"root-user", "FROM node:20\nWORKDIR /x", "FROM node:20\nWORKDIR /x\nUSER node"},
+		"an account of Windows":       {"root-user", "FROM mcr.microsoft.com/windows/nanoserver:ltsc2022\nCMD y", "FROM mcr.microsoft.com/windows/nanoserver:ltsc2022\nUSER ContainerUser\nCMD y"},
 		"no USER behind a heredoc":    {"root-user", "FROM a:1\r\nRUN <<EOF\r\nx\r\nEOF\r\nCMD y\r\n", "FROM a:1\r\nRUN <<EOF\r\nx\r\nEOF\r\nUSER 65532:65532\r\nCMD y\r\n"},
 		"ADD":                         {"add", "FROM a:1\nADD --chown=1 b c /d/" + quiet, "FROM a:1\nCOPY --chown=1 b c /d/" + quiet},
 		"add in small letters":        {"add", "from a:1\nadd . /d" + quiet, "from a:1\ncopy . /d" + quiet},

@@ -40,11 +40,9 @@ func (q *inquiry) plan() {
 	if q.it.Kind == fact.Secret {
 		add(nil, "Rotate the secret before anything else: whoever read it has it.", "", "The old one is refused by its provider.")
 	}
-	for i := range q.it.FixPaths {
-		if one := &q.it.FixPaths[i]; one.Kind == fix.Stopgap && !one.Recommended {
-			q.planSteps(one, "Until the durable fix is there: ", add)
-			break
-		}
+	at := slices.IndexFunc(q.it.FixPaths, func(one fix.Path) bool { return one.Kind == fix.Stopgap && !one.Recommended })
+	if at >= 0 {
+		q.planSteps(&q.it.FixPaths[at], "Until the durable fix is there: ", add)
 	}
 	id := " --path " + shellQuote(p.ID)
 	if p.Manual {
@@ -66,6 +64,29 @@ func (q *inquiry) plan() {
 		add(nil, "Follow it to its end.", "backstitch change follow", "The change goes from change_open over merged to verified; anything else names its reason.")
 	}
 	q.planAfter(p, add)
+	for _, i := range []int{at, slices.IndexFunc(q.it.FixPaths, func(one fix.Path) bool { return one.Recommended && one.Manual })} {
+		if i >= 0 {
+			q.planBack(&q.it.FixPaths[i], add)
+		}
+	}
+}
+
+// planBack says how something temporary is taken back.
+func (q *inquiry) planBack(p *fix.Path, add func([]int, string, string, string)) {
+	if p.Expires > 0 {
+		add(nil, fmt.Sprintf("Take back within %d hours: %s.", p.Expires, strings.TrimSuffix(p.Summary, ".")), "", "Nothing of it is left, and the durable fix holds alone.")
+	}
+	for _, step := range p.Undo {
+		add(nil, "The way back: "+step.Text, step.Command, done(step))
+	}
+}
+
+// done says what a step is expected to show.
+func done(step fix.Step) string {
+	if step.Command != "" {
+		return "The command ends without an error."
+	}
+	return "It is as the step says."
 }
 
 // remoteOf gives a repository's address from its identity.
@@ -89,13 +110,7 @@ func (q *inquiry) planSteps(p *fix.Path, before string, add func([]int, string, 
 		if step.Location != nil {
 			numbers = []int{q.number(fact.Evidence{Method: "fix path", Source: cmp.Or(p.Fixer, p.ID), Strength: fact.Derived, Detail: p.Summary}, step.Location)}
 		}
-		add(numbers, before+step.Text, step.Command, "It is done as it says.")
-	}
-	for _, step := range p.Undo {
-		add(nil, "To take that back: "+step.Text, step.Command, "It is as it was.")
-	}
-	if p.Expires > 0 {
-		add(nil, fmt.Sprintf("Take it back within %d hours; the durable fix has to be there by then.", p.Expires), "", "Nothing of it is left.")
+		add(numbers, before+step.Text, step.Command, done(step))
 	}
 }
 

@@ -500,3 +500,18 @@ func TestNastyFilesGiveNoPathAndAReason(t *testing.T) {
 		}
 	}
 }
+
+func TestSecretsAreNotShown(t *testing.T) {
+	tree := files("-- p.yaml --\napiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  namespace: a\nspec:\n  containers:\n  - name: c\n    env:\n    - name: PASSWORD\n      value: hunter2\n")
+	for _, field := range []string{"-spec.containers[0].env[0].value", "-spec.containers[0].env[0]", "-spec.containers[0].env", "-spec.containers[0]"} {
+		paths, site := plan(t, tree, "p.yaml", flaw("a/Pod/p", "p.yaml", field))
+		if len(paths) == 0 {
+			t.Fatalf("%s: no path: %q", field, site.Blocked)
+		}
+		p := paths[0]
+		if told := fmt.Sprint(p.Summary, p.Steps, p.Reach, p.Reason); strings.Contains(told, "hunter2") {
+			t.Errorf("%s: %s", field, told)
+		}
+		apply(t, tree, p)
+	}
+}

@@ -285,16 +285,24 @@ type change struct {
 	difference kubernetes.Difference
 }
 
-// secret says whether a value must not be shown.
+// secret says whether the value may be one that must not be shown.
 func (c change) secret() bool {
-	return c.key.kind() == "Secret"
+	return c.key.kind() == "Secret" || slices.ContainsFunc(c.difference.Path, func(s kubernetes.Segment) bool {
+		return s.Key == "env" || s.Key == "data" || s.Key == "stringData" || s.Key == "binaryData"
+	})
 }
 
-// String tells the change on one line.
+// String tells the change on one line. Of maps and lists that were there only the size
+// is told, since they may hold what must not be shown.
 func (c change) String() string {
 	d := c.difference
-	if c.secret() {
+	switch {
+	case c.secret() && d.To == nil:
+		return fmt.Sprintf("%s: %s: removed", c.key, kubernetes.PathText(d.Path))
+	case c.secret():
 		return fmt.Sprintf("%s: %s: changed", c.key, kubernetes.PathText(d.Path))
+	case d.From != nil && d.From.Shape != kubernetes.Scalar:
+		d.From = kubernetes.TextValue(fmt.Sprintf("%d entries", len(d.From.Fields)+len(d.From.Items)))
 	}
 	return fmt.Sprintf("%s: %s", c.key, d)
 }

@@ -38,7 +38,11 @@ func (a *ask) wish() string {
 	case a.remove:
 		return "remove " + a.field
 	}
-	return fmt.Sprintf("set %s to %s", a.field, a.want.JSON())
+	value := a.want.JSON()
+	if len(value) > 120 {
+		value = strings.ToValidUTF8(value[:120], "") + " ..."
+	}
+	return fmt.Sprintf("set %s to %s", a.field, value)
 }
 
 // met says whether an object is as asked. A missing map or list is what an emptied one is.

@@ -59,7 +59,7 @@ func newChangeList(s *streams) *cobra.Command {
 			return table.Flush()
 		},
 	}
-	command.Flags().StringVar(&state, "state", "", "only those in this state, for example change_open")
+	command.Flags().StringVar(&state, "only", "", "only those in this state, for example change_open")
 	return command
 }
 

@@ -46,6 +46,9 @@ func (*fixer) Describe() fix.Description {
 
 func (*fixer) Handles(m *lockfile.Module) bool { return m.Tool == "maven" && len(m.Manifests) > 0 }
 
+// maxKept is how many read poms are kept.
+const maxKept = 10_000
+
 // parse reads a pom, or gives a copy of the last reading of the same bytes.
 func (f *fixer) parse(file string, data []byte) (*pom, error) {
 	f.mu.Lock()
@@ -56,6 +59,9 @@ func (f *fixer) parse(file string, data []byte) (*pom, error) {
 	p, err := parsePOM(file, data)
 	if err != nil {
 		return nil, err
+	}
+	if len(f.read) >= maxKept {
+		clear(f.read)
 	}
 	f.read[file] = p
 	return &pom{file: file, data: p.data, root: p.root}, nil

@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"path"
@@ -46,6 +47,9 @@ func (e *estate) read(ctx context.Context, name string) *source {
 func (e *estate) candidates(ctx context.Context, site *fix.Site, w *wish) ([]candidate, error) {
 	if companion, ok := terraform.ParseCompanion(w.field); ok {
 		return e.companion(ctx, w, companion), nil
+	}
+	if _, _, ok := inner(w.field); ok {
+		return []candidate{e.insideDocument(ctx, w)}, nil
 	}
 	keys, ok := terraform.FieldPath(w.field)
 	if !ok {
@@ -381,9 +385,17 @@ func (e *estate) taken(ctx context.Context, w *wish, kind, name string) bool {
 func (e *estate) origin(ctx context.Context, w *wish) terraform.Place {
 	place := w.block.Place
 	place.EndLine = place.Line
-	keys, ok := terraform.FieldPath(w.field)
 	c, err := e.load(ctx, w.members[0].root)
-	if !ok || err != nil {
+	if err != nil {
+		return place
+	}
+	if s, start, end, _, ok := e.written(ctx, c, w.members[0].address, w.field); ok {
+		line := 1 + bytes.Count(s.data[:start], []byte("\n"))
+		return terraform.Place{Path: s.path, Line: line, EndLine: line + bytes.Count(s.data[start:end], []byte("\n")), Start: start, End: end}
+	}
+	attribute, _, _ := strings.Cut(w.field, "#")
+	keys, ok := terraform.FieldPath(attribute)
+	if !ok {
 		return place
 	}
 	t := c.Origin(w.members[0].address, keys)

@@ -222,6 +222,7 @@ func (e *estate) granted(ctx context.Context, w *wish, one *candidate) (bool, er
 	}
 	top, _, _ := strings.Cut(strings.TrimPrefix(w.field, "+"), ".")
 	top, _, _ = strings.Cut(top, "[")
+	top, _, _ = strings.Cut(top, "#")
 	alike := map[string]bool{} // instances of the block
 	touched := map[string]bool{}
 	elsewhere := map[string]bool{}
@@ -278,6 +279,15 @@ func satisfied(c *terraform.Configuration, a terraform.Address, w *wish) bool {
 			}
 		}
 		return false
+	}
+	if attribute, path, ok := inner(w.field); ok {
+		doc, known := c.Document(a, attribute)
+		wanted, err := valueOf(w.wanted)
+		if err != nil || !known {
+			return false
+		}
+		at, present := field(doc, path)
+		return present && at.IsWhollyKnown() && alike(at, wanted)
 	}
 	keys, ok := terraform.FieldPath(w.field)
 	if !ok {

@@ -91,10 +91,10 @@ func awsCompute() []Rule {
 		rule("aws-codebuild-privileged", "Builds run with all privileges", medium,
 			"CKV_AWS_316 CodeBuild.5", "aws_codebuild_project", is("environment[0].privileged_mode", "false", true)),
 		rule("aws-batch-privileged", "The job's container runs with all privileges", high,
-			"CKV_AWS_210", "aws_batch_job_definition", document("container_properties", func(d cty.Value) bool {
+			"CKV_AWS_210", "aws_batch_job_definition", document("container_properties", "privileged", func(d cty.Value) bool {
 				v, how := at(d, "privileged")
 				return how == given && same(v, "true")
-			}, "?container properties without privileged")),
+			}, "false")),
 		rule("aws-sagemaker-direct-internet", "The notebook reaches the internet directly", medium,
 			"CKV_AWS_122 sagemaker_notebook_instance_without_direct_internet_access_configured SageMaker.1", "aws_sagemaker_notebook_instance", is("direct_internet_access", `"Disabled"`, false)),
 		rule("aws-sagemaker-root", "Users of the notebook are root", medium,

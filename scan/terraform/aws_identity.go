@@ -13,7 +13,7 @@ func awsIdentity() []Rule {
 	const askActions = "?the actions and resources that are needed"
 	policies := "aws_iam_policy aws_iam_role_policy aws_iam_user_policy aws_iam_group_policy aws_ssoadmin_permission_set_inline_policy"
 	written := func(bad func(statement) bool) judge {
-		return all(policy("policy", bad, askActions), policy("inline_policy", bad, askActions))
+		return all(policy("policy", bad, "Action", askActions), policy("inline_policy", bad, "Action", askActions))
 	}
 	return []Rule{
 		rule("aws-iam-full-admin", "The policy allows everything", critical,
@@ -37,7 +37,7 @@ func awsIdentity() []Rule {
 		rule("aws-iam-user-policy", "A user has policies of its own, without a group", low,
 			"CKV_AWS_40 AVD-AWS-0143 aws-iam-no-user-attached-policies IAM.2", "aws_iam_user_policy_attachment aws_iam_user_policy aws_iam_policy_attachment", ownPolicy),
 		rule("aws-iam-assume-anybody", "Anybody may take the role", critical,
-			"CKV_AWS_61", "aws_iam_role", policy("assume_role_policy", openPrincipal, "?the principals that take the role")),
+			"CKV_AWS_61", "aws_iam_role", policy("assume_role_policy", openPrincipal, "Principal", "?the principals that take the role")),
 		rule("aws-iam-password-length", "Passwords may be short", medium,
 			"CKV_AWS_10 AVD-AWS-0063 aws-iam-set-minimum-password-length iam_password_policy_minimum_length_14", "aws_iam_account_password_policy", atLeast("minimum_password_length", 14, false)),
 		rule("aws-iam-password-lower", "Passwords need no lowercase letter", low,
@@ -55,7 +55,7 @@ func awsIdentity() []Rule {
 			"CKV_AWS_7 AVD-AWS-0065 aws-kms-auto-rotate-keys kms_cmk_rotation_enabled KMS.4", "aws_kms_key",
 			unless("customer_master_key_spec", asymmetric, unless("key_usage", one("SIGN_VERIFY", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT"), is("enable_key_rotation", "true", false)))),
 		rule("aws-kms-policy-anybody", "The key's policy lets anybody use it", critical,
-			"CKV_AWS_33 kms_key_not_publicly_accessible KMS.5", "aws_kms_key", policy("policy", openPrincipal, "?the principals that may use the key")),
+			"CKV_AWS_33 kms_key_not_publicly_accessible KMS.5", "aws_kms_key", policy("policy", openPrincipal, "Principal", "?the principals that may use the key")),
 		rule("aws-secret-key", "The secret is not encrypted by a key of yours", low,
 			"CKV_AWS_149 AVD-AWS-0098 aws-ssm-secret-use-customer-key", "aws_secretsmanager_secret", states("kms_key_id", askKey)),
 		rule("aws-cloudtrail-regions", "The trail leaves regions out", medium,

@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -14,18 +15,25 @@ type statement struct {
 	resources  []string
 	principals []string
 	conditions bool
-	whole      bool // whether all of it is known
+	whole      bool   // whether all of it is known
+	path       string // in the document, "" when a data source makes it
 }
 
 // policy breaks where a policy document holds a statement that is bad.
-func policy(field string, bad func(statement) bool, ask string) judge {
+// The field that is told leads into the document, "policy#Statement[0].Action", where the
+// document is written there.
+func policy(field string, bad func(statement) bool, part, ask string) judge {
 	return func(s *subject) ([]flaw, bool) {
 		if _, how := at(s.value, field); how == absent {
 			return nil, true
 		}
 		list, known := s.statements(field)
-		if slices.ContainsFunc(list, bad) {
-			return []flaw{{field: field, wanted: ask}}, true
+		if i := slices.IndexFunc(list, bad); i >= 0 {
+			at := field
+			if list[i].path != "" {
+				at += "#" + list[i].path + "." + part
+			}
+			return []flaw{{field: at, wanted: ask}}, true
 		}
 		return nil, known
 	}
@@ -60,12 +68,19 @@ func statementsOf(doc cty.Value) (list []statement, known bool) {
 		return nil, false
 	}
 	known = true
-	for _, v := range all {
+	listed := false
+	if v, how := at(doc, "Statement"); how == given {
+		listed = isList(v)
+	}
+	for i, v := range all {
 		if !v.IsKnown() {
 			known = false
 			continue
 		}
-		st := statement{whole: true}
+		st := statement{whole: true, path: "Statement"}
+		if listed {
+			st.path = "Statement[" + number10(i) + "]"
+		}
 		effect, how := at(v, "Effect")
 		st.allows = same(effect, "Allow")
 		st.whole = how != opaque
@@ -178,7 +193,7 @@ func documents(bad func(statement) bool, ask string) judge {
 }
 
 // document breaks where a JSON document, or one of a list of them, is bad.
-func document(field string, bad func(cty.Value) bool, ask string) judge {
+func document(field, part string, bad func(cty.Value) bool, wanted string) judge {
 	return func(s *subject) ([]flaw, bool) {
 		if _, how := at(s.value, field); how == absent {
 			return nil, true
@@ -187,13 +202,17 @@ func document(field string, bad func(cty.Value) bool, ask string) judge {
 		if !ok || !doc.IsKnown() {
 			return nil, false
 		}
-		list := []cty.Value{doc}
+		list, prefix := []cty.Value{doc}, ""
 		if isList(doc) {
-			list = elements(doc)
+			list, prefix = elements(doc), "[%d]."
 		}
-		for _, one := range list {
+		for i, one := range list {
 			if bad(one) {
-				return []flaw{{field: field, wanted: ask}}, true
+				at := part
+				if prefix != "" {
+					at = fmt.Sprintf(prefix, i) + part
+				}
+				return []flaw{{field: field + "#" + at, wanted: wanted}}, true
 			}
 		}
 		return nil, doc.IsWhollyKnown()

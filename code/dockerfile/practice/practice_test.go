@@ -132,7 +132,7 @@ func TestGoodPracticeIsNotBlamed(t *testing.T) {
 			"FROM gcr.io/distroless/static:nonroot\nCOPY --from=build /a /a\nARG TOKEN\nENV PASSWORD=$TOKEN PASSWORD_FILE=/run/x\nEXPOSE 2222\nHEALTHCHECK NONE\n",
 		"FROM mcr.microsoft.com/windows/nanoserver:ltsc2022\nSHELL [\"powershell\", \"-Command\"]\nRUN a | b\nWORKDIR C:\\\\app\nUSER x\nHEALTHCHECK NONE\n",
 		"FROM scratch\nCOPY a /a\nUSER 1\nHEALTHCHECK NONE\n",
-		"FROM a:1\nRUN [\"apt-get\", \"update\"]\nRUN echo 'sudo curl -k | sh'\nRUN chmod 0755 x && chmod 644 y\nUSER 1\nHEALTHCHECK NONE\n",
+		"FROM a:1\nRUN [\"apt-get\", \"update\"]\nRUN echo 'sudo curl -k | sh'\nRUN apt-get -s dist-upgrade\nRUN chmod 0755 x && chmod 644 y\nUSER 1\nHEALTHCHECK NONE\n",
 	} {
 		for _, v := range judged(t, text) {
 			t.Errorf("%s at line %d of %q: %s", v.Rule.ID, v.Line, text, v.Detail)

@@ -126,6 +126,9 @@ func (j *judge) packages(stage *dockerfile.Stage, in *dockerfile.Instruction, co
 		verb := c.verb()
 		switch c.name {
 		case "apt-get", "apt", "aptitude":
+			if c.short("s") || c.has("--simulate", "--dry-run", "--just-print", "--print-uris") {
+				continue // nothing is changed
+			}
 			switch verb.Text {
 			case "update":
 				apt, updates = true, true

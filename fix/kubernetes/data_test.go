@@ -61,7 +61,7 @@ func TestWhatIsSeenInRealSystemsIsMended(t *testing.T) {
 			}
 		}
 		fixer := New(renderer)
-		stride := max(1, len(found)/6)
+		stride := max(1, len(found)/4)
 		for i := 0; i < len(found); i += stride {
 			f := found[i]
 			all++

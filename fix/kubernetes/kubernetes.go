@@ -3,6 +3,7 @@
 package kubernetes
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -466,7 +467,11 @@ func (f *fixer) Examine(ctx context.Context, before, after string, path fix.Path
 			return nil, err
 		}
 		defer tree.Close()
-		return kubernetes.Load(ctx, tree, kubernetes.Options{Renderer: f.renderer, ObjectsOnly: true})
+		only, err := touched(ctx, tree, path)
+		if err != nil {
+			return nil, err
+		}
+		return kubernetes.Load(ctx, tree, kubernetes.Options{Renderer: f.renderer, ObjectsOnly: true, Only: only})
 	}
 	a, err := one(before)
 	if err != nil {
@@ -511,6 +516,37 @@ func (f *fixer) Examine(ctx context.Context, before, after string, path fix.Path
 		check.Status, check.Detail = fact.CheckPass, strings.Join(lines[:min(len(lines), 20)], "; ")
 	}
 	return []fact.Check{check}, nil
+}
+
+// touched says which releases an edit can reach: those of whose chart, values or
+// Application a file is edited, and those of charts that make Applications.
+func touched(ctx context.Context, tree code.Tree, path fix.Path) (func(*kubernetes.Release) bool, error) {
+	names, err := tree.Paths(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var makers []string // templates that make Applications or HelmReleases
+	for _, name := range names {
+		if !strings.Contains("/"+name, "/templates/") {
+			continue
+		}
+		data, err := tree.Read(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Contains(data, []byte("kind: Application")) || bytes.Contains(data, []byte("kind: HelmRelease")) {
+			makers = append(makers, name)
+		}
+	}
+	return func(r *kubernetes.Release) bool {
+		in := func(name string) bool { return within(r.Chart, name) }
+		if slices.ContainsFunc(makers, in) {
+			return true
+		}
+		return slices.ContainsFunc(path.Edits, func(e fix.FileEdit) bool {
+			return in(e.Path) || slices.Contains(r.ValueFiles, e.Path) || r.From != nil && r.From.Path == e.Path
+		})
+	}, nil
 }
 
 var _ fix.Examiner = (*fixer)(nil)

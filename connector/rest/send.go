@@ -8,10 +8,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"net/url"
+	"path"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // maxSent bounds the body of a request.
@@ -22,8 +26,42 @@ const maxSent = 32 << 20
 type Write struct {
 	Method string
 	At     *url.URL
-	Header http.Header
-	Body   any // its JSON is sent; nil for none
+	Header http.Header // its Content-Type, if any, stands for application/json
+	Body   any         // its JSON is sent; nil for none
+	Form   []Part      // sent as multipart/form-data instead of Body
+}
+
+// Part is one field of a form. A file carries a file's name beside the field's, which is
+// how a server tells the two apart.
+type Part struct {
+	Name    string
+	File    bool
+	Content []byte
+}
+
+// form writes the parts of a form.
+func form(parts []Part) (data []byte, kind string, err error) {
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	for _, part := range parts {
+		if strings.ContainsFunc(part.Name, unicode.IsControl) {
+			return nil, "", fmt.Errorf("form: a field's name %q holds control characters", part.Name)
+		}
+		var to io.Writer
+		if part.File {
+			to, err = w.CreateFormFile(part.Name, path.Base(part.Name))
+		} else {
+			to, err = w.CreateFormField(part.Name)
+		}
+		if err == nil {
+			_, err = to.Write(part.Content)
+		}
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	err = w.Close() // writes the end
+	return body.Bytes(), w.FormDataContentType(), err
 }
 
 // UnsureError says that no answer came, so that the request may have been carried out:
@@ -38,8 +76,15 @@ func (e *UnsureError) Unwrap() error { return e.Err }
 // whether they came before or after the deed are wrapped in *UnsureError.
 func (c *Client) Send(ctx context.Context, write Write, into any) error {
 	var body io.Reader
-	if write.Body != nil {
-		data, err := json.Marshal(write.Body)
+	kind := "application/json"
+	if write.Body != nil || write.Form != nil {
+		var data []byte
+		var err error
+		if write.Form != nil {
+			data, kind, err = form(write.Form)
+		} else {
+			data, err = json.Marshal(write.Body)
+		}
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", write.Method, write.At.Path, err)
 		}
@@ -54,7 +99,9 @@ func (c *Client) Send(ctx context.Context, write Write, into any) error {
 	}
 	maps.Copy(request.Header, write.Header)
 	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
+		if request.Header.Get("Content-Type") == "" {
+			request.Header.Set("Content-Type", kind)
+		}
 		request.GetBody = nil // a redirect would send it a second time
 	}
 	err = c.once(request, func(answer io.Reader) error {

@@ -428,7 +428,7 @@ func manual(w *wish, place terraform.Place, text string) fix.Path {
 }
 
 // choose is for a wish whose value only a person knows. What lets the whole internet in
-// can be taken away without choosing, which closes what may be needed.
+// can be taken away without choosing where the rule says that this is the usual remedy.
 func (e *estate) choose(ctx context.Context, site *fix.Site, w *wish) ([]fix.Path, error) {
 	ask := strings.TrimPrefix(w.wanted, "?")
 	what := "set " + w.field + ": choose " + ask
@@ -437,6 +437,9 @@ func (e *estate) choose(ctx context.Context, site *fix.Site, w *wish) ([]fix.Pat
 	}
 	hand := manual(w, e.origin(ctx, w), what)
 	paths := []fix.Path{hand}
+	if !w.close {
+		return paths, nil
+	}
 	closed, err := e.closing(ctx, w)
 	if err != nil || len(closed.edits) == 0 {
 		return paths, err

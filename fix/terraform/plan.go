@@ -22,6 +22,7 @@ type wish struct {
 	field   string
 	wanted  string // JSON, or "?" and what is asked for
 	remove  bool
+	close   bool // taking away what lets the world in is the usual remedy
 	block   terraform.Declaration
 	members []member
 	issues  []string
@@ -135,7 +136,7 @@ func (e *estate) wishes(ctx context.Context, site *fix.Site) ([]wish, error) {
 			}
 			w := wish{
 				field: finding.Attributes[fix.AttributeField], wanted: finding.Attributes[fix.AttributeWanted],
-				remove: finding.Attributes[fix.AttributeRemove] == "true", block: block, text: finding.Title,
+				remove: finding.Attributes[fix.AttributeRemove] == "true", close: finding.Attributes["close"] == "true", block: block, text: finding.Title,
 			}
 			at := slices.IndexFunc(list, func(o wish) bool {
 				return o.field == w.field && o.wanted == w.wanted && o.remove == w.remove && o.block.Place == w.block.Place
@@ -148,6 +149,7 @@ func (e *estate) wishes(ctx context.Context, site *fix.Site) ([]wish, error) {
 				list = append(list, w)
 				at = len(list) - 1
 			}
+			list[at].close = list[at].close || w.close
 			m := member{root, address}
 			if !slices.ContainsFunc(list[at].members, func(o member) bool { return o.object() == m.object() }) {
 				list[at].members = append(list[at].members, m)

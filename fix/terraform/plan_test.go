@@ -145,14 +145,22 @@ func TestADefaultReachesEveryCallAndAnArgumentOne(t *testing.T) {
 
 func TestWhatOnlyAPersonCanChooseIsDoneByHand(t *testing.T) {
 	tree := code.Files{"main.tf": []byte("resource \"aws_security_group\" \"g\" {\n  ingress {\n    from_port   = 22\n    cidr_blocks = [\"10.0.0.0/8\", \"0.0.0.0/0\"]\n  }\n  ingress {\n    from_port   = 23\n    cidr_blocks = [\"0.0.0.0/0\"]\n  }\n}\n")}
-	paths, _ := plan(t, tree, flaw("i1", ".:aws_security_group.g", "", "ingress[0].cidr_blocks", "?who may connect"))
+	open := func(field string) fix.Flaw {
+		f := flaw("i1", ".:aws_security_group.g", "", field, "?who may connect")
+		f.Seen[0].Attributes["close"] = "true"
+		return f
+	}
+	if paths, _ := plan(t, tree, flaw("i1", ".:aws_security_group.g", "", "ingress[1].cidr_blocks", "?who may connect")); len(paths) != 1 || !paths[0].Manual {
+		t.Errorf("a port that the world may need is closed: %+v", paths)
+	}
+	paths, _ := plan(t, tree, open("ingress[0].cidr_blocks"))
 	if len(paths) != 2 || !paths[0].Manual || paths[0].Steps[0].Location.Line != 4 || paths[1].Manual || paths[1].Risk != "major" {
 		t.Fatalf("paths %+v", paths)
 	}
 	if got := apply(t, tree, paths[1])["main.tf"]; !strings.Contains(got, "cidr_blocks = [\"10.0.0.0/8\"]") {
 		t.Errorf("the open range is not taken out:\n%s", got)
 	}
-	paths, _ = plan(t, tree, flaw("i1", ".:aws_security_group.g", "", "ingress[1].cidr_blocks", "?who may connect"))
+	paths, _ = plan(t, tree, open("ingress[1].cidr_blocks"))
 	if len(paths) != 2 || strings.Contains(apply(t, tree, paths[1])["main.tf"], "23") {
 		t.Errorf("the rule is not taken out: %+v", paths)
 	}
@@ -162,6 +170,7 @@ func TestARuleOfItsOwnIsRemovedUnlessItIsReferredTo(t *testing.T) {
 	rule := "# for the old office\nresource \"aws_vpc_security_group_ingress_rule\" \"ssh\" {\n  cidr_ipv4 = \"0.0.0.0/0\"\n}\n"
 	tree := code.Files{"main.tf": []byte("locals {}\n" + rule)}
 	asked := flaw("i1", ".:aws_vpc_security_group_ingress_rule.ssh", "", "cidr_ipv4", "?who may connect")
+	asked.Seen[0].Attributes["close"] = "true"
 	paths, site := plan(t, tree, asked)
 	if len(paths) != 2 || paths[1].Manual || strings.Contains(apply(t, tree, paths[1])["main.tf"], "resource") {
 		t.Errorf("the rule stays: %+v %v", paths, site.Blocked)

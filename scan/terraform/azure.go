@@ -140,7 +140,11 @@ func openNSG(ports ...int64) judge {
 			hit, field, sure := openNSGRule(r, ports)
 			known = known && sure
 			if hit {
-				flaws = append(flaws, flaw{field: at0 + field, wanted: "?the addresses that may connect"})
+				f := flaw{field: at0 + field, wanted: "?the addresses that may connect"}
+				if sensitive(ports) {
+					f.more = map[string]string{closable: "true"}
+				}
+				flaws = append(flaws, f)
 			}
 		}
 		return flaws, known

@@ -162,7 +162,11 @@ func openFirewall(ask string, ports ...int64) judge {
 				}
 			}
 			if hit {
-				return []flaw{{field: "source_ranges", wanted: ask, detail: shown(sources)}}, true
+				f := flaw{field: "source_ranges", wanted: ask, detail: shown(sources)}
+				if sensitive(ports) {
+					f.more = map[string]string{closable: "true"}
+				}
+				return []flaw{f}, true
 			}
 		}
 		return nil, known

@@ -74,6 +74,9 @@ func openGroup(ask string, ports ...int64) judge {
 							f.more[name] = s
 						}
 					}
+					if sensitive(ports) {
+						f.more[closable] = "true"
+					}
 					flaws = append(flaws, f)
 				}
 			}

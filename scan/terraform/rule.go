@@ -32,6 +32,16 @@ type flaw struct {
 	more map[string]string
 }
 
+// closable marks a flaw whose usual remedy is to take away what lets the world in, since
+// little that is meant for the world answers there.
+const closable = "close"
+
+// sensitive says whether ports are not those of services for the world: all of them at
+// once, or those of administration and databases.
+func sensitive(ports []int64) bool {
+	return !slices.Contains(ports, anyPort) && !slices.Contains(ports, 80)
+}
+
 // judge gives the flaws of a resource, and whether all that decides is known.
 type judge func(s *subject) (flaws []flaw, known bool)
 

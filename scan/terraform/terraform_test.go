@@ -241,7 +241,7 @@ func TestAModuleIsJudgedForEachOfItsCalls(t *testing.T) {
 		"remote/main.tf":    []byte("module \"r\" {\n  source = \"terraform-aws-modules/rds/aws\"\n}\n"),
 		"crlf/main.tf":      []byte("\xef\xbb\xbfresource \"aws_db_instance\" \"d\" {\r\n  publicly_accessible = true\r\n}\r\n"),
 		"deep/main.tf":      []byte("x = " + strings.Repeat("(", 80000)),
-		"heredoc/main.tf":   []byte("resource \"aws_iam_policy\" \"p\" {\n  policy = <<EOF\n" + strings.Repeat("x", 3<<20) + "\nEOF\n}\n"),
+		"heredoc/main.tf":   []byte("resource \"aws_iam_policy\" \"p\" {\n  policy = <<EOF\n" + strings.Repeat("x", 1<<19) + "\nEOF\n}\n"),
 		"invalid/main.tf":   {0xff, 0xfe, 0x00},
 		"json/main.tf.json": []byte(`{"resource":{"aws_db_instance":{"d":{"publicly_accessible":true}}}}`),
 	}

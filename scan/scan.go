@@ -35,6 +35,8 @@ type Problem struct {
 	Path string
 	Line int
 	Text string
+	// Unknown says that the file was read, and that what it refers to is not known here.
+	Unknown bool
 }
 
 // Advisories is what a dependency scanner asks of an advisory index.

@@ -53,7 +53,11 @@ func (p *prover) runSite(ctx context.Context, first *look) error {
 	}
 	p.onlyPlanned(allowed, changed, reported)
 	if seen {
-		p.gone(second, nil)
+		if blind := unknown(first, second); len(blind) > 0 && len(p.unseen(second, nil)) == len(p.request.Closes) {
+			p.check(CheckAfter, fact.CheckSkip, "not seen, which shows nothing: %s", strings.Join(blind, "; "))
+		} else {
+			p.gone(second, nil)
+		}
 		p.nothingNew(first, second, nil)
 	}
 	p.parses(first, second, changed)
@@ -64,6 +68,22 @@ func (p *prover) runSite(ctx context.Context, first *look) error {
 		return p.buildAndTest(ctx, modules)
 	}
 	return nil
+}
+
+// unknown lists what a second look could not judge for want of knowledge, and the first
+// one could.
+func unknown(first, second *look) []string {
+	known := map[string]bool{}
+	for _, problem := range first.problems {
+		known[problem.Path+": "+problem.Text] = true
+	}
+	var texts []string
+	for _, problem := range second.problems {
+		if text := problem.Path + ": " + problem.Text; problem.Unknown && !known[text] {
+			texts = append(texts, text)
+		}
+	}
+	return texts[:min(len(texts), 20)]
 }
 
 // touched gives the modules in whose folders files changed, the innermost of each.

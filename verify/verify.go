@@ -585,7 +585,9 @@ func (p *prover) inSync(first, second *look) {
 func problems(l *look) []string {
 	var texts []string
 	for _, problem := range l.problems {
-		texts = append(texts, problem.Path+": "+problem.Text)
+		if !problem.Unknown {
+			texts = append(texts, problem.Path+": "+problem.Text)
+		}
 	}
 	for _, m := range l.modules {
 		for _, problem := range m.Problems {

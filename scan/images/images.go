@@ -88,14 +88,14 @@ func (s scanner) file(ctx context.Context, name string, file *docker.File, text 
 		return nil, nil
 	}
 	if len(base.Unknown) > 0 {
-		return []scan.Problem{{Path: name, Line: base.Line, Text: fmt.Sprintf("which image %s is depends on %s, which has no default", base.Written, strings.Join(base.Unknown, ", "))}}, nil
+		return []scan.Problem{{Path: name, Line: base.Line, Text: fmt.Sprintf("which image %s is depends on %s, which has no default", base.Written, strings.Join(base.Unknown, ", ")), Unknown: true}}, nil
 	}
 	packages, known, err := s.inventories.Packages(ctx, base.Image)
 	if err != nil {
-		return []scan.Problem{{Path: name, Line: base.Line, Text: fmt.Sprintf("packages of %s: %v", base.Image, err)}}, ctx.Err()
+		return []scan.Problem{{Path: name, Line: base.Line, Text: fmt.Sprintf("packages of %s: %v", base.Image, err), Unknown: true}}, ctx.Err()
 	}
 	if !known {
-		return []scan.Problem{{Path: name, Line: base.Line, Text: fmt.Sprintf("what %s holds is not known; look into it once, so that it is kept among the bases, or hand its archive in", base.Image)}}, nil
+		return []scan.Problem{{Path: name, Line: base.Line, Text: fmt.Sprintf("what %s holds is not known; look into it once, so that it is kept among the bases, or hand its archive in", base.Image), Unknown: true}}, nil
 	}
 	changed := changesOf(file, text, last)
 	var problems []scan.Problem

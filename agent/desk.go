@@ -21,6 +21,7 @@ import (
 	"github.com/backstitch/backstitch/advisory"
 	"github.com/backstitch/backstitch/code/git"
 	"github.com/backstitch/backstitch/code/kubernetes"
+	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
@@ -40,8 +41,9 @@ type Desk struct {
 	Graph      *graph.Graph
 	Advisories *advisory.Index // nil when nothing was imported yet
 	Readers    []report.Reader
-	// Scanner makes the dependency scanner over what is known of flaws.
-	Scanner func(scan.Advisories) scan.Scanner
+	// Scanner makes the dependency scanner over what is known of flaws; reported is
+	// what others resolved for modules.
+	Scanner func(advisories scan.Advisories, reported ...lockfile.Reported) scan.Scanner
 	// Lifecycle makes the scanner for what its maker no longer supports.
 	Lifecycle func(lives scan.Lives, now func() time.Time) scan.Scanner
 	// Detectors makes the scanners of ours that judge configuration; they see again, for
@@ -62,7 +64,10 @@ type Desk struct {
 	Cache   string        // folder of indexes that can be made again
 	Signer  verify.Signer // nil leaves proofs unsigned
 	Version string        // of the program, for the record of a proof
-	Self    string        // this program, which is its own child
+	// Consent says that the operator takes bubblewrap for enough to run a repository's own
+	// build and tests in.
+	Consent bool
+	Self    string // this program, which is its own child
 	// Modules is the folder of the operator's cache of Go modules, "" for none; only
 	// sources are read there.
 	Modules string

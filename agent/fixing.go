@@ -233,9 +233,9 @@ func (d *Desk) proveWith(ctx context.Context, s *scene, fixer fix.Fixer, path fi
 	}
 	record, err := verify.Prove(ctx, verify.Request{
 		Repo: s.repository, Repository: s.identity, Commit: s.commit,
-		Scanner: scanner, Fixer: fixer, Path: path, Closes: closes,
+		Scanner: scanner, Fixer: fixer, Path: path, Closes: closes, Reported: s.reported,
 		Class: s.known.Class, Advisories: s.known.Digest(), Tool: "backstitch " + d.Version,
-		Build: true, Cache: filepath.Join(d.Cache, "build", changeKey(s.identity, path)),
+		Build: true, Consent: d.Consent, Cache: filepath.Join(d.Cache, "build", changeKey(s.identity, path)),
 		Now: d.Now(), Signer: d.Signer,
 	})
 	if err != nil {
@@ -254,7 +254,7 @@ func (d *Desk) detector(ctx context.Context, s *scene, fixer fix.Fixer, issues [
 			pkg, _ := fact.ParsePURL(it.Package.PURL)
 			closes = append(closes, verify.Closes{Issue: it.ID, Advisories: it.Class, Package: pkg.Name, Severity: it.Severity})
 		}
-		return d.Scanner(s.known), closes, nil
+		return d.Scanner(s.known, s.reported...), closes, nil
 	}
 	looks, err := d.ownLooks(ctx, s, func(string) {})
 	if err != nil {
@@ -272,7 +272,7 @@ func (d *Desk) detector(ctx context.Context, s *scene, fixer fix.Fixer, issues [
 		if flaw.Kind == fact.Vulnerability {
 			one.Package = flaw.Package.Name
 			if len(used) == 0 {
-				used = []scan.Scanner{d.Scanner(s.known)} // a package of a module, in a change that somebody else made
+				used = []scan.Scanner{d.Scanner(s.known, s.reported...)} // a package of a module, in a change that somebody else made
 			}
 		}
 		closes = append(closes, one)
@@ -348,6 +348,9 @@ func (d *Desk) knowing(ctx context.Context, s *scene, issues []issue.Issue) (err
 	findings := make([]fact.Finding, len(s.findings))
 	for i := range s.findings {
 		findings[i] = s.findings[i].Finding
+	}
+	if err := s.complete(ctx); err != nil {
+		return err
 	}
 	if s.known, err = newKnown(d.Advisories, findings); err == nil && d.Images == nil {
 		s.outside, err = d.outsideImages(ctx, s, cause.Running{}, false)

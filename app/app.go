@@ -34,6 +34,9 @@ type Config struct {
 	Version string
 	// SigningKey is the path of a PEM private key that signs proofs, "" for none.
 	SigningKey string
+	// Consent says that the operator takes bubblewrap for enough to run a repository's
+	// own build and tests in; gVisor needs none.
+	Consent bool
 	// RemoteToken is sent to https remotes when a change is pushed, "" for none.
 	RemoteToken string
 	// Actor is who asks for outside effects, "" when nobody knows.
@@ -100,6 +103,7 @@ func Open(ctx context.Context, config Config) (*App, error) {
 		Cache:      filepath.Join(config.State, "cache"),
 		Signer:     signer,
 		Version:    config.Version,
+		Consent:    config.Consent,
 		Self:       self,
 		Modules:    moduleCache(),
 		Now:        config.Now,

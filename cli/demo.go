@@ -51,6 +51,7 @@ func (s *streams) runDemo(cmd *cobra.Command, dir string) error {
 		Now:      func() time.Time { return estate.Now },
 		Progress: s.progress(),
 		Version:  version,
+		Consent:  true, // the estate's code is our own
 	})
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ func (p *prover) buildAndTest(ctx context.Context, modules []lockfile.Module) er
 	}
 	if none == "" && p.request.Sandbox == nil {
 		var err error
-		if p.request.Sandbox, err = FindSandbox(ctx); err != nil {
+		if p.request.Sandbox, err = FindBuildSandbox(ctx, p.request.Consent); err != nil {
 			none = fmt.Sprintf("project code is not run: %v", err)
 		}
 	}

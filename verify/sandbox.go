@@ -63,6 +63,9 @@ const (
 	watchEvery     = 100 * time.Millisecond
 )
 
+// systemFiles are what programs need of the system's configuration.
+var systemFiles = []string{"/etc/alternatives", "/etc/ssl", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/mime.types"}
+
 // sandboxPath is the PATH inside.
 const sandboxPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -73,7 +76,22 @@ type bubblewrap struct {
 	temporary []string
 }
 
-// FindSandbox looks for bubblewrap and tries it. It fails with ErrNoSandbox and
+// FindBuildSandbox looks for what a repository's own code may run in: gVisor, whose
+// kernel is not that of the machine. Bubblewrap, behind which the machine's kernel is all
+// that stands, is taken only with the written consent of the operator.
+func FindBuildSandbox(ctx context.Context, consent bool) (Sandbox, error) {
+	s, err := findGVisor(ctx)
+	if err == nil {
+		return s, nil
+	}
+	if consent {
+		return FindSandbox(ctx)
+	}
+	return nil, fmt.Errorf("%w; bubblewrap is taken only when the operator consents to it in writing, by BACKSTITCH_RUN_CODE_IN=bubblewrap", err)
+}
+
+// FindSandbox looks for bubblewrap, in which programs of ours and of the ecosystems look
+// at a repository without running its code, and tries it. It fails with ErrNoSandbox and
 // the reason when nothing holds.
 func FindSandbox(ctx context.Context) (Sandbox, error) {
 	program, err := exec.LookPath("bwrap")
@@ -124,6 +142,9 @@ func (b *bubblewrap) arguments(c Command) []string {
 	args := slices.Concat([]string{
 		"--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL", "--hostname", "sandbox",
 		"--proc", "/proc", "--dev", "/dev",
+		// Started by root, what is inside owns the settings of the kernel although it has
+		// no capability.
+		"--ro-bind-try", "/proc/sys", "/proc/sys", "--ro-bind-try", "/proc/sysrq-trigger", "/proc/sysrq-trigger",
 	}, b.temporary, []string{"--tmpfs", "/tmp", "--dir", "/tmp/home", "--ro-bind", "/usr", "/usr"})
 	for _, name := range []string{"/bin", "/sbin", "/lib", "/lib32", "/lib64"} {
 		if target, err := os.Readlink(name); err == nil {
@@ -132,7 +153,7 @@ func (b *bubblewrap) arguments(c Command) []string {
 			args = append(args, "--ro-bind", name, name)
 		}
 	}
-	for _, name := range []string{"/etc/alternatives", "/etc/ssl", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/mime.types"} {
+	for _, name := range systemFiles {
 		if _, err := os.Stat(name); err == nil {
 			args = append(args, "--ro-bind", name, name)
 		}
@@ -147,23 +168,36 @@ func (b *bubblewrap) arguments(c Command) []string {
 		args = append(args, "--bind", c.Cache, "/cache")
 	}
 	args = append(args, "--chdir", "/work/"+c.Dir)
-	env := append([]string{"PATH=" + sandboxPath, "HOME=/tmp/home", "TMPDIR=/tmp", "LANG=C.UTF-8", "CI=1"}, c.Env...)
-	for _, pair := range env {
+	for _, pair := range c.environment() {
 		name, value, _ := strings.Cut(pair, "=")
 		args = append(args, "--setenv", name, value)
 	}
 	return append(append(args, "--"), c.Argv...)
 }
 
+// environment is all that the command finds in its environment.
+func (c *Command) environment() []string {
+	return append([]string{"PATH=" + sandboxPath, "HOME=/tmp/home", "TMPDIR=/tmp", "LANG=C.UTF-8", "CI=1"}, c.Env...)
+}
+
 // Run implements Sandbox. Limits are set before bwrap starts and inherited by
 // everything in it; ending bwrap ends the process namespace with all in it.
 func (b *bubblewrap) Run(ctx context.Context, c Command) (Outcome, error) {
+	c.complete()
+	return c.bounded(ctx, b.limiter, slices.Concat([]string{b.program}, b.arguments(c)))
+}
+
+func (c *Command) complete() {
 	if c.Timeout <= 0 {
 		c.Timeout = defaultTimeout
 	}
 	if c.Memory <= 0 {
 		c.Memory = defaultMemory
 	}
+}
+
+// bounded runs the program of a sandbox for the command.
+func (c *Command) bounded(ctx context.Context, limiter string, argv []string) (Outcome, error) {
 	seconds := int64(c.Timeout/time.Second) + 1
 	limits := []string{
 		"--data=" + strconv.FormatInt(c.Memory, 10), "--cpu=" + strconv.FormatInt(seconds*int64(runtime.NumCPU()), 10),
@@ -176,7 +210,7 @@ func (b *bubblewrap) Run(ctx context.Context, c Command) (Outcome, error) {
 	defer cancel()
 	bounded, stop := context.WithCancelCause(timed)
 	defer stop(nil)
-	cmd := exec.CommandContext(bounded, b.limiter, slices.Concat(limits, []string{"--", b.program}, b.arguments(c))...)
+	cmd := exec.CommandContext(bounded, limiter, slices.Concat(limits, []string{"--"}, argv)...)
 	cmd.Env = []string{}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -62,15 +62,19 @@ type Request struct {
 	// Class gives the alias class of an advisory id; nil means that each id
 	// stands for itself.
 	Class func(id string) []string
+	// Reported is what others resolved for modules whose files list only what they
+	// declare, with its basis. The scanner has to know it too.
+	Reported []lockfile.Reported
 	// Advisories is the digest of the advisory index, Tool the name and
 	// version of the program, both for the record.
 	Advisories string
 	Tool       string
 
 	// Build asks for build and tests in Sandbox; nil means the one that
-	// FindSandbox finds. When there is none, no project code runs and the
+	// FindBuildSandbox finds, with Consent. When there is none, no project code runs and the
 	// record says why.
 	Build   bool
+	Consent bool
 	Sandbox Sandbox
 	// Cache is a folder for build caches that only code of this repository
 	// writes to, "" for a fresh one.
@@ -205,6 +209,9 @@ func (p *prover) look(ctx context.Context, dir string) (*look, error) {
 		return nil, fmt.Errorf("%s: %w", p.request.Scanner.Describe().ID, err)
 	}
 	if seen.modules, err = lockfile.Read(ctx, tree); err != nil {
+		return nil, fmt.Errorf("read manifests: %w", err)
+	}
+	if _, err = lockfile.Complete(ctx, tree, seen.modules, p.request.Reported); err != nil {
 		return nil, fmt.Errorf("read manifests: %w", err)
 	}
 	return seen, nil
@@ -514,7 +521,27 @@ func (p *prover) gone(second *look, scope map[string]bool) {
 		p.check(CheckAfter, fact.CheckFail, "still seen: %s", strings.Join(left, ", "))
 		return
 	}
+	if open := p.unresolved(second); len(open) > 0 {
+		p.check(CheckAfter, fact.CheckSkip, "%s", strings.Join(open, "; "))
+		return
+	}
 	p.check(CheckAfter, fact.CheckPass, "%s no longer sees %s", p.request.Scanner.Describe().ID, p.targets())
+}
+
+// unresolved tells of the packages of the targets whose version only a report told,
+// from something that the change touches.
+func (p *prover) unresolved(second *look) []string {
+	var open []string
+	for _, m := range second.modules {
+		for _, pkg := range m.Packages {
+			if pkg.Reported == "" || pkg.Version != "" || !slices.ContainsFunc(p.request.Closes, func(c Closes) bool { return c.Package == "" || c.Package == pkg.Name }) {
+				continue
+			}
+			open = append(open, fmt.Sprintf("which version of %s %s resolves after the change is not told by its files; %s would, in a new run", pkg.Name, m.Manifests[0], pkg.Reported))
+		}
+	}
+	slices.Sort(open)
+	return slices.Compact(open)
 }
 
 // nothingNew compares what was seen before and after, by class, package and

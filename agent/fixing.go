@@ -161,7 +161,8 @@ func (d *Desk) recall(ctx context.Context, it issue.Issue) (string, error) {
 	return dir, err
 }
 
-// proveAll proves the recommended path of every issue, each path once.
+// proveAll proves the recommended path of every issue, each path once. When it does not
+// hold, another may be recommended, which is tried then.
 func (d *Desk) proveAll(ctx context.Context, s *scene, issues []issue.Issue) error {
 	type answer struct {
 		verification fact.Verification
@@ -170,10 +171,14 @@ func (d *Desk) proveAll(ctx context.Context, s *scene, issues []issue.Issue) err
 	proved := map[string]answer{}
 	for i := range issues {
 		d.Progress("proving fixes", i, len(issues))
-		for j := range issues[i].FixPaths {
-			path := &issues[i].FixPaths[j]
-			if !path.Recommended || path.Manual {
-				continue
+		for range maxTried {
+			at := slices.IndexFunc(issues[i].FixPaths, func(p fix.Path) bool { return p.Recommended })
+			if at < 0 {
+				break
+			}
+			path := &issues[i].FixPaths[at]
+			if path.Manual || path.Verification != nil {
+				break
 			}
 			known, ok := proved[path.ID]
 			if !ok {
@@ -185,10 +190,14 @@ func (d *Desk) proveAll(ctx context.Context, s *scene, issues []issue.Issue) err
 				proved[path.ID] = known
 			}
 			path.Verification, path.Diff = &known.verification, known.diff
+			issues[i].FixPaths = fix.Compare(issues[i].FixPaths)
 		}
 	}
 	return nil
 }
+
+// maxTried bounds the paths of an issue that are tried until one holds.
+const maxTried = 3
 
 // closedBy lists the issues that a path says it closes.
 func closedBy(issues []issue.Issue, path *fix.Path) []issue.Issue {
@@ -376,6 +385,9 @@ func (d *Desk) VerifyFix(ctx context.Context, request FixRequest) (Proof, error)
 			if closed[i].FixPaths[j].ID == path.ID {
 				closed[i].FixPaths[j].Verification, closed[i].FixPaths[j].Diff = path.Verification, diff
 			}
+		}
+		if slices.ContainsFunc(closed[i].FixPaths, func(p fix.Path) bool { return p.Recommended }) {
+			closed[i].FixPaths = fix.Compare(closed[i].FixPaths)
 		}
 	}
 	d.Progress("", 0, 0)

@@ -29,7 +29,8 @@ type scene struct {
 	commit     string
 	tree       code.Tree
 	modules    []lockfile.Module
-	assets     []fact.Asset // whose findings were loaded
+	reported   []lockfile.Reported // what reports resolved for modules; modules hold it too
+	assets     []fact.Asset        // whose findings were loaded
 	findings   []issue.StoredFinding
 	known      *known
 	own        []ownLook // what our scanners of configuration see, once they looked
@@ -179,6 +180,9 @@ func (d *Desk) look(ctx context.Context, request Request) (*scene, Triage, error
 	plain := make([]fact.Finding, len(s.findings))
 	for i := range s.findings {
 		plain[i] = s.findings[i].Finding
+	}
+	if err = s.complete(ctx); err != nil {
+		return nil, result, err
 	}
 	s.known, err = newKnown(d.Advisories, plain)
 	return s, result, err

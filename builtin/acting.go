@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/backstitch/backstitch/code/kubernetes"
+	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/connector/gitremote"
 	"github.com/backstitch/backstitch/fix"
@@ -42,8 +43,11 @@ func Detectors(advisories scan.Advisories, images fix.Images, renderer kubernete
 	return append([]scan.Scanner{terraform.New(), cloudformation.New(), scankubernetes.New(renderer), scanworkflow.New()}, ofDockerfiles(advisories, images)...)
 }
 
-// Dependencies makes the dependency scanner over what is known of flaws.
-func Dependencies(advisories scan.Advisories) scan.Scanner { return dependencies.New(advisories) }
+// Dependencies makes the dependency scanner over what is known of flaws; reported is
+// what others resolved for modules.
+func Dependencies(advisories scan.Advisories, reported ...lockfile.Reported) scan.Scanner {
+	return dependencies.New(advisories, reported...)
+}
 
 // Lifecycle makes the scanner for what its maker no longer supports.
 func Lifecycle(lives scan.Lives, now func() time.Time) scan.Scanner { return lifecycle.New(lives, now) }

@@ -370,10 +370,14 @@ func (t *Tracer) lead(cause *fact.Cause, s spot) {
 	m := &t.Modules[s.module]
 	p := &m.Packages[s.index]
 	edge := fact.Attested // an edge of a lock, which the ecosystem's tool wrote
-	if slices.Contains(m.Manifests, p.Path) {
+	switch {
+	case p.Reported != "":
+		edge = fact.Declared
+		t.link(cause, fact.Link{Kind: "package", Key: key(p), Location: t.at(p.Path, p.Line, p.EndLine), Evidence: fact.Evidence{Method: "resolved by the detector", Source: p.Reported, Strength: edge}})
+	case slices.Contains(m.Manifests, p.Path):
 		edge = fact.Declared
 		t.link(cause, fact.Link{Kind: "lock", Key: key(p), Location: t.at(p.Path, p.Line, p.EndLine), Evidence: fact.Evidence{Method: "stated", Source: p.Path, Strength: edge}})
-	} else {
+	default:
 		t.link(cause, fact.Link{Kind: "lock", Key: key(p), Location: t.at(p.Path, p.Line, p.EndLine), Evidence: fact.Evidence{Method: "locked", Source: p.Path, Strength: edge}})
 	}
 	for i := range m.Declared {
@@ -404,6 +408,11 @@ func (t *Tracer) lead(cause *fact.Cause, s spot) {
 	t.locate(cause, t.at(p.Path, p.Line, p.EndLine))
 	var why string
 	switch {
+	case p.Reported != "":
+		why = fmt.Sprintf("neither %s nor %s tells which direct dependency brings %s", p.Path, p.Reported, p.Name)
+		if command := map[string]string{"maven": "mvn dependency:tree", "gradle": "./gradlew dependencies"}[m.Tool]; command != "" {
+			why += "; " + command + " would"
+		}
 	case m.Tool == "gomod":
 		why = fmt.Sprintf("%s does not tell which direct dependency brings %s; go mod graph would", p.Path, p.Name)
 	case len(m.Manifests) == 0:

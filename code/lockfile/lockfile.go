@@ -59,6 +59,9 @@ type Package struct {
 	Dev      bool // only reached through development dependencies, as far as the file says
 	Optional bool
 	Source   string // "" for the ecosystem's registry, else git, path, url, workspace
+	// Reported names who told of the package, or of its version, when the files do
+	// not: Complete adds what scanners resolved. Line is then that of what brings it.
+	Reported string
 
 	// Declared are indexes into Module.Declared of the declarations that ask
 	// for this very package. Requires are indexes into Module.Packages of

@@ -38,6 +38,7 @@ type managed struct {
 	key     string // group:artifact:type:classifier, as written
 	element *element
 	bill    bool
+	profile bool // only where a profile is active
 }
 
 type mavenReader struct {
@@ -81,6 +82,17 @@ func readMaven(s *source, files []string) []Module {
 		}
 		modules = append(modules, m)
 	}
+	r.join(files)
+	for i := range modules {
+		if p := r.poms[modules[i].Manifests[0]]; p != nil {
+			r.fill(&modules[i], p)
+		}
+	}
+	return modules
+}
+
+// join makes the poms known to each other.
+func (r *mavenReader) join(files []string) {
 	for _, file := range files {
 		if p := r.poms[file]; p != nil && p.artifact != "" {
 			key := p.groupText() + ":" + p.artifact
@@ -92,12 +104,6 @@ func readMaven(s *source, files []string) []Module {
 			r.link(p)
 		}
 	}
-	for i := range modules {
-		if p := r.poms[modules[i].Manifests[0]]; p != nil {
-			r.fill(&modules[i], p)
-		}
-	}
-	return modules
 }
 
 func newPOM(file string, root *element) *pom {
@@ -106,14 +112,14 @@ func newPOM(file string, root *element) *pom {
 		group: root.value("groupId"), artifact: root.value("artifactId"), version: root.value("version"),
 	}
 	p.addProperties(root, p.properties)
-	p.addManaged(root)
+	p.addManaged(root, false)
 	for _, profile := range root.at("profiles").all("profile") {
 		into := p.spare
 		if strings.EqualFold(profile.child("activation").value("activeByDefault"), "true") {
 			into = p.properties
 		}
 		p.addProperties(profile, into)
-		p.addManaged(profile)
+		p.addManaged(profile, true)
 	}
 	return p
 }
@@ -126,9 +132,9 @@ func (p *pom) addProperties(from *element, into map[string]*element) {
 	}
 }
 
-func (p *pom) addManaged(from *element) {
+func (p *pom) addManaged(from *element, profile bool) {
 	for _, e := range from.at("dependencyManagement", "dependencies").all("dependency") {
-		p.managed = append(p.managed, managed{mavenKey(e), e, e.value("scope") == "import"})
+		p.managed = append(p.managed, managed{mavenKey(e), e, e.value("scope") == "import", profile})
 	}
 }
 
@@ -313,6 +319,8 @@ type tableEntry struct {
 	file    string
 	owner   *pom // in whose eyes the version is read
 	name    string
+	profile bool // only where a profile is active
+	twice   bool // the same pom manages it at another version too
 }
 
 // manage collects the managed versions of a project: its own, its parents',
@@ -330,16 +338,22 @@ func (r *mavenReader) collect(t *table, p *pom, done map[*pom]bool) {
 		for _, m := range at.managed {
 			version := m.element.child("version")
 			if m.bill {
-				bills = append(bills, tableEntry{version, at.file, p, p.expand(m.element.value("groupId")) + ":" + p.expand(m.element.value("artifactId"))})
+				bills = append(bills, tableEntry{version: version, file: at.file, owner: p, name: p.expand(m.element.value("groupId")) + ":" + p.expand(m.element.value("artifactId"))})
 				continue
 			}
 			key := p.expandKey(m.key)
-			if _, ok := t.entries[key]; !ok && version != nil {
-				t.entries[key] = tableEntry{version, at.file, p, ""}
+			have, ok := t.entries[key]
+			switch {
+			case version == nil:
+			case !ok:
+				t.entries[key] = tableEntry{version: version, file: at.file, owner: p, profile: m.profile}
+			case have.file == at.file && have.owner == p && !have.profile && !m.profile && have.version.text != version.text:
+				have.twice = true
+				t.entries[key] = have
 			}
 		}
 		if at.outside != nil {
-			t.outside = append(t.outside, tableEntry{at.outside.child("version"), at.file, p, at.outside.value("groupId") + ":" + at.outside.value("artifactId")})
+			t.outside = append(t.outside, tableEntry{version: at.outside.child("version"), file: at.file, owner: p, name: at.outside.value("groupId") + ":" + at.outside.value("artifactId")})
 		}
 	}
 	for _, bill := range bills {
@@ -451,6 +465,9 @@ func (r *mavenReader) depend(m *Module, p *pom, t *table, e *element, profile bo
 	case ok:
 		version = managed.owner.decide(managed.version, managed.file)
 		d.Constraint = managed.version.text
+		if managed.twice {
+			m.problem(managed.file, managed.version.line, "%s is managed at two versions; Maven wants one", d.Name)
+		}
 		d.point(version)
 	case len(t.outside) == 0:
 		m.problem(p.file, e.line, "%s has no version, and nothing in the repository gives one", d.Name)

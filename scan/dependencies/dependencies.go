@@ -3,11 +3,15 @@
 //
 // A dependency whose version no file tells cannot be judged; it is a problem of
 // the scan, so that an empty answer is never mistaken for a clean one. Packages
-// from a folder of the repository itself are not judged.
+// from a folder of the repository itself are not judged. Packages that somebody else
+// resolved for a module can be given; what became of their versions is read from the
+// files, and one that they no longer tell is left out.
 package dependencies
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,16 +25,31 @@ import (
 // ID names the scanner in findings, runs and proofs.
 const ID = "scan/dependencies"
 
-type scanner struct{ advisories scan.Advisories }
+type scanner struct {
+	advisories scan.Advisories
+	reported   []lockfile.Reported
+}
 
-// New makes the scanner over what is known of flaws.
-func New(advisories scan.Advisories) scan.Scanner { return scanner{advisories} }
+// New makes the scanner over what is known of flaws. reported is what others resolved
+// for modules, with its basis, none in a plain scan.
+func New(advisories scan.Advisories, reported ...lockfile.Reported) scan.Scanner {
+	return scanner{advisories, reported}
+}
 
 func (s scanner) Describe() scan.Description {
+	rules := s.advisories.Digest()
+	if len(s.reported) > 0 {
+		sum := sha256.New()
+		fmt.Fprintf(sum, "%s\n", rules)
+		for _, r := range s.reported {
+			fmt.Fprintf(sum, "%q\n", append([]string{r.Manifest, r.Name, r.Version, r.By, r.Basis}, r.Through...))
+		}
+		rules = "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	}
 	return scan.Description{
 		ID: ID, Name: "dependencies",
 		Docs:  "Matches the resolved packages of manifests and lockfiles with the local advisory index. One finding for each module, package version and advisory.",
-		Rules: s.advisories.Digest(),
+		Rules: rules,
 	}
 }
 
@@ -38,6 +57,9 @@ func (s scanner) Describe() scan.Description {
 func (s scanner) Scan(ctx context.Context, tree code.Tree, found func(fact.Finding) error) ([]scan.Problem, error) {
 	modules, err := lockfile.Read(ctx, tree)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := lockfile.Complete(ctx, tree, modules, s.reported); err != nil {
 		return nil, err
 	}
 	var problems []scan.Problem
@@ -87,7 +109,7 @@ func (s scanner) module(ctx context.Context, m *lockfile.Module, resolved map[pl
 			continue
 		}
 		if p.Version == "" {
-			if resolved[place{m.Dir, m.Ecosystem, p.Name}] {
+			if p.Reported != "" || resolved[place{m.Dir, m.Ecosystem, p.Name}] {
 				continue
 			}
 			if open++; open == 1 {
@@ -162,6 +184,12 @@ func finding(m *lockfile.Module, graph *lockfile.Graph, i int, pkg fact.Package,
 	}
 	if a.Exploited {
 		f.Attributes = map[string]string{"exploited": "true"}
+	}
+	if p.Reported != "" {
+		if f.Attributes == nil {
+			f.Attributes = map[string]string{}
+		}
+		f.Attributes["reported_by"] = p.Reported
 	}
 	return f
 }

@@ -204,6 +204,8 @@ func (e *Estate) charted(ctx context.Context, charts []string) {
 	for _, o := range e.Objects {
 		releases = append(releases, e.named(o, charts)...)
 	}
+	var open sessions
+	defer open.close()
 	for i := 0; i < len(releases); i++ {
 		if ctx.Err() != nil {
 			return
@@ -225,7 +227,7 @@ func (e *Estate) charted(ctx context.Context, charts []string) {
 			e.problem(Place{Path: path.Join(r.Chart, "Chart.yaml")}, "the chart is not rendered: no renderer")
 			continue
 		}
-		objects, err := r.render(ctx, e)
+		objects, err := r.render(ctx, e, &open)
 		if err != nil {
 			e.problem(Place{Path: path.Join(r.Chart, "Chart.yaml")}, "does not render as %s: %v", r.Label(), short(err.Error(), 300))
 			continue

@@ -235,19 +235,63 @@ func unpack(data []byte) (map[string][]byte, string, error) {
 }
 
 // render renders the release once and gives its objects.
-func (r *Release) render(ctx context.Context, e *Estate) ([]*Object, error) {
-	session, err := e.options.Renderer.Open(ctx, r.job)
+func (r *Release) render(ctx context.Context, e *Estate, open *sessions) ([]*Object, error) {
+	session, err := open.of(ctx, e.options.Renderer, r)
 	if err != nil {
 		return nil, err
 	}
-	defer session.Close()
 	values, _ := r.values.Value().(map[string]any)
 	files, err := session.Render(ctx, values)
 	if err != nil {
+		open.drop(r.Chart)
 		return nil, err
 	}
 	r.base = files
 	return r.objects(files), nil
+}
+
+// sessions are the renderings that are open, by chart, since starting one takes longer
+// than a render.
+type sessions struct {
+	by    map[string]Rendering
+	order []string
+}
+
+const maxSessions = 4
+
+func (s *sessions) of(ctx context.Context, renderer Renderer, r *Release) (Rendering, error) {
+	if session := s.by[r.Chart]; session != nil {
+		session.As(r.job.Release, r.job.Namespace)
+		return session, nil
+	}
+	session, err := renderer.Open(ctx, r.job)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.order) >= maxSessions {
+		s.drop(s.order[0])
+	}
+	if s.by == nil {
+		s.by = map[string]Rendering{}
+	}
+	s.by[r.Chart] = session
+	s.order = append(s.order, r.Chart)
+	return session, nil
+}
+
+// drop closes the rendering of a chart.
+func (s *sessions) drop(chart string) {
+	if session := s.by[chart]; session != nil {
+		_ = session.Close()
+		delete(s.by, chart)
+		s.order = slices.DeleteFunc(s.order, func(other string) bool { return other == chart })
+	}
+}
+
+func (s *sessions) close() {
+	for len(s.order) > 0 {
+		s.drop(s.order[0])
+	}
 }
 
 func (r *Release) objects(files map[string]string) []*Object {

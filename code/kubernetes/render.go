@@ -38,7 +38,7 @@ const (
 const RenderCommand = "render-charts"
 
 const (
-	renderHello = "backstitch renderer 1"
+	renderHello = "backstitch renderer 2"
 	renderEnv   = "BACKSTITCH_RENDERER"
 )
 
@@ -58,6 +58,8 @@ type Renderer interface {
 
 // Rendering renders one chart with changing values.
 type Rendering interface {
+	// As makes the renders from now on those of another release.
+	As(release, namespace string)
 	// Render gives the rendered files by template path; the values are those that
 	// a user gives, over those of the chart.
 	Render(ctx context.Context, values map[string]any) (map[string]string, error)
@@ -73,6 +75,8 @@ type childRenderer string
 type childRendering struct {
 	program string
 	job     []byte
+	release string
+	space   string
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	out     *bufio.Reader
@@ -87,7 +91,16 @@ func (r childRenderer) Open(_ context.Context, job RenderJob) (Rendering, error)
 	if err != nil {
 		return nil, err
 	}
-	return &childRendering{program: string(r), job: append(encoded, '\n')}, nil
+	return &childRendering{program: string(r), job: append(encoded, '\n'), release: job.Release, space: job.Namespace}, nil
+}
+
+func (c *childRendering) As(release, namespace string) { c.release, c.space = release, namespace }
+
+// renderAsk is one line to the child.
+type renderAsk struct {
+	Release   string         `json:"release"`
+	Namespace string         `json:"namespace"`
+	Values    map[string]any `json:"values"`
 }
 
 func (c *childRendering) start() error {
@@ -142,7 +155,7 @@ func (c *childRendering) Render(ctx context.Context, values map[string]any) (map
 	if c.failed >= 3 {
 		return nil, errors.New("the chart ran into the deadline or the memory limit three times; it is not rendered any more")
 	}
-	encoded, err := json.Marshal(values)
+	encoded, err := json.Marshal(renderAsk{c.release, c.space, values})
 	if err != nil {
 		return nil, err
 	}
@@ -223,8 +236,8 @@ func ServeRenders(in io.Reader, out io.Writer) error {
 	rendering, openErr := inProcess{}.Open(context.Background(), job)
 	encoder := json.NewEncoder(out)
 	for {
-		var values map[string]any
-		if err := decoder.Decode(&values); errors.Is(err, io.EOF) {
+		var ask renderAsk
+		if err := decoder.Decode(&ask); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
@@ -235,7 +248,9 @@ func ServeRenders(in io.Reader, out io.Writer) error {
 			// Charts that make up passwords or names must make up the same ones each time.
 			rand.Reader = mathrand.NewChaCha8([32]byte{})
 			var files map[string]string
-			files, err = rendering.Render(context.Background(), numbers(values).(map[string]any))
+			rendering.As(ask.Release, ask.Namespace)
+			values, _ := numbers(ask.Values).(map[string]any)
+			files, err = rendering.Render(context.Background(), values)
 			answer["files"] = files
 		}
 		if err != nil {
@@ -299,6 +314,12 @@ func (inProcess) Open(_ context.Context, job RenderJob) (Rendering, error) {
 }
 
 func (r *rendering) Close() error { return nil }
+
+func (r *rendering) As(release, namespace string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.job.Release, r.job.Namespace = release, namespace
+}
 
 func (r *rendering) Render(_ context.Context, values map[string]any) (files map[string]string, err error) {
 	r.mu.Lock()

@@ -10,3 +10,9 @@ SELECT commit_id, at FROM checkout WHERE repository = $1
 
 -- name: looked
 SELECT repository FROM checkout LIMIT 1
+
+-- name: heard
+INSERT INTO hook (source, id, at) VALUES ($1, $2, $3) ON CONFLICT (source, id) DO NOTHING
+
+-- name: forget_heard
+DELETE FROM hook WHERE at < $1

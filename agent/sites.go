@@ -211,10 +211,9 @@ func (d *Desk) planSites(ctx context.Context, s *scene, issues []issue.Issue, re
 		}
 		for _, i := range sites[at] {
 			issues[i].FixPaths = fix.Compare(planned[i])
-			if len(planned[i]) > 0 {
+			if slices.ContainsFunc(planned[i], func(p fix.Path) bool { return !p.Manual }) {
 				issues[i].Blocked = []string{}
-			}
-			if len(planned[i]) == 0 || !slices.ContainsFunc(planned[i], func(p fix.Path) bool { return !p.Manual }) {
+			} else {
 				for _, why := range site.Blocked {
 					if !slices.Contains(issues[i].Blocked, why) {
 						issues[i].Blocked = append(issues[i].Blocked, why)

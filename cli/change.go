@@ -18,7 +18,7 @@ func newChange(s *streams) *cobra.Command {
 		Long: "A change goes from proposed over open, merged, built and deployed to verified; or it ends as\n" +
 			"rejected, superseded, failed, abandoned, rolled back or regressed, each with its reason.",
 	}
-	parent.AddCommand(newChangeList(s), newChangeShow(s), newChangeFollow(s))
+	parent.AddCommand(newChangeList(s), newChangeShow(s), newChangeFollow(s), newChangeListen(s))
 	return parent
 }
 

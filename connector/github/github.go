@@ -53,6 +53,7 @@ func (source) Settings() []connector.Setting {
 		{Name: "token", Kind: connector.SettingSecret, Help: "token, by reference: env:NAME or file:PATH"},
 		{Name: "app", Kind: connector.SettingText, Help: "id of a GitHub App, instead of a token"},
 		{Name: "app-key", Kind: connector.SettingSecret, Help: "the App's private key in PEM, by reference"},
+		{Name: "hook-secret", Kind: connector.SettingSecret, Help: "secret that webhooks are judged by, by reference; backstitch change listen takes them"},
 		{Name: "organizations", Kind: connector.SettingList, Help: "organizations whose repositories and teams are read"},
 		{Name: "repositories", Kind: connector.SettingList, Help: "single repositories, OWNER/NAME"},
 		{Name: "alerts", Kind: connector.SettingChoice, Choices: []string{"yes", "no"}, Default: "yes", Help: "whether security alerts are read"},

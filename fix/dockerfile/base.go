@@ -108,12 +108,25 @@ type base struct {
 	flaws []*fix.Flaw
 }
 
+// breaking are images whose minor versions take things away that programs use.
+var breaking = []string{"python", "ruby", "php", "perl", "elixir", "rust"}
+
+// newer offers newer tags of the family; cycles that are not supported are no way out.
 func (b *base) newer(ctx context.Context, choices *advice.Choices) {
 	words := map[string]string{advice.StepPatch: "the newest build of the same release", advice.StepNone: "the newest build of the same release", advice.StepMinor: "a newer release", advice.StepMajor: "the next cycle"}
 	risks := map[string]string{advice.StepPatch: fix.RiskPatch, advice.StepNone: fix.RiskPatch, advice.StepMinor: fix.RiskMinor, advice.StepMajor: fix.RiskMajor}
+	if name, ok := advice.Official(b.ref.Registry + "/" + b.ref.Repository); ok && slices.Contains(breaking, name) {
+		risks[advice.StepMinor] = fix.RiskMajor
+	}
 	for _, choice := range choices.All() {
 		what := words[choice.Step]
-		if choice == choices.Newer && choice != choices.Next && choice.Step == advice.StepMajor {
+		switch {
+		case choice.Step == advice.StepPatch || choice.Step == advice.StepNone:
+		case b.cycles() && !b.supported(choice.Tag):
+			continue
+		case choice == choices.After:
+			what = "the next release"
+		case choice == choices.Newer && choice != choices.Next && choice.Step == advice.StepMajor:
 			what = "the newest cycle"
 		}
 		b.move(ctx, choice, fix.EffortSmall, risks[choice.Step], what)
@@ -315,6 +328,8 @@ func (b *base) closes(ctx context.Context, to kubernetes.Reference, choice *advi
 			}
 		case len(flaw.Fixed) > 0:
 			closed = append(closed, flaw.Issue)
+		default:
+			b.site.Block(fmt.Sprintf("no fixed version of %s is known; whether another base is without it shows once that was looked into", flaw.Package.Name))
 		}
 	}
 	if known {
@@ -326,21 +341,24 @@ func (b *base) closes(ctx context.Context, to kubernetes.Reference, choice *advi
 // supported says whether a tag is of a cycle that is known to be supported; where no
 // cycles are known, only the newest release is taken to be.
 func (b *base) supported(tag string) bool {
-	version, cycles := advice.ParseTag(tag), 0
-	for _, k := range b.known {
-		if !k.Release {
-			continue
-		}
-		cycle := advice.ParseTag(k.Name)
-		if n := len(cycle.Numbers); n > 0 && n <= 2 {
-			cycles++
-			if len(version.Numbers) >= n && slices.Equal(version.Numbers[:n], cycle.Numbers) {
-				return true
-			}
-		}
+	if !b.cycles() {
+		newer := advice.Choose(b.ref.Tag, b.known).Newer
+		return newer == nil || newer.Tag == tag
 	}
-	newer := advice.Choose(b.ref.Tag, b.known).Newer
-	return cycles == 0 && (newer == nil || newer.Tag == tag)
+	version := advice.ParseTag(tag)
+	return slices.ContainsFunc(b.known, func(k advice.Known) bool {
+		cycle := advice.ParseTag(k.Name)
+		n := len(cycle.Numbers)
+		return isCycle(k) && len(version.Numbers) >= n && slices.Equal(version.Numbers[:n], cycle.Numbers)
+	})
+}
+
+// cycles says whether the cycles of the product are known.
+func (b *base) cycles() bool { return slices.ContainsFunc(b.known, isCycle) }
+
+func isCycle(k advice.Known) bool {
+	cycle := advice.ParseTag(k.Name)
+	return k.Release && len(cycle.Numbers) > 0 && len(cycle.Numbers) <= 2
 }
 
 // packages are those of an image, where they are known.

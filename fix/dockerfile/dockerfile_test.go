@@ -71,6 +71,7 @@ func openssl() fix.Flaw {
 func library() *shelf {
 	return &shelf{tags: map[string][]string{
 		"docker.io/library/python": {"3.11.4-slim", "3.11.9-slim", "3.12.1-slim", "3.11.4-alpine", "3.11.9-alpine3.19", "3.11.4", "3.11.9", "3.12.1"},
+		"docker.io/library/golang": {"1.21.1", "1.22.1", "1.22.2", "1.23.0"},
 		"docker.io/library/debian": {"12.1", "12.2", "13.0"},
 		"docker.io/library/node":   {"latest@" + newDigest, "22.1.0@" + newDigest, "22@" + newDigest, "20.1.0", "18"},
 	}}
@@ -146,13 +147,15 @@ func TestTheBaseMovesAndNothingElse(t *testing.T) {
 		risk    string
 	}{
 		"newest of the same release": {"# a\nFROM python:3.11.4-slim AS web # no\nRUN x\n", 2, "3.11.9-slim", "# a\nFROM python:3.11.9-slim AS web # no\nRUN x\n", "patch"},
-		"newer release":              {"from\tpython:3.11.4-slim as web\r\nrun x\r\n", 1, "3.12.1-slim", "from\tpython:3.12.1-slim as web\r\nrun x\r\n", "minor"},
+		"newer release":              {"from\tpython:3.11.4-slim as web\r\nrun x\r\n", 1, "3.12.1-slim", "from\tpython:3.12.1-slim as web\r\nrun x\r\n", "major"},
+		"a release that is no break": {"FROM golang:1.21.1\n", 1, "1.22.2, the next release", "FROM golang:1.22.2\n", "minor"},
+		"the newest of the cycle":    {"FROM golang:1.21.1\n", 1, "1.23.0, a newer release", "FROM golang:1.23.0\n", "minor"},
 		"next cycle":                 {"FROM debian:12.1\n", 1, "13.0", "FROM debian:13.0\n", "major"},
 		"a smaller variant":          {"FROM python:3.11.4\n", 1, "to 3.11.9-alpine3.19", "FROM python:3.11.9-alpine3.19\n", "major"},
 		"all stages that share it":   {"FROM python:3.11.4-slim AS a\nFROM debian:12.1 AS b\nFROM --platform=$BUILDPLATFORM python:3.11.4-slim\nCOPY --from=a /x /x\n", 3, "3.11.9-slim", "FROM python:3.11.9-slim AS a\nFROM debian:12.1 AS b\nFROM --platform=$BUILDPLATFORM python:3.11.9-slim\nCOPY --from=a /x /x\n", "patch"},
 		"the ARG that decides":       {"ARG V=3.11.4\nARG O=1\nFROM python:${V}-slim\nARG V\n", 3, "3.11.9-slim", "ARG V=3.11.9\nARG O=1\nFROM python:${V}-slim\nARG V\n", "patch"},
 		"an ARG of an ARG, quoted":   {"ARG N=\"3.11.4\"\nARG V='x' \\\n  T=${N}-slim\nFROM python:$T\n", 1, "3.11.9-slim", "", ""},
-		"a whole reference in ARG":   {"ARG B=\"python:3.11.4-slim\"\nFROM ${B}\nFROM $B AS c\n", 2, "3.12.1-slim", "ARG B=\"python:3.12.1-slim\"\nFROM ${B}\nFROM $B AS c\n", "minor"},
+		"a whole reference in ARG":   {"ARG B=\"python:3.11.4-slim\"\nFROM ${B}\nFROM $B AS c\n", 2, "3.12.1-slim", "ARG B=\"python:3.12.1-slim\"\nFROM ${B}\nFROM $B AS c\n", "major"},
 		"ARG chains":                 {"ARG N='3.11.4'\nARG T=${N}-slim\nFROM python:$T\n", 3, "3.11.9-slim", "ARG N='3.11.9'\nARG T=${N}-slim\nFROM python:$T\n", "patch"},
 		"with a registry":            {"FROM docker.io/library/python:3.11.4-slim\n", 1, "3.11.9-slim", "FROM docker.io/library/python:3.11.9-slim\n", "patch"},
 		"continued line":             {"FROM --platform=linux/amd64 \\\n\tpython:3.11.4-slim \\\n\tAS web\n", 1, "3.11.9-slim", "FROM --platform=linux/amd64 \\\n\tpython:3.11.9-slim \\\n\tAS web\n", "patch"},

@@ -32,6 +32,7 @@ type Choice struct {
 // Choices are the tags of the same family above one, by how far they are.
 type Choices struct {
 	Patch *Choice // the newest of the same cycle: only numbers behind the second differ
+	After *Choice // the newest of the next minor version
 	Minor *Choice // the newest of the same major version
 	Next  *Choice // the newest of the next major version
 	Newer *Choice // the newest of all
@@ -42,7 +43,7 @@ type Choices struct {
 // All lists the choices, the nearest first, each once.
 func (c *Choices) All() []*Choice {
 	var list []*Choice
-	for _, one := range []*Choice{c.Patch, c.Minor, c.Next, c.Newer} {
+	for _, one := range []*Choice{c.Patch, c.After, c.Minor, c.Next, c.Newer} {
 		if one != nil && !slices.ContainsFunc(list, func(other *Choice) bool { return other.Tag == one.Tag }) {
 			list = append(list, one)
 		}
@@ -71,6 +72,15 @@ func Choose(now string, known []Known) Choices {
 	found.Newer = pick(func(*Choice) bool { return true })
 	found.Patch = pick(func(c *Choice) bool { return c.Step == StepPatch || c.Step == StepNone })
 	found.Minor = pick(func(c *Choice) bool { return c.Step == StepMinor })
+	if found.Minor != nil {
+		least := -1
+		for _, c := range list {
+			if c.Step == StepMinor && (least < 0 || c.tag.Numbers[1] < least) {
+				least = c.tag.Numbers[1]
+			}
+		}
+		found.After = pick(func(c *Choice) bool { return c.Step == StepMinor && c.tag.Numbers[1] == least })
+	}
 	if found.Newer != nil && found.Newer.Step == StepMajor {
 		least := 0
 		for _, c := range list {

@@ -33,6 +33,9 @@ func editSource(ctx context.Context, s *state, a *ask, o *kubernetes.Object) err
 	if err != nil {
 		return err
 	}
+	if n.By == "images" && !a.remove {
+		return s.setImage(ctx, n, a.want.Text)
+	}
 	at, ok := kubernetes.Locate(data, n)
 	if !ok {
 		return fmt.Errorf("%s of %s is made of several values and has no line of its own", n.By, n.Place.Path)
@@ -42,6 +45,38 @@ func editSource(ctx context.Context, s *state, a *ask, o *kubernetes.Object) err
 		want = nil
 	}
 	return s.set(ctx, n.Place.Path, at.Below(rest...), want)
+}
+
+// setImage sets the tag or the digest of the entry of a kustomization's images that
+// decides an image.
+func (s *state) setImage(ctx context.Context, n *kubernetes.Node, image string) error {
+	data, err := s.read(ctx, n.Place.Path)
+	if err != nil {
+		return err
+	}
+	ref, ok := kubernetes.ParseReference(image)
+	docs, _ := kubernetes.Documents(n.Place.Path, data)
+	if !ok || len(docs) == 0 {
+		return fmt.Errorf("%q is no image, or %s no kustomization", image, n.Place.Path)
+	}
+	root, ok := kubernetes.Locate(data, docs[0])
+	if !ok {
+		return fmt.Errorf("%s has no line to edit", n.Place.Path)
+	}
+	for i, item := range docs[0].List("images") {
+		for _, key := range []string{"digest", "newTag", "newName"} {
+			if v := item.Get(key); v == nil || v.Place.Line != n.Place.Line {
+				continue
+			}
+			key, text := "newTag", ref.Tag
+			if ref.Digest != "" {
+				key, text = "digest", ref.Digest
+			}
+			at := root.Below(kubernetes.Segment{Key: "images", Index: -1}, kubernetes.Segment{Index: i}, kubernetes.Segment{Key: key, Index: -1})
+			return s.set(ctx, n.Place.Path, at, kubernetes.TextValue(text))
+		}
+	}
+	return fmt.Errorf("no entry of the images of %s decides it", n.Place.Path)
 }
 
 // reached says how many segments of a path exist.

@@ -515,3 +515,17 @@ func TestSecretsAreNotShown(t *testing.T) {
 		apply(t, tree, p)
 	}
 }
+
+func TestImagesOfAKustomizationAreSetThere(t *testing.T) {
+	tree := files("-- kustomization.yaml --\nresources: [web.yaml]\nimages:\n- name: shop\n  newTag: \"1\" # held\n-- web.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\nspec:\n  template:\n    spec:\n      containers:\n      - name: c\n        image: shop\n")
+	for image, want := range map[string]string{"shop:2": "newTag: \"2\" # held\n", "shop@sha256:" + strings.Repeat("a", 64): "newTag: \"1\" # held\n  digest: sha256:" + strings.Repeat("a", 64) + "\n"} {
+		paths, site := plan(t, tree, "web.yaml", flaw("Deployment.apps/web", "web.yaml", "spec.template.spec.containers[0].image="+image))
+		if len(paths) == 0 {
+			t.Fatalf("no path: %q", site.Blocked)
+		}
+		got, _ := apply(t, tree, paths[0])
+		if text := strings.Replace(string(tree["kustomization.yaml"]), "newTag: \"1\" # held\n", want, 1); string(got["kustomization.yaml"]) != text {
+			t.Errorf("got %q", got)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package terraform
 
 import (
-	"encoding/json"
 	"math/big"
 	"strconv"
 	"strings"
@@ -173,15 +172,6 @@ func shown(v cty.Value) string {
 	}
 	data, err := ctyjson.Marshal(v, v.Type())
 	if err != nil || len(data) > 300 {
-		return ""
-	}
-	return string(data)
-}
-
-// wantedText writes a text as the JSON that stands for it.
-func wantedText(s string) string {
-	data, err := json.Marshal(s)
-	if err != nil {
 		return ""
 	}
 	return string(data)

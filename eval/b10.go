@@ -49,7 +49,7 @@ var benchmarkB10 = Benchmark{
 	},
 	Asked: map[string]float64{"equal": .80},
 	Most:  map[string]bool{"downgrades": true, "downgrades_go": true, "downgrades_pypi": true},
-	Run:  runB10,
+	Run:   runB10,
 }
 
 // upgrade is one changed version as fixes/*/metadata.json lists it.

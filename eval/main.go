@@ -33,7 +33,7 @@ type Benchmark struct {
 	// Asked are figures that were asked for and are not reached yet; Targets then hold
 	// what must not get worse.
 	Asked map[string]float64
-	Run     func(ctx context.Context, data string) (Result, error)
+	Run   func(ctx context.Context, data string) (Result, error)
 }
 
 // Result is what a benchmark measured.

@@ -335,7 +335,7 @@ func (b *base) closes(ctx context.Context, to kubernetes.Reference, choice *advi
 	if known {
 		return closed, fmt.Sprintf("by the packages that %s holds", to)
 	}
-	return closed, fmt.Sprintf("what %s holds is not known here; that fixes which were released are in it is to be expected and not shown; look into it to settle it", to)
+	return closed, fmt.Sprintf("what %s holds is not known here; that released fixes are in it is to be expected and not shown; triage --image with it once settles it", to)
 }
 
 // supported says whether a tag is of a cycle that is known to be supported; where no

@@ -95,7 +95,7 @@ func (s scanner) file(ctx context.Context, name string, file *docker.File, text 
 		return []scan.Problem{{Path: name, Line: base.Line, Text: fmt.Sprintf("packages of %s: %v", base.Image, err), Unknown: true}}, ctx.Err()
 	}
 	if !known {
-		return []scan.Problem{{Path: name, Line: base.Line, Text: fmt.Sprintf("what %s holds is not known; look into it once, so that it is kept among the bases, or hand its archive in", base.Image), Unknown: true}}, nil
+		return []scan.Problem{{Path: name, Line: base.Line, Text: fmt.Sprintf("what %s holds is not known; triage --image with it or its archive once settles it", base.Image), Unknown: true}}, nil
 	}
 	changed := changesOf(file, text, last)
 	var problems []scan.Problem

@@ -97,7 +97,7 @@ func TestTheLastStageTakesOverWhatItsBaseHolds(t *testing.T) {
 func TestABaseThatIsNotKnownIsAProblemAndNeverSilence(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"FROM nobody:1\n":           "look into it once",
+		"FROM nobody:1\n":           "settles it",
 		"ARG X\nFROM debian:${X}\n": "which has no default",
 		"FROM broken:1\n":           "damaged",
 	} {

@@ -393,7 +393,7 @@ func (t *Tracer) lead(cause *fact.Cause, s spot) {
 			parent := &m.Packages[chain[step]]
 			t.link(cause, fact.Link{
 				Kind: "package", Key: key(parent), Location: t.at(parent.Path, parent.Line, parent.EndLine),
-				Evidence: fact.Evidence{Method: "requires " + m.Packages[chain[step+1]].Name, Source: parent.Path, Strength: edge},
+				Evidence: fact.Evidence{Method: "requires " + m.Packages[chain[step+1]].Name, Source: cmp.Or(m.Packages[chain[step+1]].Reported, parent.Path), Strength: edge},
 			})
 		}
 		for _, i := range m.Packages[chain[0]].Declared {

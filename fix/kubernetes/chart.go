@@ -212,6 +212,9 @@ func (s *state) setValue(ctx context.Context, r *kubernetes.Release, setting kub
 		value, _ := values.Find(key)
 		depth := reached(values, key)
 		n, _ := values.Find(key[:depth])
+		if r.From != nil && value != nil && !s.holds(ctx, value) && !strings.Contains(value.Place.Path, ".tgz!") {
+			return fmt.Errorf("the Application or HelmRelease of %s decides it, which another chart renders", r.From.Path)
+		}
 		for depth > 0 && !s.holds(ctx, n) {
 			depth--
 			n, _ = values.Find(key[:depth])

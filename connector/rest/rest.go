@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -333,7 +334,7 @@ func reason(response *http.Response) string {
 	}
 	var answer struct {
 		Detail  string          `json:"detail"`
-		Message string          `json:"message"`
+		Message json.RawMessage `json:"message"`
 		Error   json.RawMessage `json:"error"`
 		Errors  json.RawMessage `json:"errors"`
 	}
@@ -358,7 +359,7 @@ func reason(response *http.Response) string {
 		details = nil
 	}
 	more := strings.Join(details, "; ")
-	for _, text := range []string{answer.Detail, answer.Message, nested.Message, more} {
+	for _, text := range []string{answer.Detail, message(answer.Message), nested.Message, more} {
 		if text = strings.Join(strings.Fields(text), " "); text != "" {
 			if more != "" && text != more {
 				text += ": " + strings.Join(strings.Fields(more), " ")
@@ -367,6 +368,26 @@ func reason(response *http.Response) string {
 		}
 	}
 	return ""
+}
+
+// message reads the member of that name: a text, a list of them, or either by what it is
+// about.
+func message(raw json.RawMessage) string {
+	var text string
+	var list, parts []string
+	var about map[string]json.RawMessage
+	switch {
+	case json.Unmarshal(raw, &text) == nil:
+		return text
+	case json.Unmarshal(raw, &list) == nil:
+		return strings.Join(list, "; ")
+	case json.Unmarshal(raw, &about) != nil:
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(about)) {
+		parts = append(parts, name+" "+message(about[name]))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Base reads the address of a system, of which requests go below.

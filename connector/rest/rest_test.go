@@ -101,6 +101,14 @@ func TestWhatStaysWrongIsSaidAtOnce(t *testing.T) {
 			w.WriteHeader(403)
 			fmt.Fprint(w, `{"error": {"message": "scope read\nis missing"}}`)
 		}, "may do this: scope read is missing"},
+		"a list of reasons": {func(w http.ResponseWriter) {
+			w.WriteHeader(409)
+			fmt.Fprint(w, `{"message": ["one is open", "another too"]}`)
+		}, "409 Conflict: one is open; another too"},
+		"reasons by member": {func(w http.ResponseWriter) {
+			w.WriteHeader(400)
+			fmt.Fprint(w, `{"message": {"title": ["is too long"], "branch": "is protected"}}`)
+		}, "400 Bad Request: branch is protected; title is too long"},
 		"another schema":   {func(w http.ResponseWriter) { fmt.Fprint(w, `{"name": ["a"]}`) }, `its schema is not the documented one: "name" is a list, expected a text`},
 		"a page of HTML":   {func(w http.ResponseWriter) { fmt.Fprint(w, `<html>log in</html>`) }, "expected JSON, at offset 1"},
 		"to another host":  {func(w http.ResponseWriter) { w.Header().Set("Location", "https://elsewhere.test/"); w.WriteHeader(302) }, "redirect to elsewhere.test is not followed"},

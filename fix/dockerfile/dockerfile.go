@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	docker "github.com/backstitch/backstitch/code/dockerfile"
+	"github.com/backstitch/backstitch/code/dockerfile/practice"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
 	"github.com/backstitch/backstitch/image/advice"
@@ -118,6 +119,8 @@ type plan struct {
 	file  *docker.File
 	text  *docker.Text
 	paths []fix.Path
+	// verdicts are those on the file, once a flaw asked for them.
+	verdicts []practice.Verdict
 }
 
 func (p *plan) all(ctx context.Context) error {

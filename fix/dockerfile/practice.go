@@ -28,7 +28,10 @@ func (p *plan) practice(ctx context.Context, flaw *fix.Flaw) error {
 	}
 	byStage := map[int][]practice.Verdict{}
 	var stages []int
-	for _, v := range practice.Judge(p.file, p.text) {
+	if p.verdicts == nil {
+		p.verdicts = practice.Judge(p.file, p.text)
+	}
+	for _, v := range p.verdicts {
 		// A line before the first FROM, or none, is about the file as a whole.
 		whole := p.site.Location.Line < p.file.Stages[0].Line
 		if !is(v.Rule) || !whole && !p.within(v.Stage) && !slices.Contains(objects, practice.Object(p.name, p.file, v.Stage)) {

@@ -14,14 +14,13 @@ var archive = regexp.MustCompile(`(?i)\.(?:tar|tgz|tbz2?|txz|tzst|tar\.(?:gz|bz2
 // instructions judges the instructions of a stage one by one.
 func (j *judge) instructions(stage *dockerfile.Stage) {
 	asRoot, piped := true, false
-	for _, step := range j.file.Chain(stage.Parent) {
-		switch step.Kind {
-		case "USER":
-			asRoot = root(step.Text)
-		case "SHELL":
-			piped = strings.Contains(step.Text, "pipefail") || !posix(step.Text)
-		}
+	if before, ok := j.ends[stage.Parent]; ok {
+		asRoot, piped = before.asRoot, before.piped
 	}
+	j.shelled = false
+	j.uncached = slices.ContainsFunc(stage.Instructions, func(in dockerfile.Instruction) bool {
+		return in.Kind == "ENV" && strings.Contains(in.Text, "PIP_NO_CACHE_DIR")
+	})
 	counts := map[string][]*dockerfile.Instruction{}
 	for i := range stage.Instructions {
 		in := &stage.Instructions[i]
@@ -45,6 +44,7 @@ func (j *judge) instructions(stage *dockerfile.Stage) {
 			j.run(stage, in, asRoot, &piped)
 		}
 	}
+	j.ends[stage.Index] = ending{asRoot, piped}
 	for _, many := range []struct {
 		kind string
 		rule *Rule

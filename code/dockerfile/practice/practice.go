@@ -63,7 +63,7 @@ const maxVerdicts = 10000
 
 // Judge gives the verdicts on a file, by line.
 func Judge(file *dockerfile.File, text *dockerfile.Text) []Verdict {
-	j := &judge{file: file, text: text}
+	j := &judge{file: file, text: text, ends: map[int]ending{}, commands: map[*dockerfile.Instruction][]dockerfile.Command{}}
 	for i := range file.Stages {
 		j.stage = i
 		j.base(&file.Stages[i])
@@ -82,7 +82,25 @@ type judge struct {
 	text     *dockerfile.Text
 	stage    int
 	verdicts []Verdict
+	ends     map[int]ending // by stage
+	commands map[*dockerfile.Instruction][]dockerfile.Command
+	// Of the stage that is judged: whether pip is told to keep no cache, and whether an
+	// edit sets the shell.
+	uncached, shelled bool
 }
+
+// said gives the commands of an instruction, taken apart once.
+func (j *judge) said(in *dockerfile.Instruction) []dockerfile.Command {
+	list, ok := j.commands[in]
+	if !ok {
+		list = j.text.Commands(in)
+		j.commands[in] = list
+	}
+	return list
+}
+
+// ending is what a stage leaves to those that start from it.
+type ending struct{ asRoot, piped bool }
 
 func (j *judge) tell(v Verdict) {
 	if len(j.verdicts) < maxVerdicts {
@@ -207,7 +225,7 @@ func root(user string) bool {
 
 // account gives the account that a RUN makes, "" for none.
 func (j *judge) account(in *dockerfile.Instruction) string {
-	for _, command := range j.text.Commands(in) {
+	for _, command := range j.said(in) {
 		name, args := command.Program()
 		if name != "useradd" && name != "adduser" {
 			continue

@@ -195,6 +195,25 @@ func TestThePeersCasesAreJudgedAlike(t *testing.T) {
 	}
 }
 
+func TestAFileOfManyInstructionsTakesNoSquareOfTime(t *testing.T) {
+	t.Parallel()
+	for _, piece := range []string{"RUN apt-get update\n", "RUN a|b;pip install x\n", "FROM x AS %[1]d\nRUN sudo x\n", "FROM %[2]d AS s%[1]d\nUSER 1\n", "ENV A=1 PYTHONHTTPSVERIFY=0\n"} {
+		var b strings.Builder
+		b.WriteString("FROM a:1 AS s0\n")
+		for i := 1; i < 9000; i++ {
+			text := piece
+			if strings.Contains(piece, "%") {
+				text = strings.NewReplacer("%[1]d", fmt.Sprint(i), "%[2]d", fmt.Sprint("s", i-1)).Replace(piece)
+			}
+			b.WriteString(text)
+		}
+		// A square of it would take minutes and end the test.
+		if found := judged(t, b.String()); len(found) == 0 || len(found) > maxVerdicts {
+			t.Errorf("%q: %d verdicts", piece, len(found))
+		}
+	}
+}
+
 func FuzzJudge(f *testing.F) {
 	for _, seed := range []string{"FROM a\nRUN apt-get update && apt-get install x", "FROM a\nADD b c\nEXPOSE 22\nRUN <<E\na|b\nE\n", "FROM a\nENV A 1\nONBUILD RUN sudo x\n", "# escape=`\nFROM a\nRUN a `\n b | c"} {
 		f.Add(seed)

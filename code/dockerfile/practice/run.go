@@ -44,7 +44,7 @@ func (p *parsed) short(letter string) bool {
 
 func (j *judge) run(stage *dockerfile.Stage, in *dockerfile.Instruction, asRoot bool, piped *bool) {
 	var commands []parsed
-	for _, command := range j.text.Commands(in) {
+	for _, command := range j.said(in) {
 		name, args := command.Program()
 		commands = append(commands, parsed{command, name, command.Words[args:]})
 	}
@@ -79,9 +79,10 @@ func (j *judge) run(stage *dockerfile.Stage, in *dockerfile.Instruction, asRoot 
 		v := Verdict{Rule: pipefail, Line: in.Line, EndLine: in.EndLine, Field: "RUN", Detail: "a pipe", Wanted: shell, Risk: "minor"}
 		v.Edits = []Edit{j.before(in, shell)}
 		// One SHELL decides about all that follow in the stage.
-		if slices.ContainsFunc(j.verdicts, func(o Verdict) bool { return o.Rule == pipefail && o.Stage == j.stage && len(o.Edits) > 0 }) {
+		if j.shelled {
 			v.Edits, v.Covered = nil, true
 		}
+		j.shelled = true
 		j.tell(v)
 	}
 }
@@ -163,9 +164,7 @@ func (j *judge) packages(stage *dockerfile.Stage, in *dockerfile.Instruction, co
 				clean[c.name] = true
 			}
 		case "pip", "pip3":
-			if verb.Text == "install" && !c.has("--no-cache-dir") && !slices.ContainsFunc(stage.Instructions, func(in dockerfile.Instruction) bool {
-				return in.Kind == "ENV" && strings.Contains(in.Text, "PIP_NO_CACHE_DIR")
-			}) && !slices.ContainsFunc(in.Flags, func(f string) bool { return strings.Contains(f, "type=cache") }) {
+			if verb.Text == "install" && !c.has("--no-cache-dir") && !j.uncached && !slices.ContainsFunc(in.Flags, func(f string) bool { return strings.Contains(f, "type=cache") }) {
 				j.at(pipCache, in, "pip install", Edit{verb.End, verb.End, " --no-cache-dir"})
 			}
 		case "rm", "find":
@@ -205,18 +204,26 @@ func removes(commands []parsed, folder string) bool {
 	})
 }
 
+// maxLater is how many RUNs behind one are looked at.
+const maxLater = 50
+
 // alone moves an update that stands alone to the RUNs that install.
 func (j *judge) alone(stage *dockerfile.Stage, in *dockerfile.Instruction, commands []parsed) {
 	v := Verdict{Rule: updateAlone, Line: in.Line, EndLine: in.EndLine, Field: "RUN", Detail: commands[0].name + " update"}
 	if len(commands) == 1 {
 		update := strings.Join(texts(commands[0].Words), " ")
 		var edits []Edit
+		looked := 0
 		for i := range stage.Instructions {
 			later := &stage.Instructions[i]
 			if later.Kind != "RUN" || later.Line <= in.Line {
 				continue
 			}
-			list := j.text.Commands(later)
+			if looked++; looked > maxLater {
+				edits = nil // not all that need the lists can be told
+				break
+			}
+			list := j.said(later)
 			at := slices.IndexFunc(list, func(c dockerfile.Command) bool {
 				name, args := c.Program()
 				return name == commands[0].name && slices.ContainsFunc(c.Words[args:], func(w dockerfile.Token) bool {

@@ -42,6 +42,10 @@ unit: ## Unit and property tests
 test-backstage: ## The connector against the published catalog backend of Backstage, on PostgreSQL
 	@script/backstage
 
+.PHONY: gvisor
+gvisor: ## Build gVisor (runsc) from its Go module, to run a repository's own code in
+	@script/gvisor
+
 .PHONY: race
 race: ## Race tests of the concurrent packages
 	$(GO) test -race ./store/... ./intake/... ./code/git/... ./report/ ./action/... ./graph/ ./connector/aws/ ./connector/kubernetes/ ./connector/registry/ ./connector/rest/ ./service/

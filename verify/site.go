@@ -10,6 +10,7 @@ import (
 	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
+	"github.com/backstitch/backstitch/scan"
 )
 
 // runSite makes the checks of a path that edits a place in files. Where no scanner of
@@ -55,8 +56,8 @@ func (p *prover) runSite(ctx context.Context, first *look) error {
 	if seen {
 		if blind := unknown(first, second); len(blind) > 0 && len(p.unseen(second, nil)) == len(p.request.Closes) {
 			p.check(CheckAfter, fact.CheckSkip, "not seen, which shows nothing: %s", strings.Join(blind, "; "))
-		} else {
-			p.gone(second, nil)
+		} else if err := p.goneFrom(ctx, second); err != nil {
+			return err
 		}
 		p.nothingNew(first, second, nil)
 	}
@@ -68,6 +69,67 @@ func (p *prover) runSite(ctx context.Context, first *look) error {
 		return p.buildAndTest(ctx, modules)
 	}
 	return nil
+}
+
+// goneFrom is gone for what has objects: it means something only while the scanner still
+// judges the object, and everything that was in it.
+func (p *prover) goneFrom(ctx context.Context, second *look) error {
+	surveyor, ok := p.request.Scanner.(scan.Surveyor)
+	if !ok || len(p.unseen(second, nil)) < len(p.request.Closes) {
+		p.gone(second, nil)
+		return nil
+	}
+	before, err := survey(ctx, surveyor, p.before)
+	if err != nil {
+		return err
+	}
+	after, err := survey(ctx, surveyor, p.after)
+	if err != nil {
+		return err
+	}
+	var why []string
+	for _, target := range p.request.Closes {
+		ids := p.classes(target)
+		for _, object := range target.Objects {
+			if _, judged := before[object]; !judged {
+				continue // not an object that the scanner tells of
+			}
+			if _, left := after[object]; !left {
+				why = append(why, object+" is no longer there, or no longer judged")
+			}
+			for _, rule := range after[object] {
+				if rule == "*" || slices.Contains(ids, rule) {
+					why = append(why, object+" cannot be judged by "+strings.Join(ids[:min(len(ids), 3)], "/")+" any more: the value is not in the text")
+				}
+			}
+			whole, _, _ := strings.Cut(object, "#")
+			for part := range before {
+				if _, left := after[part]; !left && strings.HasPrefix(part, whole+"#") {
+					why = append(why, part+" is no longer there")
+				}
+			}
+		}
+	}
+	slices.Sort(why)
+	if why = slices.Compact(why); len(why) > 0 {
+		p.check(CheckAfter, fact.CheckSkip, "not seen, which shows nothing: %s", strings.Join(why[:min(len(why), 20)], "; "))
+		return nil
+	}
+	p.gone(second, nil)
+	return nil
+}
+
+func survey(ctx context.Context, surveyor scan.Surveyor, dir string) (scan.Survey, error) {
+	tree, err := code.OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer tree.Close()
+	found, err := surveyor.Survey(ctx, tree)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", surveyor.Describe().ID, err)
+	}
+	return found, nil
 }
 
 // unknown lists what a second look could not judge for want of knowledge, and the first

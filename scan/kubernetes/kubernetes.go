@@ -101,17 +101,7 @@ func (l *look) tell(r *rule, container string, n *kubernetes.Node, detail string
 		return
 	}
 	o := l.o
-	object := o.Kind
-	if group := o.Group(); group != "" {
-		object += "." + group
-	}
-	object += "/" + o.Name
-	if o.Namespace != "" {
-		object = o.Namespace + "/" + object
-	}
-	if container != "" {
-		object += "#" + container
-	}
+	object := nameOf(o, container)
 	at := l.where(n)
 	f := fact.Finding{
 		Kind: fact.Misconfiguration, Rule: r.id, Aliases: r.ids(), Title: r.title, Severity: r.severity, SeverityText: r.severity.String(),

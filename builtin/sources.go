@@ -8,6 +8,7 @@ import (
 	"github.com/backstitch/backstitch/connector/bitbucket"
 	"github.com/backstitch/backstitch/connector/gitea"
 	"github.com/backstitch/backstitch/connector/github"
+	"github.com/backstitch/backstitch/connector/gitlab"
 	"github.com/backstitch/backstitch/connector/gitlocal"
 	"github.com/backstitch/backstitch/connector/kubernetes"
 	"github.com/backstitch/backstitch/connector/opsgenie"
@@ -22,5 +23,5 @@ import (
 
 // Sources lists the connectors that bring facts from outside systems.
 func Sources() []connector.Source {
-	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), bitbucket.New(nil), gitea.New(nil), github.New(nil, nil), gitlocal.New(), kubernetes.New(), opsgenie.New(nil, nil), pagerduty.New(nil), people.New(), project.New(), registry.New(nil), scim.New(nil), servicenow.New(nil), terraformstate.New()}
+	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), bitbucket.New(nil), gitea.New(nil), github.New(nil, nil), gitlab.New(nil, nil), gitlocal.New(), kubernetes.New(), opsgenie.New(nil, nil), pagerduty.New(nil), people.New(), project.New(), registry.New(nil), scim.New(nil), servicenow.New(nil), terraformstate.New()}
 }

@@ -36,6 +36,9 @@ type Case struct {
 	// Making and Moving are the operations by which a change is brought out, and by which
 	// a later form of it is; the answer of each is lost in turn.
 	Making, Moving []string
+	// Meanwhile is the last operation before whose answer a push of somebody else is seen,
+	// while a later form is brought out.
+	Meanwhile string
 	// Teams says that teams are asked for reviews.
 	Teams bool
 	// Mistaken answers as the server does when the base is not there.
@@ -237,9 +240,8 @@ func (c *Case) theirs(branch string) {
 func moving(c *Case) {
 	change := c.change("x\n")
 	c.propose(change)
-	last := c.Moving[len(c.Moving)-1]
-	handler := c.handlers[last]
-	c.On(last, func(w http.ResponseWriter, r *http.Request, path map[string]string) {
+	handler := c.handlers[c.Meanwhile]
+	c.On(c.Meanwhile, func(w http.ResponseWriter, r *http.Request, path map[string]string) {
 		if c.Git(nil, "log", "-1", "--format=%s", change.Branch) != "theirs" {
 			c.theirs(change.Branch)
 		}

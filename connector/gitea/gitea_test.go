@@ -46,7 +46,7 @@ func open(t *testing.T, bare string, fixed bool) *forgetest.Case {
 	f.remote = func(string) git.Remote { return git.Remote{URL: bare} }
 	c := &forgetest.Case{
 		GitHub: g.GitHub, Forge: f, Remote: g.URL + "/git/acme/shop.git", Teams: true,
-		Making: []string{makeBranch, makeCommit, makePull}, Moving: []string{makeBranch, makeCommit, moveBranch},
+		Making: []string{makeBranch, makeCommit, makePull}, Moving: []string{makeBranch, makeCommit, moveBranch}, Meanwhile: moveBranch,
 		Mistaken: func() {
 			g.Break(makeBranch, forgetest.Fault{Status: 500})
 			g.On("GET /repos/{owner}/{repo}/git/commits/{sha}", func(w http.ResponseWriter, _ *http.Request, _ map[string]string) {

@@ -106,7 +106,8 @@ type Place struct {
 	Branch     string
 	Target     string // "" for the default branch
 	Key        string
-	Number     int // of the pull request when known, 0 otherwise
+	Number     int    // of the pull request when known, 0 otherwise
+	Head       string // commit that was published last, "" when that is not known
 }
 
 // ChangeState is the state of a change at its forge.

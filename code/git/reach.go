@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -144,7 +145,36 @@ type Step struct {
 // Between lists the commits that tip has and base has not, newest first, at most a
 // thousand. With firstParent only the line of the branch itself is followed.
 func (r *Repository) Between(ctx context.Context, base, tip string, firstParent bool) ([]Step, error) {
-	if base != "" && !isID(base) || !isID(tip) {
+	var options []string
+	if firstParent {
+		options = []string{"--first-parent"}
+	}
+	return r.log(ctx, base, tip, options...)
+}
+
+// Saying lists the commits that tip has and base has not whose message holds a text,
+// newest first, at most a thousand.
+func (r *Repository) Saying(ctx context.Context, base, tip, text string) ([]Step, error) {
+	return r.log(ctx, base, tip, "--fixed-strings", "--grep="+text)
+}
+
+// Same lists the commits that tip has and base has not which change the same as one of
+// those that lead from base to head, newest first: what a cherry-pick, a rebase or a
+// squash of one commit leaves, whatever its message says. Those of head are not among
+// them, nor are merges.
+func (r *Repository) Same(ctx context.Context, base, tip, head string) ([]Step, error) {
+	if !isID(head) || !isID(tip) {
+		return nil, fmt.Errorf("commits of %q that are in %q: expected full commit ids", clean(head, 64), clean(tip, 64))
+	}
+	if _, err := r.run(ctx, maxSmallFile, nil, nil, "cat-file", "-e", head+"^{commit}"); err != nil {
+		return nil, ctx.Err() // nothing is known of it here
+	}
+	return r.log(ctx, base, tip+"..."+head, "--cherry-mark", "--left-only", "--no-merges")
+}
+
+// log lists commits. The tip may be a range of two full commit ids.
+func (r *Repository) log(ctx context.Context, base, tip string, options ...string) ([]Step, error) {
+	if left, right, two := strings.Cut(tip, "..."); base != "" && !isID(base) || !isID(left) || two && !isID(right) {
 		return nil, fmt.Errorf("commits from %q to %q: expected full commit ids", clean(base, 64), clean(tip, 64))
 	}
 	shadow, err := r.shadow()
@@ -152,11 +182,8 @@ func (r *Repository) Between(ctx context.Context, base, tip string, firstParent 
 		return nil, err
 	}
 	defer os.RemoveAll(shadow)
-	args := []string{"log", "-z", "--no-color", "--no-decorate", "--no-notes", "--no-show-signature", "--no-mailmap", "--encoding=UTF-8", fmt.Sprintf("--max-count=%d", maxBetween), "--format=%H%n%P%n%an <%ae>%n%ct%n%B"}
-	if firstParent {
-		args = append(args, "--first-parent")
-	}
-	args = append(args, "--end-of-options", tip)
+	args := []string{"log", "-z", "--no-color", "--no-decorate", "--no-notes", "--no-show-signature", "--no-mailmap", "--encoding=UTF-8", fmt.Sprintf("--max-count=%d", maxBetween), "--format=%m%H%n%P%n%an <%ae>%n%ct%n%B"}
+	args = append(append(args, options...), "--end-of-options", tip)
 	if base != "" {
 		args = append(args, "^"+base)
 	}
@@ -165,12 +192,13 @@ func (r *Repository) Between(ctx context.Context, base, tip string, firstParent 
 		return nil, err
 	}
 	var list []Step
+	marked := slices.Contains(options, "--cherry-mark")
 	for text := range strings.SplitSeq(string(out), "\x00") {
 		parts := strings.SplitN(text, "\n", 5)
-		if len(parts) < 5 || !isID(parts[0]) {
+		if len(parts) < 5 || len(parts[0]) < 2 || !isID(parts[0][1:]) || marked && parts[0][0] != '=' {
 			continue
 		}
-		step := Step{ID: parts[0], Parents: strings.Fields(parts[1]), Author: clean(parts[2], 400), Message: parts[4]}
+		step := Step{ID: parts[0][1:], Parents: strings.Fields(parts[1]), Author: clean(parts[2], 400), Message: parts[4]}
 		if _, err := fmt.Sscan(parts[3], &step.At); err != nil {
 			return nil, fmt.Errorf("commit %s: its time %q is no number", step.ID, clean(parts[3], 40))
 		}

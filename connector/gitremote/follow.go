@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/backstitch/backstitch/code/git"
 	"github.com/backstitch/backstitch/connector"
@@ -14,8 +15,8 @@ import (
 var _ connector.Follower = (*Forge)(nil)
 
 // Follow implements connector.Follower. Without pull requests, a change is merged when
-// its target holds its commit, or since its base a commit that carries its key; it is
-// closed when its branch is gone otherwise.
+// its target holds its commit, or since its base a commit that carries its key or changes
+// the same; it is closed when its branch is gone otherwise.
 func (f *Forge) Follow(ctx context.Context, place connector.Place) (connector.Standing, error) {
 	repository, err := git.Open(ctx, place.Repository)
 	if err != nil {
@@ -38,15 +39,13 @@ func (f *Forge) Follow(ctx context.Context, place connector.Place) (connector.St
 	if standing.Head, err = repository.Fetch(ctx, remote, place.Branch); err != nil {
 		return standing, fmt.Errorf("branch %s: %w", place.Branch, err)
 	}
-	steps, err := repository.Between(ctx, place.Base, standing.Tip, false)
+	found, err := arrived(ctx, repository, place, standing)
 	if err != nil {
 		return standing, err
 	}
-	for _, step := range slices.Backward(steps) {
-		if step.ID == standing.Head || git.Trailer(step.Message, keyTrailer) == place.Key {
-			standing.State = connector.ChangeMerged
-			return standing, brought(ctx, repository, place.Base, step, &standing)
-		}
+	if found != "" {
+		standing.State = connector.ChangeMerged
+		return standing, brought(ctx, repository, place.Base, found, &standing)
 	}
 	if standing.Head == "" {
 		if place.Base == "" {
@@ -59,7 +58,15 @@ func (f *Forge) Follow(ctx context.Context, place connector.Place) (connector.St
 	if err != nil {
 		return standing, err
 	}
+	// A target that was written anew no longer holds what the change was made on.
+	since, err := repository.Between(ctx, place.Base, standing.Head, false)
+	if err != nil {
+		return standing, err
+	}
 	for _, step := range own {
+		if !slices.ContainsFunc(since, func(one git.Step) bool { return one.ID == step.ID }) {
+			continue
+		}
 		if git.Trailer(step.Message, keyTrailer) != place.Key && len(step.Parents) == 1 && !slices.Contains(standing.Authors, step.Author) {
 			standing.Authors = append(standing.Authors, step.Author)
 		}
@@ -68,26 +75,51 @@ func (f *Forge) Follow(ctx context.Context, place connector.Place) (connector.St
 	return standing, nil
 }
 
+// arrived gives the commit by which the target has the change, "" when it has not: its
+// own commit, one that carries its key, or one that changes the same.
+func arrived(ctx context.Context, repository *git.Repository, place connector.Place, standing connector.Standing) (string, error) {
+	if head := cmp.Or(place.Head, standing.Head); head != "" {
+		if holds, err := repository.Contains(ctx, standing.Tip, head); err != nil || holds {
+			return head, err
+		}
+	}
+	steps, err := repository.Saying(ctx, place.Base, standing.Tip, keyTrailer+": "+place.Key)
+	if err != nil {
+		return "", err
+	}
+	for _, step := range slices.Backward(steps) {
+		if git.Trailer(step.Message, keyTrailer) == place.Key {
+			return step.ID, nil
+		}
+	}
+	if place.Head == "" {
+		return "", nil
+	}
+	if steps, err = repository.Same(ctx, place.Base, standing.Tip, place.Head); err != nil || len(steps) == 0 {
+		return "", err
+	}
+	return steps[len(steps)-1].ID, nil
+}
+
 // brought names the commit of the target itself by which a commit came in: a merge, or
 // the commit.
-func brought(ctx context.Context, repository *git.Repository, base string, found git.Step, standing *connector.Standing) error {
+func brought(ctx context.Context, repository *git.Repository, base, found string, standing *connector.Standing) error {
 	line, err := repository.Between(ctx, base, standing.Tip, true)
 	if err != nil {
 		return err
 	}
-	by := found
-	for _, step := range slices.Backward(line) {
-		holds, err := repository.Contains(ctx, step.ID, found.ID)
-		if err != nil {
-			return err
-		}
-		if holds {
-			by = step
-			break
-		}
+	slices.Reverse(line)
+	var problem error
+	at := sort.Search(len(line), func(i int) bool { // what comes after the one that brought it holds it, too
+		holds, err := repository.Contains(ctx, line[i].ID, found)
+		problem = errors.Join(problem, err)
+		return holds
+	})
+	standing.Merge = found
+	if at < len(line) {
+		standing.Merge, standing.At, standing.By = line[at].ID, line[at].At*1e6, line[at].Author
 	}
-	standing.Merge, standing.At, standing.By = by.ID, by.At*1e6, by.Author
-	return nil
+	return problem
 }
 
 // Withdraw implements connector.Follower: the branch goes, provided that it stands at

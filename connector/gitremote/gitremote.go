@@ -4,6 +4,7 @@ package gitremote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -46,6 +47,21 @@ func (f *Forge) Propose(ctx context.Context, change connector.Proposal) (connect
 	if err != nil {
 		return receipt, err
 	}
+	receipt, err = f.publish(ctx, repository, remote, change, present)
+	if err == nil || errors.Is(err, connector.ErrForeign) {
+		return receipt, err
+	}
+	// Somebody who publishes the same at the same time may have been first.
+	now, lookErr := repository.RemoteBranch(ctx, remote, change.Branch)
+	if lookErr != nil || now == present {
+		return receipt, err
+	}
+	return f.publish(ctx, repository, remote, change, now)
+}
+
+// publish puts the change on its branch, which stands at present.
+func (f *Forge) publish(ctx context.Context, repository *git.Repository, remote git.Remote, change connector.Proposal, present string) (connector.Receipt, error) {
+	receipt := connector.Receipt{Ref: "refs/heads/" + change.Branch, Commit: change.Commit}
 	switch present {
 	case change.Commit:
 		receipt.Outcome = "unchanged"

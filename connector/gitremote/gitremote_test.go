@@ -160,3 +160,13 @@ func TestTheHooksOfTheRepositoryDoNotRun(t *testing.T) {
 		t.Error("a hook of the repository ran")
 	}
 }
+
+// feed gives git fast-import a stream.
+func feed(t *testing.T, dir, stream string) {
+	t.Helper()
+	command := exec.Command("git", "fast-import", "--quiet", "--force")
+	command.Dir, command.Stdin = dir, strings.NewReader(stream)
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"github.com/backstitch/backstitch/connector"
 	"github.com/backstitch/backstitch/connector/auditlog"
 	"github.com/backstitch/backstitch/connector/aws"
+	"github.com/backstitch/backstitch/connector/azuredevops"
 	"github.com/backstitch/backstitch/connector/backstage"
 	"github.com/backstitch/backstitch/connector/bitbucket"
 	"github.com/backstitch/backstitch/connector/gitea"
@@ -23,5 +24,5 @@ import (
 
 // Sources lists the connectors that bring facts from outside systems.
 func Sources() []connector.Source {
-	return []connector.Source{auditlog.New(), aws.New(), backstage.New(nil), bitbucket.New(nil), gitea.New(nil), github.New(nil, nil), gitlab.New(nil, nil), gitlocal.New(), kubernetes.New(), opsgenie.New(nil, nil), pagerduty.New(nil), people.New(), project.New(), registry.New(nil), scim.New(nil), servicenow.New(nil), terraformstate.New()}
+	return []connector.Source{auditlog.New(), aws.New(), azuredevops.New(nil), backstage.New(nil), bitbucket.New(nil), gitea.New(nil), github.New(nil, nil), gitlab.New(nil, nil), gitlocal.New(), kubernetes.New(), opsgenie.New(nil, nil), pagerduty.New(nil), people.New(), project.New(), registry.New(nil), scim.New(nil), servicenow.New(nil), terraformstate.New()}
 }

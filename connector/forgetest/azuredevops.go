@@ -64,7 +64,7 @@ func NewAzureDevOps(t *testing.T, dir, name string, clock time.Time) *AzureDevOp
 		"GET " + more + "/threads": a.threads, "POST " + more + "/threads": a.makeThread, "PATCH " + more + "/threads/{threadId}/comments/{commentId}": a.editThread,
 		"GET " + project + "/policy/evaluations": a.policies, "GET /{organization}/_apis/identities": a.identities,
 		"GET /{organization}/_apis/projects/{project}/teams": a.teams, "GET /{organization}/_apis/projects/{project}/teams/{teamId}": a.team, "GET /{organization}/_apis/projects/{project}/teams/{teamId}/members": a.members,
-		"POST " + work + "/wiql": a.wiql, "POST " + work + "/workitemsbatch": a.batch, "POST " + work + "/workitems/${type}": a.makeTicket, "GET " + work + "/workitems/{id}": a.showTicket, "PATCH " + work + "/workitems/{id}": a.editTicket,
+		"POST " + work + "/wiql": a.wiql, "POST " + work + "/workitemsbatch": a.batch, "POST " + work + "/workitems/{item}": a.makeTicket, "GET " + work + "/workitems/{item}": a.showTicket, "PATCH " + work + "/workitems/{item}": a.editTicket,
 		"GET " + work + "/workItems/{workItemId}/comments": a.comments, "POST " + work + "/workItems/{workItemId}/comments": a.comment,
 	} {
 		a.On(operation, a.Allowed(handler))
@@ -566,7 +566,7 @@ func (a *AzureDevOps) apply(number int, r *http.Request) {
 func (a *AzureDevOps) makeTicket(w http.ResponseWriter, r *http.Request, path map[string]string) {
 	one := &GitHubTicket{Number: len(a.Tickets) + 1}
 	a.Tickets = append(a.Tickets, one)
-	a.Fields[one.Number] = azureFields{"System.WorkItemType": path["type"]}
+	a.Fields[one.Number] = azureFields{"System.WorkItemType": strings.TrimPrefix(path["item"], "$")}
 	a.apply(one.Number, r)
 	JSON(w, 200, a.ticketObject(one.Number))
 }
@@ -581,13 +581,13 @@ func (a *AzureDevOps) number(w http.ResponseWriter, text string) int {
 }
 
 func (a *AzureDevOps) showTicket(w http.ResponseWriter, _ *http.Request, path map[string]string) {
-	if n := a.number(w, path["id"]); n > 0 {
+	if n := a.number(w, path["item"]); n > 0 {
 		JSON(w, 200, a.ticketObject(n))
 	}
 }
 
 func (a *AzureDevOps) editTicket(w http.ResponseWriter, r *http.Request, path map[string]string) {
-	if n := a.number(w, path["id"]); n > 0 {
+	if n := a.number(w, path["item"]); n > 0 {
 		a.apply(n, r)
 		JSON(w, 200, a.ticketObject(n))
 	}

@@ -60,6 +60,10 @@ func proven(t *testing.T, text string, flaw fix.Flaw, images shelf, kind string,
 	files := commit{"Dockerfile": text}
 	known := index{fixtest.Advisories{fixtest.Flaw("CVE-1", "Debian:12", "openssl", "0", "3.0.2")}}
 	fixer := dockerfiles()
+	var inside fix.Images
+	if len(images) > 0 {
+		inside = images
+	}
 	site := &fix.Site{Location: fact.Location{Path: "Dockerfile", Line: 1, EndLine: 1}, Tree: code.Files{"Dockerfile": []byte(text)}, Images: images, Flaws: []fix.Flaw{flaw}}
 	paths, err := fixer.(fix.SiteFixer).PlanSite(context.Background(), site)
 	if err != nil {
@@ -73,7 +77,7 @@ func proven(t *testing.T, text string, flaw fix.Flaw, images shelf, kind string,
 			spoil(&path)
 		}
 		record, err := verify.Prove(context.Background(), verify.Request{
-			Repo: files, Repository: "example.test/shop", Commit: strings.Repeat("0", 40), Scanner: scan.Several(ofDockerfiles(known, images)...), Fixer: fixer, Path: path,
+			Repo: files, Repository: "example.test/shop", Commit: strings.Repeat("0", 40), Scanner: scan.Several(ofDockerfiles(known, inside)...), Fixer: fixer, Path: path,
 			Closes: []verify.Closes{{Issue: "i1", Advisories: flaw.Rules, Package: flaw.Package.Name, Severity: flaw.Severity, Objects: []string{"Dockerfile#0"}}},
 			Tool:   "test", Now: time.Unix(0, 0),
 		})

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -316,7 +315,7 @@ func (f forge) commit(ctx context.Context, repo string, change connector.Proposa
 
 // blob is the id that git gives a content, by the length of the repository's ids.
 func blob(content []byte, length int) string {
-	var sum hash.Hash = sha1.New()
+	sum := sha1.New()
 	if length == 2*sha256.Size {
 		sum = sha256.New()
 	}

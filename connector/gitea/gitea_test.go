@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -220,4 +221,18 @@ func TestSettingsAreJudged(t *testing.T) {
 
 func TestConformance(t *testing.T) {
 	connectortest.Conformance(t, newSource(), values(estate(t)))
+}
+
+func TestPagesMayBeShorterThanAsked(t *testing.T) {
+	g := forgetest.NewGitea(t, t.TempDir(), "acme/shop", forgetest.Start)
+	for n := 1; n <= 70; n++ {
+		g.Tickets = append(g.Tickets, &forgetest.GitHubTicket{Number: n, Body: "Backstitch-Key: bs-" + fmt.Sprint(n) + "\n", Labels: []string{ticketLabel}})
+	}
+	opened, err := newSource().Forge(values(g))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if number, err := opened.(forge).FindTicket(t.Context(), g.URL+"/git/acme/shop", "bs-1"); err != nil || number != 1 {
+		t.Errorf("found %d, %v", number, err)
+	}
 }

@@ -65,7 +65,7 @@ func (d *Desk) FollowCalls(ctx context.Context, request FixRequest) (issue.Issue
 			p.Reachability = reached
 		}
 	}
-	if slices.ContainsFunc(it.FixPaths, func(p fix.Path) bool { return p.Recommended }) {
+	if compared(it.FixPaths) {
 		it.FixPaths = fix.Compare(it.FixPaths)
 	}
 	it.RiskTerms = slices.DeleteFunc(it.RiskTerms, func(t issue.Term) bool {

@@ -265,7 +265,11 @@ func (d *Desk) detector(ctx context.Context, s *scene, fixer fix.Fixer, issues [
 		}
 		return d.Scanner(s.known, s.reported...), closes, nil
 	}
-	looks, err := d.ownLooks(ctx, s, func(string) {})
+	asked := make([]*issue.Issue, len(issues))
+	for i := range issues {
+		asked[i] = &issues[i]
+	}
+	looks, err := d.ownLooks(ctx, s, asked, func(string) {})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -338,6 +342,9 @@ func (d *Desk) chosen(ctx context.Context, request FixRequest) (*scene, issue.Is
 		if err != nil {
 			return nil, it, path, nil, err
 		}
+		if other.State == issue.Resolved {
+			continue // it went another way meanwhile, so that there is nothing to show of it
+		}
 		closed = append(closed, other)
 	}
 	issue.Sort(closed)
@@ -386,7 +393,7 @@ func (d *Desk) VerifyFix(ctx context.Context, request FixRequest) (Proof, error)
 				closed[i].FixPaths[j].Verification, closed[i].FixPaths[j].Diff = path.Verification, diff
 			}
 		}
-		if slices.ContainsFunc(closed[i].FixPaths, func(p fix.Path) bool { return p.Recommended }) {
+		if compared(closed[i].FixPaths) {
 			closed[i].FixPaths = fix.Compare(closed[i].FixPaths)
 		}
 	}

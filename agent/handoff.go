@@ -109,10 +109,13 @@ func taskText(it issue.Issue, key string) string {
 	files := []string{at.Path}
 	switch {
 	case path == nil:
-		fmt.Fprintf(&b, "Change the program text at the place above so that the flaw is gone, and nothing else. %s\n", quote(mitigation(it)))
+		b.WriteString("Change what stands at the place above so that the flaw is gone, and nothing else.\n")
 	default:
 		fmt.Fprintf(&b, "%s\n\n", quote(path.Summary))
 		for _, step := range path.Steps {
+			if path.Kind == fix.EditSource && step.Command != "" {
+				continue // how it is handed over is not for whoever gets it
+			}
 			fmt.Fprintf(&b, "- %s", quote(step.Text))
 			if step.Location != nil {
 				fmt.Fprintf(&b, " (%s, line %d)", quote(step.Location.Path), step.Location.Line)
@@ -155,15 +158,6 @@ func recommendedPath(it issue.Issue) *fix.Path {
 		}
 	}
 	return nil
-}
-
-func mitigation(it issue.Issue) string {
-	for _, path := range it.FixPaths {
-		if path.Kind == fix.EditSource {
-			return path.Summary
-		}
-	}
-	return ""
 }
 
 // HandOff makes the ticket of an issue at its forge and hands it to a coding agent. The

@@ -20,29 +20,78 @@ type ownLook struct {
 	findings []fact.Finding
 }
 
-// ownLooks lets every scanner of ours that judges configuration look at the tree, once
-// a scene. Files that one cannot read are problems.
-func (d *Desk) ownLooks(ctx context.Context, s *scene, problem func(string)) ([]ownLook, error) {
-	if s.own != nil || d.Detectors == nil {
-		return s.own, nil
+// ownLooks lets each scanner of ours that judges configuration, and that any of the
+// issues may concern, look at the tree, once a scene. Files that one cannot read are
+// problems.
+func (d *Desk) ownLooks(ctx context.Context, s *scene, issues []*issue.Issue, problem func(string)) ([]ownLook, error) {
+	if d.Detectors == nil {
+		return nil, nil
 	}
-	s.own = []ownLook{}
+	files := s.siteFiles(issues)
+	var looks []ownLook
 	for _, scanner := range d.Detectors(s.known, s.images(d), d.Renderer) {
+		id := scanner.Describe().ID
+		if at := slices.IndexFunc(s.own, func(known ownLook) bool { return known.scanner.Describe().ID == id }); at >= 0 {
+			looks = append(looks, s.own[at])
+			continue
+		}
+		if selective, ok := scanner.(scan.Selective); ok && !slices.ContainsFunc(files, func(f siteFile) bool { return selective.Concerns(f.kind, f.path) }) {
+			continue
+		}
 		one := ownLook{scanner: scanner}
-		d.Progress("looking at the configuration with "+scanner.Describe().ID, 0, 0)
+		d.Progress("looking at the configuration with "+id, 0, 0)
 		problems, err := scanner.Scan(ctx, s.tree, func(f fact.Finding) error {
 			one.findings = append(one.findings, f)
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", scanner.Describe().ID, err)
+			return nil, fmt.Errorf("%s: %w", id, err)
 		}
 		for _, p := range problems {
-			problem(fmt.Sprintf("%s: %s:%d: %s", scanner.Describe().ID, p.Path, p.Line, p.Text))
+			problem(fmt.Sprintf("%s: %s:%d: %s", id, p.Path, p.Line, p.Text))
 		}
-		s.own = append(s.own, one)
+		s.own, looks = append(s.own, one), append(looks, one)
 	}
-	return s.own, nil
+	return looks, nil
+}
+
+// siteFile is a file that an issue of a kind is about.
+type siteFile struct {
+	kind fact.Kind
+	path string
+}
+
+// siteFiles lists the files that issues are about, but for those of modules: the cause's,
+// those that lead to it, and those that detectors named.
+func (s *scene) siteFiles(issues []*issue.Issue) []siteFile {
+	modular := map[string]bool{}
+	for i := range s.modules {
+		for _, name := range slices.Concat(s.modules[i].Manifests, s.modules[i].Locks) {
+			modular[name] = true
+		}
+	}
+	seen := map[siteFile]bool{}
+	var files []siteFile
+	for _, it := range issues {
+		add := func(name string) {
+			if one := (siteFile{it.Kind, name}); name != "" && !modular[name] && !seen[one] {
+				seen[one] = true
+				files = append(files, one)
+			}
+		}
+		for _, place := range it.Cause.Locations {
+			add(place.Path)
+		}
+		for _, link := range it.Cause.Chain {
+			add(link.Location.Path)
+		}
+		for i := range s.findings {
+			if f := &s.findings[i]; f.Path != "" && it.Holds(f) {
+				add(code.CleanPath(f.Path))
+			}
+		}
+	}
+	return files
 }
 
 // flaw puts together what is known of an issue at its site. used are the scanners of
@@ -167,7 +216,13 @@ func (d *Desk) planSites(ctx context.Context, s *scene, issues []issue.Issue, re
 	if len(order) == 0 {
 		return nil
 	}
-	looks, err := d.ownLooks(ctx, s, result.problem)
+	var sited []*issue.Issue
+	for _, list := range sites {
+		for _, i := range list {
+			sited = append(sited, &issues[i])
+		}
+	}
+	looks, err := d.ownLooks(ctx, s, sited, result.problem)
 	if err != nil {
 		return err
 	}
@@ -198,8 +253,15 @@ func (d *Desk) planSites(ctx context.Context, s *scene, issues []issue.Issue, re
 				result.problem(fmt.Sprintf("no fix by %s at %s:%d: %v", fixer.Describe().ID, at.path, at.line, err))
 				continue
 			}
+			site.Planned = append(site.Planned, paths...)
 			for _, path := range paths {
 				path.Findings = 0
+				if path.Changes == nil {
+					path.Changes = []fix.Change{}
+				}
+				if path.Steps == nil {
+					path.Steps = []fix.Step{}
+				}
 				slices.Sort(path.Closes)
 				for _, id := range path.Closes {
 					path.Findings += issues[index[id]].Findings

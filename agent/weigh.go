@@ -90,13 +90,19 @@ func (d *Desk) weigh(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 			}
 		}
 		// Paths that leave a place of the issue are listed and not compared.
-		if slices.ContainsFunc(it.FixPaths, func(p fix.Path) bool { return p.Recommended }) {
+		if compared(it.FixPaths) {
 			it.FixPaths = fix.Compare(it.FixPaths)
 		}
 		lower(it)
 	}
 	issue.Sort(issues)
 	return nil
+}
+
+// compared says whether an issue's paths stand against each other: one is recommended, or
+// none because nothing but an exception is left. Others leave a place of the issue.
+func compared(paths []fix.Path) bool {
+	return slices.ContainsFunc(paths, func(p fix.Path) bool { return p.Recommended || p.Kind == fix.Accept })
 }
 
 // reachabilityTerm is the name of what reachability takes from a risk.

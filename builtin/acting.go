@@ -22,6 +22,7 @@ import (
 	"github.com/backstitch/backstitch/fix/npm"
 	"github.com/backstitch/backstitch/fix/python"
 	"github.com/backstitch/backstitch/fix/runtime"
+	"github.com/backstitch/backstitch/fix/source"
 	fixterraform "github.com/backstitch/backstitch/fix/terraform"
 	fixworkflow "github.com/backstitch/backstitch/fix/workflow"
 	"github.com/backstitch/backstitch/scan"
@@ -33,9 +34,9 @@ import (
 	scanworkflow "github.com/backstitch/backstitch/scan/workflow"
 )
 
-// Fixers lists the fixers; renderer renders charts.
+// Fixers lists the fixers, each asked after those before it; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New(), fixcloudformation.New(), runtime.New(), dockerfiles(), fixworkflow.New(nil)}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New(), fixcloudformation.New(), runtime.New(), dockerfiles(), fixworkflow.New(nil), source.New()}
 }
 
 // Detectors lists the scanners that judge configuration.

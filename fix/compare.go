@@ -206,8 +206,9 @@ func breakage(p *Path) int {
 
 // Compare orders paths, the recommended first, and says for each in words why
 // it is or is not recommended: the lowest residual risk at the least effort.
-// Ties are kept apart by id. It is deterministic and leaves its argument as it
-// is.
+// An exception mends nothing, so none is recommended: where there is nothing else, no
+// path is. Ties are kept apart by id. It is deterministic and leaves its argument as
+// it is.
 func Compare(paths []Path) []Path {
 	paths = slices.Clone(paths)
 	for i := range paths {
@@ -225,6 +226,10 @@ func Compare(paths []Path) []Path {
 	})
 	for i := range paths {
 		p := &paths[i]
+		if p.Kind == Accept && paths[0].Kind == Accept {
+			p.Reason = "not recommended, although nothing else is known: " + shortfall(p) + "; whether to take the risk is its owner's to decide"
+			continue
+		}
 		p.Recommended = i == 0
 		if i == 0 {
 			p.Reason = praise(p, all)
@@ -325,8 +330,8 @@ func list(ids []string) string {
 	return strings.Join(ids, ", ")
 }
 
-// Group joins paths that are the same change: same fixer, module, kind,
-// versions and files. The joined path closes what each of them closes. Order is that of
+// Group joins paths that are the same change: same fixer, module, kind, versions,
+// files and edits. The joined path closes what each of them closes. Order is that of
 // the first of each group.
 func Group(paths []Path) []Path {
 	var result []Path
@@ -340,6 +345,12 @@ func Group(paths []Path) []Path {
 			if step.Location != nil {
 				key += fmt.Sprintf(" %q", step.Location.Path)
 			}
+		}
+		for _, edit := range p.Edits {
+			key += fmt.Sprintf(" %q %d-%d %q", edit.Path, edit.Start, edit.End, edit.New)
+		}
+		if p.Manual {
+			key += fmt.Sprintf(" %q", p.ID) // what people do is told by its steps
 		}
 		i, seen := at[key]
 		if !seen {

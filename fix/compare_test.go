@@ -115,7 +115,7 @@ func TestEveryPathThatIsNotRecommendedSaysWhy(t *testing.T) {
 			paths = append(paths, drawPath(r, i))
 		}
 		for i, p := range fix.Compare(paths) {
-			if p.Recommended != (i == 0) || strings.TrimSpace(p.Reason) == "" || p.Reason == "of another comparison" {
+			if p.Recommended != (i == 0 && p.Kind != fix.Accept) || strings.TrimSpace(p.Reason) == "" || p.Reason == "of another comparison" {
 				t.Fatalf("seed %d: path %d: recommended %t, because %q", seed, i, p.Recommended, p.Reason)
 			}
 		}
@@ -236,5 +236,23 @@ func TestReachabilityLowersARiskAndNeverThatOfAnExploitedFlaw(t *testing.T) {
 	}
 	if (&fix.Reachability{Verdict: fix.ReachUnknown}).Weight(false) != 1 || last == 1 {
 		t.Error("unknown is to be neutral, and what is only required is to be lower")
+	}
+}
+
+// An exception is the decision of a person. It is listed, and never what we advise.
+func TestAnExceptionIsNeverRecommended(t *testing.T) {
+	t.Parallel()
+	accept := fix.Path{ID: "accept", Kind: fix.Accept, Closes: []string{"i"}, Manual: true, Expires: 24}
+	wrong := fix.Path{ID: "wrong", Kind: fix.EditValue, Closes: []string{"i"}, Verification: &fact.Verification{Status: fact.VerificationFailed}}
+	for _, paths := range [][]fix.Path{{accept}, {wrong, accept}, {accept, wrong}} {
+		for _, p := range fix.Compare(paths) {
+			if p.Recommended || p.Reason == "" {
+				t.Errorf("of %d paths, %s: recommended %t, because %q", len(paths), p.ID, p.Recommended, p.Reason)
+			}
+		}
+	}
+	byHand := fix.Path{ID: "hand", Kind: fix.EditSource, Manual: true, Closes: []string{"i"}}
+	if got := fix.Compare([]fix.Path{accept, byHand}); got[0].ID != "hand" || !got[0].Recommended || got[1].Recommended {
+		t.Errorf("an exception stands before what mends: %+v", got)
 	}
 }

@@ -275,6 +275,22 @@ func TestOneChangeThatClosesManyIsOnePath(t *testing.T) {
 	}
 }
 
+func TestDifferentEditsOfOneFileAreDifferentChanges(t *testing.T) {
+	t.Parallel()
+	edit := func(closes, old, text string) fix.Path {
+		data := []byte("a: 1\nb: 1\n")
+		at := strings.Index(string(data), old)
+		return fix.Path{Fixer: "f", Kind: fix.EditValue, Closes: []string{closes}, Findings: 1, Steps: []fix.Step{{Location: fix.At("v.yaml", 1, 1)}}, Edits: []fix.FileEdit{fix.NewFileEdit("v.yaml", data, at, at+len(old), text)}}
+	}
+	hand := func(id, closes string) fix.Path {
+		return fix.Path{ID: id, Fixer: "f", Kind: fix.EditSource, Manual: true, Closes: []string{closes}, Steps: []fix.Step{{Location: fix.At("v.yaml", 1, 1)}}}
+	}
+	got := fix.Group([]fix.Path{edit("i1", "a: 1", "a: 2"), edit("i2", "b: 1", "b: 2"), edit("i3", "a: 1", "a: 3"), edit("i4", "a: 1", "a: 2"), hand("x", "i1"), hand("y", "i2")})
+	if len(got) != 5 || !slices.Equal(got[0].Closes, []string{"i1", "i4"}) {
+		t.Errorf("%d changes, expected 5: %+v", len(got), got)
+	}
+}
+
 func TestSpliceTouchesNothingElse(t *testing.T) {
 	t.Parallel()
 	data := []byte("a = 1\r\nb = 2\n")

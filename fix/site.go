@@ -28,6 +28,8 @@ type Site struct {
 	// Images is what is known of images outside the repository, nil for nothing.
 	Images Images
 	Now    int64 // microseconds since 1970 UTC
+	// Planned are the paths that the fixers before this one listed for the site.
+	Planned []Path
 
 	// Blocked is set while planning: what stands between a flaw and a fix.
 	Blocked []string

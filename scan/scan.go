@@ -22,6 +22,15 @@ type Scanner interface {
 	Scan(ctx context.Context, tree code.Tree, found func(fact.Finding) error) (problems []Problem, err error)
 }
 
+// Selective is a scanner that finds flaws of some kinds in files of some names only, so
+// that it need not look where a question is about others.
+type Selective interface {
+	Scanner
+	// Concerns says whether the scanner may find flaws of a kind that a file decides
+	// about.
+	Concerns(kind fact.Kind, path string) bool
+}
+
 // Description tells about a scanner; a verification record names it.
 type Description struct {
 	ID    string // path-like, for example "scan/dependencies"

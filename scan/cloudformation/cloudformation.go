@@ -64,6 +64,11 @@ func (s scanner) Describe() scan.Description {
 	}
 }
 
+// Concerns implements scan.Selective.
+func (scanner) Concerns(kind fact.Kind, name string) bool {
+	return kind != fact.Vulnerability && cloudformation.Named(name)
+}
+
 // Scan implements scan.Scanner.
 func (s scanner) Scan(ctx context.Context, tree code.Tree, found func(fact.Finding) error) ([]scan.Problem, error) {
 	paths, err := tree.Paths(ctx)

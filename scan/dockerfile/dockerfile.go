@@ -39,6 +39,11 @@ func (scanner) Describe() scan.Description {
 	}
 }
 
+// Concerns implements scan.Selective.
+func (scanner) Concerns(kind fact.Kind, name string) bool {
+	return kind != fact.Vulnerability && docker.Named(name)
+}
+
 // Scan implements scan.Scanner.
 func (scanner) Scan(ctx context.Context, tree code.Tree, found func(fact.Finding) error) ([]scan.Problem, error) {
 	names, err := tree.Paths(ctx)

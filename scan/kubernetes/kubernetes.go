@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/backstitch/backstitch/code"
@@ -45,6 +46,15 @@ func (s scanner) Describe() scan.Description {
 			"One finding for each rule, object and container.",
 		Rules: "sha256:" + hex.EncodeToString(sum.Sum(nil)),
 	}
+}
+
+// Concerns implements scan.Selective: manifests, charts with their values, and overlays.
+func (scanner) Concerns(kind fact.Kind, name string) bool {
+	switch path.Ext(name) {
+	case ".yaml", ".yml", ".json", ".tpl":
+		return kind != fact.Vulnerability && !strings.HasPrefix(name, ".github/workflows/")
+	}
+	return path.Base(name) == "Kustomization" && kind != fact.Vulnerability
 }
 
 // Scan implements scan.Scanner.
@@ -175,7 +185,28 @@ func (l *look) object(o *kubernetes.Object) {
 	l.namespace()
 }
 
-func isTrue(n *kubernetes.Node) bool  { return n != nil && n.Value() == true }
+func isTrue(n *kubernetes.Node) bool { return n != nil && n.Value() == true }
+
+// mayBeTrue takes what is no boolean for true too, unless it is one of the words for
+// false of the older YAML that the API server reads: that has words for true as well,
+// and other text is refused, so that what it says does not come into force.
+func mayBeTrue(n *kubernetes.Node) bool {
+	if n == nil {
+		return false
+	}
+	switch v := n.Value().(type) {
+	case bool:
+		return v
+	case string:
+		switch strings.ToLower(v) {
+		case "", "n", "no", "off":
+			return false
+		}
+		return true
+	}
+	return false
+}
+
 func isFalse(n *kubernetes.Node) bool { return n != nil && n.Value() == false }
 
 // number gives an integer, false for anything else.

@@ -69,6 +69,11 @@ func (s scanner) Describe() scan.Description {
 	}
 }
 
+// Concerns implements scan.Selective.
+func (scanner) Concerns(kind fact.Kind, name string) bool {
+	return kind != fact.Vulnerability && strings.Contains(path.Base(name), ".tf")
+}
+
 // Scan implements scan.Scanner.
 func (s scanner) Scan(ctx context.Context, tree code.Tree, found func(fact.Finding) error) ([]scan.Problem, error) {
 	_, problems, err := s.look(ctx, tree, found)

@@ -70,6 +70,11 @@ func Named(name string) bool {
 	return dir == ".github/workflows" || dir == ".gitea/workflows" || dir == ".forgejo/workflows"
 }
 
+// Concerns implements scan.Selective.
+func (scanner) Concerns(kind fact.Kind, name string) bool {
+	return kind != fact.Vulnerability && Named(name)
+}
+
 // Scan implements scan.Scanner.
 func (scanner) Scan(ctx context.Context, tree code.Tree, found func(fact.Finding) error) ([]scan.Problem, error) {
 	paths, err := tree.Paths(ctx)

@@ -1,0 +1,64 @@
+package agent
+
+import (
+	"context"
+	"testing"
+
+	"github.com/backstitch/backstitch/code"
+	"github.com/backstitch/backstitch/code/kubernetes"
+	"github.com/backstitch/backstitch/code/lockfile"
+	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/fix"
+	"github.com/backstitch/backstitch/issue"
+	"github.com/backstitch/backstitch/scan"
+)
+
+// counting is a scanner that counts its looks and concerns one file.
+type counting struct {
+	id, file string
+	looks    *int
+}
+
+func (c counting) Describe() scan.Description { return scan.Description{ID: c.id} }
+
+func (c counting) Concerns(kind fact.Kind, path string) bool {
+	return kind == fact.Misconfiguration && path == c.file
+}
+
+func (c counting) Scan(context.Context, code.Tree, func(fact.Finding) error) ([]scan.Problem, error) {
+	*c.looks++
+	return nil, nil
+}
+
+func TestOnlyScannersThatConcernASiteLook(t *testing.T) {
+	t.Parallel()
+	looks := map[string]*int{"a": new(int), "b": new(int), "lock": new(int)}
+	d := &Desk{
+		Progress: func(string, int, int) {},
+		Detectors: func(scan.Advisories, fix.Images, kubernetes.Renderer) []scan.Scanner {
+			return []scan.Scanner{counting{"a", "a.tf", looks["a"]}, counting{"b", "b.yaml", looks["b"]}, counting{"lock", "go.mod", looks["lock"]}}
+		},
+	}
+	s := &scene{modules: []lockfile.Module{{Manifests: []string{"go.mod"}}}, tree: code.Files{}}
+	at := func(kind fact.Kind, path string) *issue.Issue {
+		return &issue.Issue{Kind: kind, Cause: fact.Cause{Locations: []fact.Location{{Path: path}}}}
+	}
+	for _, step := range []struct {
+		issues     []*issue.Issue
+		a, b, used int
+	}{
+		{nil, 0, 0, 0},
+		{[]*issue.Issue{at(fact.Misconfiguration, "go.mod"), at(fact.Vulnerability, "a.tf")}, 0, 0, 0},
+		{[]*issue.Issue{at(fact.Misconfiguration, "a.tf")}, 1, 0, 1},
+		{[]*issue.Issue{at(fact.Misconfiguration, "a.tf"), at(fact.Misconfiguration, "b.yaml")}, 1, 1, 2},
+		{[]*issue.Issue{at(fact.Misconfiguration, "b.yaml")}, 1, 1, 2},
+	} {
+		used, err := d.ownLooks(context.Background(), s, step.issues, func(string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *looks["a"] != step.a || *looks["b"] != step.b || *looks["lock"] != 0 || len(used) != step.used {
+			t.Errorf("after %d issues: looks %d, %d and %d, used %d; expected %d, %d, 0 and %d", len(step.issues), *looks["a"], *looks["b"], *looks["lock"], len(used), step.a, step.b, step.used)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"os"
@@ -34,8 +35,8 @@ func newBench(t *testing.T) *bench {
 	dir := t.TempDir()
 	bare, local := filepath.Join(dir, "shop.git"), filepath.Join(dir, "shop")
 	b := &bench{t: t, local: local}
-	b.in(dir, "init", "-q", "--bare", "-b", "main", bare)
-	b.in(dir, "clone", "-q", bare, local)
+	b.in(dir, "init", "-q", "--template=", "--bare", "-b", "main", bare)
+	b.in(dir, "clone", "-q", "--template=", bare, local)
 	b.write("go.mod", "module shop\n\nrequire left v1.0.0\n")
 	b.write("old.txt", "old\n")
 	b.in(local, "add", "-A")
@@ -190,49 +191,75 @@ func TestALongTextIsShortenedAndKeepsItsTrailers(t *testing.T) {
 	}
 }
 
-func TestWhatBreaksInTheMiddleIsTakenUpAgain(t *testing.T) {
-	const repo = "/{organization}/{project}/_apis/git/repositories/{repositoryId}"
-	faults := map[string]forgetest.Fault{"cut": {Executed: true, Cut: true}, "502": {Executed: true, Status: 502}, "not executed": {Status: 503}, "cut before": {Cut: true}}
-	for name, breaks := range map[string]string{
-		"the answer to the push is lost": "POST " + repo + "/pushes", "the answer to the pull request is lost": "POST " + repo + "/pullrequests",
-	} {
-		for fault, one := range faults {
-			t.Run(name+", "+fault, func(t *testing.T) {
-				b := newBench(t)
-				f := b.forge()
-				change := b.change(b.head(), "module shop\n\nrequire left v1.0.1\n")
-				b.Break(breaks, one)
-				if _, err := f.Propose(t.Context(), change); !errors.Is(err, connector.ErrInDoubt) {
-					t.Fatalf("error %v, expected doubt", err)
-				}
-				receipt, err := f.Propose(t.Context(), change)
-				if err != nil || receipt.Number != 1 || len(b.Pulls) != 1 {
-					t.Fatalf("%+v, %v, %d pull requests", receipt, err, len(b.Pulls))
-				}
-				b.holds(change, receipt.Commit)
-			})
+// TestOnceWhateverRequestFails lets each request of a change's first and later form fail,
+// and asks again as the delivery log does.
+func TestOnceWhateverRequestFails(t *testing.T) {
+	sample := newBench(t)
+	title := func(change connector.Proposal, text string) connector.Proposal {
+		change.Title = "raise to " + strings.TrimSpace(text)
+		return change
+	}
+	for _, text := range []string{"x\n", "y\n"} {
+		if _, err := sample.forge().Propose(t.Context(), title(sample.change(sample.head(), text), text)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	for fault, one := range faults {
-		for name, breaks := range map[string]string{"push": "POST " + repo + "/pushes", "move": "POST " + repo + "/refs", "text": "PATCH " + repo + "/pullrequests/{pullRequestId}"} {
-			t.Run("a later form, "+name+", "+fault, func(t *testing.T) {
-				b := newBench(t)
-				f := b.forge()
-				if _, err := f.Propose(t.Context(), b.change(b.head(), "x\n")); err != nil {
+	for _, operation := range sample.Asked() {
+		faults := map[string][]forgetest.Fault{"lost": {{Executed: true, Cut: true}}, "before": {{Status: 502}}, "limited": {{Status: 429, Header: map[string]string{"Retry-After": "1"}}}}
+		if strings.HasPrefix(operation, "GET ") {
+			faults = map[string][]forgetest.Fault{"down": slices.Repeat([]forgetest.Fault{{Status: 503}}, 5)} // more than are tried again
+		}
+		for name, list := range faults {
+			for form, text := range []string{"x\n", "y\n"} {
+				if form == 0 && name == "down" || form == 1 && name == "limited" {
+					continue // the same as in the other form
+				}
+				t.Run(fmt.Sprint(operation, ", ", name, ", form ", form), func(t *testing.T) {
+					b := newBench(t)
+					f := b.forge()
+					var last connector.Proposal
+					for i, now := range []string{"x\n", text} {
+						last = title(b.change(b.head(), now), now)
+						if i == form {
+							b.Break(operation, list...)
+						}
+						var err error
+						for range 3 {
+							if _, err = f.Propose(t.Context(), last); err == nil {
+								break
+							}
+						}
+						if err != nil {
+							t.Fatal(err)
+						}
+					}
+					if len(b.Pulls) != 1 || b.Pulls[0].Title != last.Title {
+						t.Errorf("%d pull requests, %+v", len(b.Pulls), b.Pulls[0])
+					}
+					b.holds(last, b.Git(nil, "rev-parse", last.Branch))
+				})
+			}
+		}
+	}
+}
+
+func TestALostAnswerIsADoubt(t *testing.T) {
+	const repo = "/{organization}/{project}/_apis/git/repositories/{repositoryId}"
+	for operation, later := range map[string]bool{"POST " + repo + "/pushes": false, "POST " + repo + "/pullrequests": false, "POST " + repo + "/refs": true} {
+		for name, fault := range map[string]forgetest.Fault{"cut": {Executed: true, Cut: true}, "502": {Executed: true, Status: 502}, "before": {Status: 503}, "cut before": {Cut: true}} {
+			b := newBench(t)
+			f := b.forge()
+			change := b.change(b.head(), "x\n")
+			if later {
+				if _, err := f.Propose(t.Context(), change); err != nil {
 					t.Fatal(err)
 				}
-				later := b.change(b.head(), "y\n")
-				later.Title = "later"
-				b.Break(breaks, one)
-				if _, err := f.Propose(t.Context(), later); !errors.Is(err, connector.ErrInDoubt) {
-					t.Fatalf("error %v, expected doubt", err)
-				}
-				receipt, err := f.Propose(t.Context(), later)
-				if err != nil || len(b.Pulls) != 1 || b.Pulls[0].Title != "later" {
-					t.Fatalf("%+v, %v", receipt, err)
-				}
-				b.holds(later, receipt.Commit)
-			})
+				change = b.change(b.head(), "y\n")
+			}
+			b.Break(operation, fault)
+			if _, err := f.Propose(t.Context(), change); !errors.Is(err, connector.ErrInDoubt) {
+				t.Errorf("%s, %s: error %v, expected doubt", operation, name, err)
+			}
 		}
 	}
 }

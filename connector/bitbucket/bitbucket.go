@@ -85,14 +85,17 @@ func (s source) Sync(ctx context.Context, values connector.Values, sink connecto
 		for _, part := range []struct {
 			scope string
 			read  func(ctx context.Context, workspace string) error
-		}{{"members " + name, r.members}, {"projects " + name, r.projects}, {"repositories " + name, r.workspace}} {
+		}{{"members " + name, r.members}, {"projects " + name, r.projects}} {
 			if err := r.scope(ctx, part.scope, func() error { return part.read(ctx, name) }); err != nil {
 				return err
 			}
 		}
+		if err := r.listing(ctx, "repositories "+name, func() error { return r.workspace(ctx, name) }); err != nil {
+			return err
+		}
 	}
 	for _, name := range single {
-		if err := r.scope(ctx, "repository "+name, func() error {
+		if err := r.listing(ctx, "repository "+name, func() error {
 			var one repository
 			if err := get(ctx, r.api, "/repositories/"+name, nil, &one); err != nil {
 				return err
@@ -149,6 +152,22 @@ func (r *reading) scope(ctx context.Context, name string, read func() error) err
 	return r.sink.Covered(name)
 }
 
+// listing reads a part that names repositories. A resumed run that has covered it needs
+// the names again, and says nothing of them.
+func (r *reading) listing(ctx context.Context, name string, read func() error) error {
+	if !r.sink.Done(name) {
+		return r.scope(ctx, name, read)
+	}
+	err := read()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		r.sink.Gap(name+", looked up again", err)
+	}
+	return nil
+}
+
 func (r *reading) evidence(scope, method, detail string) fact.Evidence {
 	return fact.Evidence{Method: method, Source: ID + " " + scope, Strength: fact.Declared, Detail: detail}
 }
@@ -175,6 +194,9 @@ func (r *reading) repository(scope string, one repository) error {
 		return fmt.Errorf("repository %q: expected a name as WORKSPACE/NAME", one.FullName)
 	}
 	r.repositories = append(r.repositories, one.FullName)
+	if r.sink.Done(scope) {
+		return nil
+	}
 	said := map[string]string{"default_branch": one.main(), "url": one.Links.HTML.Href, "private": fmt.Sprint(one.Private), "fork": fmt.Sprint(one.Parent != nil)}
 	if one.Language != "" {
 		said["language"] = one.Language

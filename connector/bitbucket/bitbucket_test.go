@@ -39,8 +39,8 @@ func newBench(t *testing.T) *bench {
 	dir := t.TempDir()
 	bare, local := filepath.Join(dir, "shop.git"), filepath.Join(dir, "shop")
 	b := &bench{t: t, local: local}
-	b.in(dir, "init", "-q", "--bare", "-b", "main", bare)
-	b.in(dir, "clone", "-q", bare, local)
+	b.in(dir, "init", "-q", "--template=", "--bare", "-b", "main", bare)
+	b.in(dir, "clone", "-q", "--template=", bare, local)
 	b.write("go.mod", "module shop\n\nrequire left v1.0.0\n")
 	b.write("old.txt", "old\n")
 	b.in(local, "add", "-A")
@@ -76,6 +76,11 @@ func (b *bench) push(branch, message string) string {
 	b.in(b.local, "add", "-A")
 	b.in(b.local, "commit", "-q", "-m", message)
 	b.in(b.local, "push", "-q", "origin", "HEAD:"+branch)
+	return b.head()
+}
+
+func (b *bench) head() string {
+	b.t.Helper()
 	return b.in(b.local, "rev-parse", "HEAD")
 }
 
@@ -141,7 +146,7 @@ func TestAChangeIsPublishedOnceWithoutACheckout(t *testing.T) {
 	b := newBench(t)
 	b.Defaults = []string{"lin", "backstitch-bot"}
 	f := b.forge()
-	base := b.in(b.local, "rev-parse", "HEAD")
+	base := b.head()
 	change := b.change(base, "module shop\n\nrequire left v1.0.1\n")
 	receipt, err := f.Propose(t.Context(), change)
 	if err != nil {
@@ -170,7 +175,7 @@ func TestAChangeIsPublishedOnceWithoutACheckout(t *testing.T) {
 func TestALaterFormIsACommitOnTopWithItsTree(t *testing.T) {
 	b := newBench(t)
 	f := b.forge()
-	base := b.in(b.local, "rev-parse", "HEAD")
+	base := b.head()
 	first, err := f.Propose(t.Context(), b.change(base, "module shop\n\nrequire left v1.0.1\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +218,7 @@ func TestALaterFormIsACommitOnTopWithItsTree(t *testing.T) {
 func TestALinkOfTheBaseIsNotMadeAFile(t *testing.T) {
 	b := newBench(t)
 	f := b.forge()
-	base := b.in(b.local, "rev-parse", "HEAD")
+	base := b.head()
 	if _, err := f.Propose(t.Context(), b.change(base, "x\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +240,7 @@ func TestWhatBreaksInTheMiddleIsTakenUpAgain(t *testing.T) {
 			t.Run(name+", "+fault, func(t *testing.T) {
 				b := newBench(t)
 				f := b.forge()
-				change := b.change(b.in(b.local, "rev-parse", "HEAD"), "module shop\n\nrequire left v1.0.1\n")
+				change := b.change(b.head(), "module shop\n\nrequire left v1.0.1\n")
 				b.Break(breaks, one)
 				if _, err := f.Propose(t.Context(), change); !errors.Is(err, connector.ErrInDoubt) {
 					t.Fatalf("error %v, expected doubt", err)
@@ -276,7 +281,7 @@ func TestRefusalsHaveNames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			f := b.forge()
-			change := b.change(b.in(b.local, "rev-parse", "HEAD"), "x\n")
+			change := b.change(b.head(), "x\n")
 			change.Draft = name == "a draft that is not taken"
 			test.do(b)
 			_, err := f.Propose(t.Context(), change)
@@ -297,7 +302,7 @@ func TestRefusalsHaveNames(t *testing.T) {
 func TestARaceForTheBranchIsDecidedByTheForge(t *testing.T) {
 	b := newBench(t)
 	f := b.forge()
-	change := b.change(b.in(b.local, "rev-parse", "HEAD"), "x\n")
+	change := b.change(b.head(), "x\n")
 	// Another run of ours is faster: the branch is there once the first request comes.
 	b.Break("POST /repositories/{workspace}/{repo_slug}/src", forgetest.Fault{Executed: true, Status: 409})
 	receipt, err := f.Propose(t.Context(), change)
@@ -308,7 +313,7 @@ func TestARaceForTheBranchIsDecidedByTheForge(t *testing.T) {
 
 func TestABranchOfOthersIsLeftAsItIs(t *testing.T) {
 	b := newBench(t)
-	change := b.change(b.in(b.local, "rev-parse", "HEAD"), "x\n")
+	change := b.change(b.head(), "x\n")
 	b.write("theirs.txt", "theirs\n")
 	before := b.push(change.Branch, "theirs")
 	if _, err := b.forge().Propose(t.Context(), change); !errors.Is(err, connector.ErrForeign) {
@@ -322,7 +327,7 @@ func TestABranchOfOthersIsLeftAsItIs(t *testing.T) {
 func TestStrangersAsReviewersAreANote(t *testing.T) {
 	b := newBench(t)
 	b.Strangers = []string{"lin"}
-	change := b.change(b.in(b.local, "rev-parse", "HEAD"), "x\n")
+	change := b.change(b.head(), "x\n")
 	change.Reviewers = []connector.Reviewer{{Name: "Lin"}, {Name: "mallory"}, {Name: "acme/platform", Team: true}, {Name: "ada"}}
 	receipt, err := b.forge().Propose(t.Context(), change)
 	if err != nil || len(receipt.Notes) != 3 || !slices.Equal(b.Pulls[0].Reviewers, []string{"ada"}) {
@@ -338,7 +343,7 @@ func TestStrangersAsReviewersAreANote(t *testing.T) {
 func TestAChangeIsFollowedToItsEnd(t *testing.T) {
 	b := newBench(t)
 	f := b.forge()
-	base := b.in(b.local, "rev-parse", "HEAD")
+	base := b.head()
 	change := b.change(base, "module shop\n\nrequire left v1.0.1\n")
 	if _, err := f.Follow(t.Context(), b.place(change)); !errors.Is(err, connector.ErrNoChange) {
 		t.Errorf("before: %v", err)
@@ -373,7 +378,7 @@ func TestAChangeIsFollowedToItsEnd(t *testing.T) {
 func TestCommitsOfOthersAndConflictsAreNamed(t *testing.T) {
 	b := newBench(t)
 	f := b.forge()
-	change := b.change(b.in(b.local, "rev-parse", "HEAD"), "x\n")
+	change := b.change(b.head(), "x\n")
 	if _, err := f.Propose(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
@@ -395,7 +400,7 @@ func TestCommitsOfOthersAndConflictsAreNamed(t *testing.T) {
 func TestAnOvertakenChangeIsClosedWithItsReason(t *testing.T) {
 	b := newBench(t)
 	f := b.forge()
-	change := b.change(b.in(b.local, "rev-parse", "HEAD"), "x\n")
+	change := b.change(b.head(), "x\n")
 	receipt, err := f.Propose(t.Context(), change)
 	if err != nil {
 		t.Fatal(err)
@@ -422,7 +427,7 @@ func TestAnOvertakenChangeIsClosedWithItsReason(t *testing.T) {
 func TestOneCommentIsKeptUpToDate(t *testing.T) {
 	b := newBench(t)
 	f := b.forge()
-	change := b.change(b.in(b.local, "rev-parse", "HEAD"), "x\n")
+	change := b.change(b.head(), "x\n")
 	if _, err := f.Propose(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
@@ -513,7 +518,7 @@ func TestTicketsAreMadeOnceAndHandedOver(t *testing.T) {
 			t.Errorf("%+v: %v", to, err)
 		}
 	}
-	change := b.change(b.in(b.local, "rev-parse", "HEAD"), "x\n")
+	change := b.change(b.head(), "x\n")
 	change.Body = "Settles #1.\n\n" + keyTrailer + ": " + change.Key + "\n"
 	made, err := f.Propose(t.Context(), change)
 	if err != nil {
@@ -580,12 +585,12 @@ func TestOnlyItsOwnRemotesAreServed(t *testing.T) {
 
 func TestAnAPITokenGoesWithItsUser(t *testing.T) {
 	b := newBench(t)
-	if _, err := b.forge("user", "ada@example.org").Propose(t.Context(), b.change(b.in(b.local, "rev-parse", "HEAD"), "x\n")); err != nil {
+	if _, err := b.forge("user", "ada@example.org").Propose(t.Context(), b.change(b.head(), "x\n")); err != nil {
 		t.Error(err)
 	}
 	f := b.forge("user", "ada@example.org")
 	b.Token = "another"
-	_, err := f.Propose(t.Context(), b.change(b.in(b.local, "rev-parse", "HEAD"), "y\n"))
+	_, err := f.Propose(t.Context(), b.change(b.head(), "y\n"))
 	if encoded := base64.StdEncoding.EncodeToString([]byte("ada@example.org:secret-token")); !errors.Is(err, connector.ErrRights) || strings.Contains(err.Error(), encoded) || strings.Contains(err.Error(), "secret-token") {
 		t.Errorf("error %v", err)
 	}
@@ -620,7 +625,7 @@ func TestRepositoriesProjectsMembersAndGroupsAreRead(t *testing.T) {
 	}
 }
 
-func TestAPartThatFailsIsAGap(t *testing.T) {
+func TestAPartThatFailsIsAGapAndIsReadByTheNextRun(t *testing.T) {
 	b := newBench(t)
 	b.estate()
 	b.Break("GET /repositories/{workspace}/{repo_slug}/permissions-config/groups", forgetest.Fault{Status: 403, Body: `{"error":{"message":"not an administrator"}}`})
@@ -630,6 +635,65 @@ func TestAPartThatFailsIsAGap(t *testing.T) {
 	}
 	if text := strings.Join(r.Lines(), "\n"); !strings.Contains(text, "not an administrator") || !strings.Contains(text, "/acme/shop") || len(r.Gaps) != 1 {
 		t.Errorf("%s", text)
+	}
+	resumed := &connectortest.Recorder{Skip: map[string]bool{}}
+	for _, scope := range r.Complete {
+		resumed.Skip[scope] = true
+	}
+	if err := b.source().Sync(t.Context(), b.values(), resumed); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(resumed.Complete, []string{"groups acme/shop"}) || len(resumed.Claims) != 1 || len(resumed.Nodes) != 1 {
+		t.Errorf("the resumed run said\n%s", strings.Join(resumed.Lines(), "\n"))
+	}
+}
+
+// TestOnceWhateverRequestFails lets each request of a change's first and later form fail,
+// and asks again as the delivery log does.
+func TestOnceWhateverRequestFails(t *testing.T) {
+	sample := newBench(t)
+	for _, text := range []string{"x\n", "y\n"} {
+		if _, err := sample.forge().Propose(t.Context(), sample.change(sample.head(), text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, operation := range sample.Asked() {
+		faults := map[string][]forgetest.Fault{"lost": {{Executed: true, Cut: true}}, "before": {{Status: 502}}, "limited": {{Status: 429, Header: map[string]string{"Retry-After": "1"}}}}
+		if strings.HasPrefix(operation, "GET ") {
+			faults = map[string][]forgetest.Fault{"down": slices.Repeat([]forgetest.Fault{{Status: 503}}, 5)} // more than are tried again
+		}
+		for name, list := range faults {
+			for form, text := range []string{"x\n", "y\n"} {
+				if form == 0 && name == "down" || form == 1 && name == "limited" {
+					continue // the same as in the other form
+				}
+				t.Run(fmt.Sprint(operation, ", ", name, ", form ", form), func(t *testing.T) {
+					b := newBench(t)
+					f := b.forge()
+					var last connector.Proposal
+					for i, now := range []string{"x\n", text} {
+						last = b.change(b.head(), now)
+						if i == form {
+							b.Break(operation, list...)
+						}
+						var err error
+						for range 3 {
+							if _, err = f.Propose(t.Context(), last); err == nil {
+								break
+							}
+						}
+						if err != nil {
+							t.Fatal(err)
+						}
+					}
+					commits := b.Git(nil, "rev-list", "--count", "main.."+last.Branch)
+					if refs := b.Git(nil, "for-each-ref", "--format=%(refname:short)"); refs != last.Branch+"\nmain" || commits != fmt.Sprint(form+1) || len(b.Pulls) != 1 {
+						t.Errorf("refs %q, %s commits, %d pull requests", refs, commits, len(b.Pulls))
+					}
+					b.sameTree(last, b.Git(nil, "rev-parse", last.Branch))
+				})
+			}
+		}
 	}
 }
 

@@ -361,7 +361,7 @@ func (f forge) pull(ctx context.Context, repo string, change connector.Proposal)
 		}
 		return one, "created", rest.ForgeError(err)
 	}
-	if found.Title == change.Title && found.Description == change.Body && found.Destination.Branch.Name == change.Target && found.Draft == change.Draft {
+	if found.Title == change.Title && strings.TrimSpace(found.Description) == strings.TrimSpace(change.Body) && found.Destination.Branch.Name == change.Target && found.Draft == change.Draft {
 		return *found, "unchanged", nil
 	}
 	err = f.send(ctx, http.MethodPut, fmt.Sprintf("/repositories/%s/pullrequests/%d", repo, found.ID), map[string]any{

@@ -50,7 +50,7 @@ const (
 func NewAzureDevOps(t *testing.T, dir, name string, clock time.Time) *AzureDevOps {
 	t.Helper()
 	g := &GitHub{
-		Server: New(t, described(t, azureDocument), ""), t: t, Dir: dir, Name: name, Token: "secret-token", Actor: "backstitch-bot",
+		Server: New(t, described(t, "azuredevops.json", azureDocument), ""), t: t, Dir: dir, Name: name, Token: "secret-token", Actor: "backstitch-bot",
 		Comments: map[int][]*GitHubComment{}, Statuses: map[string][]map[string]any{}, clock: clock,
 	}
 	a := &AzureDevOps{GitHub: g, People: []string{"ada", "lin"}, Team: []string{"ada"}, Votes: map[string]int{}, Builds: map[int]string{}, PullState: map[int][]string{}, Relations: map[int][]string{}, Fields: map[int]azureFields{}}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,14 +27,25 @@ import (
 //go:embed bitbucket.json
 var bitbucketDocument []byte
 
+// ours are documents of our own, read once for all tests of a process.
+var ours struct {
+	sync.Mutex
+	read map[string]*openapi3.T
+}
+
 // described reads all operations of a document of our own.
-func described(t *testing.T, data []byte) *openapi3.T {
+func described(t *testing.T, name string, data []byte) *openapi3.T {
 	t.Helper()
+	ours.Lock()
+	defer ours.Unlock()
+	if doc := ours.read[name]; doc != nil {
+		return doc
+	}
 	var doc struct {
 		Paths map[string]map[string]json.RawMessage `json:"paths"`
 	}
 	if err := json.Unmarshal(data, &doc); err != nil {
-		t.Fatalf("the OpenAPI document: %v", err)
+		t.Fatalf("the OpenAPI document %s: %v", name, err)
 	}
 	var operations []string
 	for path, item := range doc.Paths {
@@ -42,7 +54,11 @@ func described(t *testing.T, data []byte) *openapi3.T {
 		}
 	}
 	slices.Sort(operations)
-	return Document(t, data, operations...)
+	if ours.read == nil {
+		ours.read = map[string]*openapi3.T{}
+	}
+	ours.read[name] = Document(t, data, operations...)
+	return ours.read[name]
 }
 
 // Bitbucket is a Bitbucket Cloud with one repository, whose branches and commits are those
@@ -67,7 +83,7 @@ var (
 func NewBitbucket(t *testing.T, dir, name string, clock time.Time) *Bitbucket {
 	t.Helper()
 	g := &GitHub{
-		Server: New(t, described(t, bitbucketDocument), "/2.0"), t: t, Dir: dir, Name: name, Token: "secret-token", Actor: "backstitch-bot",
+		Server: New(t, described(t, "bitbucket.json", bitbucketDocument), "/2.0"), t: t, Dir: dir, Name: name, Token: "secret-token", Actor: "backstitch-bot",
 		Comments: map[int][]*GitHubComment{}, Statuses: map[string][]map[string]any{}, clock: clock,
 	}
 	b := &Bitbucket{GitHub: g, Members: []string{"ada", "lin", "backstitch-bot"}, Writers: []string{"ada"}}

@@ -251,8 +251,8 @@ func (r *reading) groups(ctx context.Context, repo string) error {
 		} `json:"group"`
 	}) (bool, error) {
 		role := map[string]string{"admin": "owner", "write": "reviewer"}[one.Permission]
-		if role == "" || !isName(one.Group.Slug) {
-			return true, nil
+		if role == "" || !isName(one.Group.Slug) || one.Group.Slug == "administrators" {
+			return true, nil // of the workspace: they administer everything
 		}
 		of := fact.Asset{Kind: fact.AssetTeam, Key: "@" + workspace + "/" + one.Group.Slug, Name: one.Group.Name}
 		if err := r.sink.Node(scope, fact.Node{Asset: of, Properties: map[string]string{"slug": one.Group.Slug, "workspace": workspace}}); err != nil {

@@ -603,7 +603,8 @@ func (b *bench) estate() {
 	b.On("GET /repositories/{workspace}", list(b.RepositoryJSON()))
 	b.On("GET /workspaces/{workspace}/projects", list(map[string]any{"key": "SHOP", "name": "Shop", "is_private": true}))
 	b.On("GET /repositories/{workspace}/{repo_slug}/permissions-config/groups", list(
-		map[string]any{"permission": "admin", "group": map[string]string{"slug": "platform", "name": "Platform"}}, map[string]any{"permission": "read", "group": map[string]string{"slug": "all", "name": "All"}}))
+		map[string]any{"permission": "admin", "group": map[string]string{"slug": "platform", "name": "Platform"}}, map[string]any{"permission": "read", "group": map[string]string{"slug": "all", "name": "All"}},
+		map[string]any{"permission": "admin", "group": map[string]string{"slug": "administrators", "name": "Administrators"}}))
 }
 
 func TestRepositoriesProjectsMembersAndGroupsAreRead(t *testing.T) {
@@ -620,8 +621,8 @@ func TestRepositoriesProjectsMembersAndGroupsAreRead(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
 	}
-	if strings.Contains(text, "@acme/all") {
-		t.Error("a group that only reads owns nothing")
+	if strings.Contains(text, "@acme/all") || strings.Contains(text, "@acme/administrators") {
+		t.Error("a group that only reads owns nothing, nor one that administers everything")
 	}
 }
 

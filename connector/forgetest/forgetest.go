@@ -30,6 +30,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
 // Published reads a document that script/setup put into build/tools/openapi. Without it
@@ -396,7 +397,7 @@ type Query struct {
 func (g *GraphQL) Read(t *testing.T, r *http.Request) (field string, query Query) {
 	t.Helper()
 	query = Read[Query](t, r)
-	doc, list := gqlparser.LoadQuery(g.schema, query.Query)
+	doc, list := gqlparser.LoadQueryWithRules(g.schema, query.Query, rules.NewDefaultRules())
 	if len(list) > 0 {
 		t.Errorf("the schema does not allow the query: %v\n%s", list, query.Query)
 		return "", query

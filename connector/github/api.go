@@ -270,7 +270,8 @@ func (a *api) ask(ctx context.Context, repo, query string, variables map[string]
 	if err != nil {
 		return rest.ForgeError(err)
 	}
-	for _, one := range answer.Errors {
+	if len(answer.Errors) > 0 { // the first says why, the others what follows from it
+		one := answer.Errors[0]
 		text := strings.Join(strings.Fields(one.Message), " ")
 		reason := connector.ErrRefused
 		switch {

@@ -148,6 +148,9 @@ func edited(file string, data []byte, p fix.Path) (final, exact []byte, err erro
 			continue
 		}
 		change := changes[at]
+		if p.Kind != fix.RaiseAncestor && starts(r.clauses, change.To) {
+			continue
+		}
 		if r.hashed {
 			return nil, nil, fmt.Errorf("%s:%d: %s is pinned with hashes; the tool that wrote them has to write them anew", file, r.line, r.name)
 		}

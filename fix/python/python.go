@@ -129,6 +129,9 @@ func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error
 	fits := true
 	for _, r := range stated {
 		fits = fits && admitsAll(r.clauses, choice.Version)
+		if starts(r.clauses, choice.Version) {
+			continue // for another copy, which stays
+		}
 		if _, in := raise(r.clauses, r.insert, choice.Version); in != nil {
 			target.Block(*fix.At(r.file, r.line, 0), r.name+in.operator+in.version, choice.Version)
 		}
@@ -138,7 +141,7 @@ func (f *fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error
 	if locked && fits && !held {
 		paths = append(paths, planLocked(target, choice))
 	}
-	if len(stated) > 0 && !held {
+	if slices.ContainsFunc(stated, func(r requirement) bool { return !starts(r.clauses, choice.Version) }) && !held {
 		paths = append(paths, planDirect(target, choice, stated))
 	}
 	if len(stated) == 0 && target.Module.Tool == toolUV {
@@ -190,18 +193,33 @@ func planLocked(target *fix.Target, choice fix.Choice) fix.Path {
 	return p
 }
 
+// planDirect raises every requirement of the package in the module that begins below
+// the version, whichever copy it is for.
 func planDirect(target *fix.Target, choice fix.Choice, stated []requirement) fix.Path {
 	present := target.Present()
 	p := target.NewPath(ID, fix.RaiseDirect, choice)
 	p.Changes[0].Direct = true
-	p.Summary = fmt.Sprintf("raise %s from %s to %s in %s", present.Name, present.Version, choice.Version, stated[0].file)
+	for _, other := range target.Module.Packages {
+		if normal(other.Name) != normal(present.Name) || other.Source != "" || other.Version == "" {
+			continue
+		}
+		if order, err := target.Advisories.Compare(target.Module.Ecosystem, other.Version, choice.Version); err != nil || order >= 0 {
+			continue
+		}
+		p.Moves = append(p.Moves, other.Key)
+		if !slices.ContainsFunc(p.Changes, func(c fix.Change) bool { return c.From == other.Version }) {
+			p.Add(fix.Change{Package: present.Name, From: other.Version, To: choice.Version, Direct: true})
+		}
+	}
 	edited := 0
 	for _, r := range stated {
 		edit, in := raise(r.clauses, r.insert, choice.Version)
-		if in != nil {
+		if in != nil || starts(r.clauses, choice.Version) {
 			continue
 		}
-		edited++
+		if edited++; edited == 1 {
+			p.Summary = fmt.Sprintf("raise %s from %s to %s in %s", present.Name, present.Version, choice.Version, r.file)
+		}
 		text := fmt.Sprintf("Change %s to start at %s.", strings.TrimSpace(r.name+" "+r.text), choice.Version)
 		if edit.Old != "" && edit.Old == strings.TrimLeft(r.text, "=~^<>! ") {
 			text = fmt.Sprintf("Change %s from %s to %s.", r.name, edit.Old, edit.New)

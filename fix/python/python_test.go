@@ -115,6 +115,50 @@ func TestPinsInRequirementsAreRaisedInPlace(t *testing.T) {
 	fixtest.Conformance(t, python.New(), cases)
 }
 
+func TestEveryCopyBelowMovesAndNoneGoesDown(t *testing.T) {
+	files := map[string]string{
+		"api/requirements.txt":     "web==3.2.9\n",
+		"api/requirements-dev.txt": "-r requirements.txt\nweb==3.2.10 ; python_version < '3.8'\nweb==3.2.11 ; python_version == '3.8'\nweb>=4.0.0 ; python_version > '3.8'\n",
+	}
+	about := func() *fix.Target {
+		tree := code.Files{}
+		for name, text := range files {
+			tree[name] = []byte(text)
+		}
+		modules, err := lockfile.Read(t.Context(), tree)
+		if err != nil && len(modules) == 0 {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(modules[0].Packages, func(p lockfile.Package) bool { return p.Version == "3.2.9" })
+		if len(modules) != 1 || at < 0 {
+			t.Fatalf("modules %+v, expected one that holds 3.2.9", modules)
+		}
+		return &fix.Target{Module: &modules[0], Modules: modules, Package: at, Tree: tree, Advisories: flaws}
+	}
+	fixtest.Conformance(t, python.New(), []fixtest.Case{{
+		Name: "pins of several files", Files: files, Target: about, May: []string{"api/requirements.txt", "api/requirements-dev.txt"},
+		Lines: map[string]int{"api/requirements.txt": 1, "api/requirements-dev.txt": 1},
+		Want: map[string][]string{
+			"api/requirements.txt":     {"web==3.2.11\n"},
+			"api/requirements-dev.txt": {"web==3.2.11 ; python_version < '3.8'\n", "web==3.2.11 ; python_version == '3.8'\n", "web>=4.0.0 ; python_version > '3.8'\n"},
+		},
+	}})
+	target := about()
+	paths, err := python.New().Plan(t.Context(), target)
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("Plan() = %v, %v, expected one path", paths, err)
+	}
+	var moved []string
+	for _, p := range target.Module.Packages {
+		if slices.Contains(paths[0].Moves, p.Key) {
+			moved = append(moved, p.Version)
+		}
+	}
+	if slices.Sort(moved); !slices.Equal(moved, []string{"3.2.10", "3.2.9"}) || len(paths[0].Changes) != 2 {
+		t.Errorf("the path moves %q by %+v, expected both copies below", moved, paths[0].Changes)
+	}
+}
+
 const uvProject = `[project]
 name = "shop"   # the shop
 version = "1"

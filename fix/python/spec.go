@@ -229,6 +229,20 @@ func raise(clauses []clause, insert int, to string) (fix.Edit, *clause) {
 	return merge(clauses[0].source, edits), nil
 }
 
+// starts says whether a requirement begins at a version or above it, so that raising
+// it would change nothing or lower it.
+func starts(clauses []clause, version string) bool {
+	want, ok := numbers(version)
+	return ok && slices.ContainsFunc(clauses, func(c clause) bool {
+		have, known := numbers(c.version)
+		switch c.operator {
+		case "==", "===", "~=", ">=", ">", "", "^", "~":
+			return known && compare(have, want) >= 0
+		}
+		return false
+	})
+}
+
 // follow gives the version with which a clause that does not state where versions
 // begin allows another one too.
 func follow(c clause, to string) (string, bool) {

@@ -42,7 +42,7 @@ func (fixer) Describe() fix.Description {
 		ID:   ID,
 		Name: "GitHub Actions",
 		Docs: "Raises the tag of a vulnerable action to the lowest that closes everything known: a major tag to a major tag, a full tag to a full tag, " +
-			"a pinned commit to the commit of the tag together with the version in its comment. Every use in the folder's workflows is changed; the rest of each file stays. " +
+			"a pinned commit to the commit of the tag together with the version in its comment. Every use in the folder's workflows is changed, in one change where they name several versions; the rest of each file stays. " +
 			"A use that a finding says is not pinned is pinned to the commit that its ref stands for, with the version in a comment.",
 		Commands: []string{"git"},
 	}
@@ -84,33 +84,114 @@ func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 	if err != nil {
 		return nil, err
 	}
-	pinned := commit.MatchString(uses[0].Constraint)
-	to := restyled(present.Version, choice.Version)
-	if pinned { // the comment says the whole version, since the commit is that of one
-		to = prefixed(present.Version, choice.Version)
-	}
 	p := target.NewPath(ID, fix.RaiseDirect, choice)
 	p.ID = fmt.Sprintf("%s:%s:%s@%s:%s", fix.RaiseDirect, target.Module.Dir+"/actions", present.Name, choice.Version, present.Key)
-	p.Changes[0].Direct = true
-	p.Changes[0].To = to
-	p.Summary = fmt.Sprintf("raise %s from %s to %s in %s", present.Name, present.Version, to, places(uses))
-	if pinned {
-		p.Summary = fmt.Sprintf("raise %s from the commit of %s to that of %s in %s", present.Name, present.Version, to, places(uses))
+	p.Changes = nil
+	raise(target, &p, choice, uses)
+	p.Summary = fmt.Sprintf("raise %s from %s to %s in %s", present.Name, present.Version, p.Changes[0].To, places(uses))
+	if pinned(uses) {
+		p.Summary = fmt.Sprintf("raise %s from the commit of %s to that of %s in %s", present.Name, present.Version, p.Changes[0].To, places(uses))
 	}
+	checked(target, &p)
+	paths := []fix.Path{p}
+	if len(target.Others) > 0 && target.Package < target.Others[0] {
+		all, err := planAll(target, choice, known)
+		if err != nil {
+			return nil, err
+		}
+		if all != nil {
+			paths = append(paths, *all)
+		}
+	}
+	return paths, nil
+}
+
+// pinned says whether uses name a commit.
+func pinned(uses []lockfile.Declaration) bool { return commit.MatchString(uses[0].Constraint) }
+
+// raise adds the change of the target's package and its steps to a path.
+func raise(target *fix.Target, p *fix.Path, choice fix.Choice, uses []lockfile.Declaration) {
+	present := target.Present()
+	to := restyled(present.Version, choice.Version)
+	if pinned(uses) { // the comment says the whole version, since the commit is that of one
+		to = prefixed(present.Version, choice.Version)
+	}
+	change := fix.Change{Package: present.Name, From: present.Version, To: to, Direct: true}
+	if len(p.Changes) == 0 {
+		p.Changes = []fix.Change{change}
+	} else {
+		p.Add(change)
+	}
+	p.Moves = append(p.Moves, present.Key)
 	for _, d := range uses {
 		text := fmt.Sprintf("Change %s@%s to %s.", d.Name, d.Constraint, to)
-		if pinned {
+		if pinned(uses) {
 			text = fmt.Sprintf("Change %s@%s to the commit of %s, and the version in the comment behind it.", d.Name, d.Constraint, to)
 		}
 		p.Steps = append(p.Steps, fix.Step{Text: text, Location: fix.At(d.Path, d.Line, d.EndLine)})
 	}
-	if target.Registry == nil {
-		p.Steps = append(p.Steps, fix.Step{
-			Text:    fmt.Sprintf("Check that the tag %s exists; the forge was not asked.", to),
-			Command: "git ls-remote --tags " + Address(DefaultForge, present.Name),
-		})
+}
+
+// checked adds the step that looks for the tags of a path, where nobody did.
+func checked(target *fix.Target, p *fix.Path) {
+	if target.Registry != nil {
+		return
 	}
-	return []fix.Path{p}, nil
+	var tags []string
+	for _, change := range p.Changes {
+		if !slices.Contains(tags, change.To) {
+			tags = append(tags, change.To)
+		}
+	}
+	what := "the tag " + tags[0] + " exists"
+	if len(tags) > 1 {
+		what = "the tags " + strings.Join(tags, ", ") + " exist"
+	}
+	p.Steps = append(p.Steps, fix.Step{
+		Text:    fmt.Sprintf("Check that %s; the forge was not asked.", what),
+		Command: "git ls-remote --tags " + Address(DefaultForge, target.Present().Name),
+	})
+}
+
+// planAll raises every copy of the action that must change, each in its own style. It
+// gives nil where one of them names no version, or has none that does.
+func planAll(target *fix.Target, choice fix.Choice, known []string) (*fix.Path, error) {
+	p := target.NewPath(ID, fix.RaiseDirect, choice)
+	p.ID += ":all"
+	p.Changes = nil
+	var every []lockfile.Declaration
+	var froms []string
+	for _, index := range append([]int{target.Package}, target.Others...) {
+		one := *target
+		one.Package = index
+		uses := needed(&one)
+		if one.Present().Name != target.Present().Name || one.Present().Source != "" || len(uses) == 0 {
+			return nil, nil
+		}
+		picked, err := fix.Pick(&one, known)
+		if errors.Is(err, fix.ErrNoVersion) || errors.Is(err, fix.ErrNotAffected) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		each := one.NewPath(ID, fix.RaiseDirect, picked)
+		p.Closes = slices.DeleteFunc(slices.Clone(p.Closes), func(id string) bool { return !slices.Contains(each.Closes, id) })
+		p.Residual, p.Brings = united(p.Residual, each.Residual), united(p.Brings, each.Brings)
+		raise(&one, &p, picked, uses)
+		every, froms = append(every, uses...), append(froms, one.Present().Version)
+	}
+	p.Findings = len(p.Closes)
+	p.Summary = fmt.Sprintf("raise every %s (%s) to %s or its tag in %s", target.Present().Name, strings.Join(froms, ", "), choice.Version, places(every))
+	checked(target, &p)
+	return &p, nil
+}
+
+// united gives the ids of both lists, in order.
+func united(a, b []string) []string {
+	all := append(slices.Clone(a), b...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func places(uses []lockfile.Declaration) string {
@@ -151,15 +232,20 @@ func (f fixer) Apply(ctx context.Context, dir string, p fix.Path) ([]string, err
 			return Resolve(ctx, f.resolver, u)
 		})
 	}
-	if len(p.Changes) != 1 {
-		return nil, fmt.Errorf("the path changes %d actions, expected 1", len(p.Changes))
+	if len(p.Changes) == 0 {
+		return nil, errors.New("the path changes no action")
 	}
-	change := p.Changes[0]
-	if !actor.MatchString(change.Package) || !release.MatchString(change.To) || !release.MatchString(change.From) {
-		return nil, fmt.Errorf("%q %q %q: expected an action and two versions", change.Package, change.From, change.To)
+	for _, change := range p.Changes {
+		if !actor.MatchString(change.Package) || !release.MatchString(change.To) || !release.MatchString(change.From) {
+			return nil, fmt.Errorf("%q %q %q: expected an action and two versions", change.Package, change.From, change.To)
+		}
 	}
-	about := func(u *lockfile.ActionUse) bool { return u.Name == change.Package && u.Version() == change.From }
+	changeOf := func(u *lockfile.ActionUse) int {
+		return slices.IndexFunc(p.Changes, func(c fix.Change) bool { return u.Name == c.Package && u.Version() == c.From })
+	}
+	about := func(u *lockfile.ActionUse) bool { return changeOf(u) >= 0 }
 	return f.change(dir, p, about, func(u *lockfile.ActionUse) (string, string, error) {
+		change := p.Changes[changeOf(u)]
 		if !u.Pinned() {
 			return change.To, "", nil
 		}

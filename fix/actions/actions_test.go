@@ -119,6 +119,43 @@ func TestVulnerableActionsAreRaisedInTheirStyle(t *testing.T) {
 	})
 }
 
+func TestEveryVersionOfAnActionIsRaisedInOneChange(t *testing.T) {
+	dir, ids := forge(t, map[string][]string{"acme/files": {"v45.0.8 v45", "v46.0.0", "v46.0.1 v46"}})
+	files := workflows()
+	target := about(t, files, "v45.0.3", fixtest.Flaw("GHSA-1", "npm", "acme/files", "0", "46.0.1"))()
+	target.Package = 0
+	for i := range target.Module.Packages[1:] {
+		target.Others = append(target.Others, i+1)
+	}
+	fixer := actions.New(&actions.Git{Forge: dir})
+	paths, err := fixer.Plan(t.Context(), target)
+	if err != nil || len(paths) != 2 || len(paths[1].Moves) != 3 || len(paths[1].Changes) != 3 || paths[0].ID == paths[1].ID {
+		t.Fatalf("Plan() = %+v, %v, expected a second path that moves all three", paths, err)
+	}
+	root := t.TempDir()
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := fixer.Apply(t.Context(), root, paths[1]); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		want := strings.NewReplacer("uses: acme/files@v45", "uses: acme/files@v46", old, ids["acme/files@v46.0.1"], "v45.0.2", "v46.0.1", "v45.0.3", "v46.0.1").Replace(text)
+		if got, err := os.ReadFile(filepath.Join(root, name)); err != nil || string(got) != want {
+			t.Errorf("%s: %v:\n%s", name, err, cmp.Diff(want, string(got)))
+		}
+	}
+	target.Package, target.Others = 1, []int{0, 2}
+	if paths, err := fixer.Plan(t.Context(), target); err != nil || len(paths) != 1 {
+		t.Errorf("Plan() = %+v, %v, expected the path of all to be planned once", paths, err)
+	}
+}
+
 func TestATagThatMovesWithTheFixNeedsNoChange(t *testing.T) {
 	t.Parallel()
 	target := about(t, workflows(), "v45", fixtest.Flaw("GHSA-1", "npm", "acme/files", "0", "45.0.8"))()

@@ -90,9 +90,21 @@ func (fixer) Plan(ctx context.Context, target *fix.Target) ([]fix.Path, error) {
 	p := &plan{target: target, files: map[string][]byte{}}
 	var paths []fix.Path
 	for _, p.choice = range choices {
-		path, err := p.raise(ctx)
+		path, err := p.raise(ctx, present.Version)
 		if err != nil {
 			return nil, err
+		}
+		if path != nil {
+			if all := p.versions(); len(all) > 1 {
+				every, err := p.raise(ctx, all...)
+				if err != nil {
+					return nil, err
+				}
+				if every != nil {
+					every.ID += ":all"
+					paths = append(paths, *every)
+				}
+			}
 		}
 		if path == nil && len(target.Blocked) == 0 {
 			if path, err = p.constrain(ctx); err != nil {
@@ -173,16 +185,45 @@ func versionByte(c byte) bool {
 	return c == '.' || c == '_' || c == '-' || c == '+' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-// raise plans to raise the literals that decide the version; nil when none does.
-func (p *plan) raise(ctx context.Context) (*fix.Path, error) {
+// versions lists the version of the package, and those of its other copies that must
+// change, where each is below the choice; nil where one is not. It does so for the
+// first copy only, so that the change is planned once.
+func (p *plan) versions() []string {
+	target := p.target
+	if len(target.Others) == 0 || target.Others[0] < target.Package {
+		return nil
+	}
+	all := []string{target.Present().Version}
+	for _, i := range target.Others {
+		other := target.Module.Packages[i]
+		order, err := target.Advisories.Compare(target.Module.Ecosystem, other.Version, p.choice.Version)
+		if other.Name != target.Present().Name || err != nil || order >= 0 {
+			return nil
+		}
+		if !slices.Contains(all, other.Version) {
+			all = append(all, other.Version)
+		}
+	}
+	return all
+}
+
+// raise plans to raise the literals that decide versions of the package, the first of
+// which is the target's; nil when none does, or when one of several has none.
+func (p *plan) raise(ctx context.Context, versions ...string) (*fix.Path, error) {
 	target, present := p.target, p.target.Present()
 	path := target.NewPath(ID, fix.RaiseDirect, p.choice)
-	path.Moves = p.moves()
+	path.Moves = p.moves(versions...)
+	for _, version := range versions[1:] {
+		if !slices.ContainsFunc(target.Module.Declared, func(d lockfile.Declaration) bool { return d.Name == present.Name && d.Constraint == version }) {
+			return nil, nil
+		}
+		path.Add(fix.Change{Package: present.Name, From: version, To: p.choice.Version, Direct: true})
+	}
 	done := map[string]bool{}
 	var users []string
 	for i := range target.Module.Declared {
 		d := &target.Module.Declared[i]
-		if d.Name != present.Name || d.Constraint != present.Version {
+		if d.Name != present.Name || !slices.Contains(versions, d.Constraint) {
 			continue
 		}
 		name, line := decides(d)
@@ -191,17 +232,17 @@ func (p *plan) raise(ctx context.Context) (*fix.Path, error) {
 			continue
 		}
 		done[key] = true
-		at, err := p.find(ctx, name, line, present.Version)
+		at, err := p.find(ctx, name, line, d.Constraint)
 		if err != nil {
 			target.Block(*fix.At(name, line, 0), err.Error(), p.choice.Version)
 			return nil, nil
 		}
 		path.Edits = append(path.Edits, fix.NewFileEdit(name, p.files[name], at.start, at.end, p.choice.Version))
 		path.Steps = append(path.Steps, fix.Step{
-			Text:     fmt.Sprintf("Change the version of %s from %s to %s.", present.Name, present.Version, p.choice.Version),
+			Text:     fmt.Sprintf("Change the version of %s from %s to %s.", present.Name, d.Constraint, p.choice.Version),
 			Location: fix.At(name, line, 0),
 		})
-		more, err := p.companions(ctx, &path, name, line)
+		more, err := p.companions(ctx, &path, name, line, d.Constraint)
 		if err != nil {
 			return nil, err
 		}
@@ -214,7 +255,7 @@ func (p *plan) raise(ctx context.Context) (*fix.Path, error) {
 		return nil, nil
 	}
 	first := path.Edits[0]
-	path.Summary = fmt.Sprintf("raise %s from %s to %s in %s", present.Name, present.Version, p.choice.Version, first.Path)
+	path.Summary = fmt.Sprintf("raise %s from %s to %s in %s", present.Name, strings.Join(versions, " and "), p.choice.Version, first.Path)
 	path.Reach = "this module only"
 	slices.Sort(users)
 	if users = slices.Compact(users); len(users) > 0 {
@@ -229,11 +270,11 @@ func (p *plan) raise(ctx context.Context) (*fix.Path, error) {
 	return &path, nil
 }
 
-// moves are the keys of the packages of the module that change together.
-func (p *plan) moves() []string {
+// moves are the keys of the packages of the module at versions that change together.
+func (p *plan) moves(versions ...string) []string {
 	var keys []string
 	for _, pkg := range p.target.Module.Packages {
-		if pkg.Name == p.target.Present().Name && pkg.Version == p.target.Present().Version {
+		if pkg.Name == p.target.Present().Name && slices.Contains(versions, pkg.Version) {
 			keys = append(keys, pkg.Key)
 		}
 	}
@@ -242,7 +283,7 @@ func (p *plan) moves() []string {
 
 // companions lists who else takes the version from a literal, and adds the packages
 // among them to the path. It is nil when one of them is not released at the version.
-func (p *plan) companions(ctx context.Context, path *fix.Path, name string, line int) ([]string, error) {
+func (p *plan) companions(ctx context.Context, path *fix.Path, name string, line int, version string) ([]string, error) {
 	target, present := p.target, p.target.Present()
 	users := []string{}
 	modules := target.Modules
@@ -257,7 +298,7 @@ func (p *plan) companions(ctx context.Context, path *fix.Path, name string, line
 		for j := range m.Declared {
 			d := &m.Declared[j]
 			at, where := decides(d)
-			if at != name || where != line || d.Constraint != present.Version {
+			if at != name || where != line || d.Constraint != version {
 				continue
 			}
 			if m.Dir != target.Module.Dir || d.Name != present.Name {
@@ -276,8 +317,8 @@ func (p *plan) companions(ctx context.Context, path *fix.Path, name string, line
 					return nil, nil
 				}
 			}
-			path.Add(fix.Change{Package: d.Name, From: present.Version, To: p.choice.Version, Direct: true, Reason: fmt.Sprintf("companion of %s: shares the version at %s:%d", present.Name, name, line)})
-			if err := p.brings(path, d.Name); err != nil {
+			path.Add(fix.Change{Package: d.Name, From: version, To: p.choice.Version, Direct: true, Reason: fmt.Sprintf("companion of %s: shares the version at %s:%d", present.Name, name, line)})
+			if err := p.brings(path, d.Name, version); err != nil {
 				return nil, err
 			}
 		}
@@ -286,9 +327,9 @@ func (p *plan) companions(ctx context.Context, path *fix.Path, name string, line
 }
 
 // brings takes into account what the step of a companion brings.
-func (p *plan) brings(path *fix.Path, name string) error {
+func (p *plan) brings(path *fix.Path, name, before string) error {
 	var ids [2][]string
-	for i, version := range []string{p.target.Present().Version, p.choice.Version} {
+	for i, version := range []string{before, p.choice.Version} {
 		found, err := p.target.Advisories.Affecting(fact.Package{Ecosystem: "Maven", Name: name, Version: version, PURL: fact.PURL("Maven", name, version)})
 		if err != nil {
 			return fmt.Errorf("advisories of %s %s: %w", name, version, err)
@@ -333,7 +374,7 @@ func (p *plan) constrain(ctx context.Context) (*fix.Path, error) {
 	}
 	edit := constraint(script, data, present.Name+":"+p.choice.Version)
 	path := target.NewPath(ID, fix.Override, p.choice)
-	path.Moves = p.moves()
+	path.Moves = p.moves(present.Version)
 	path.Temporary = true
 	path.Effort = fix.EffortMedium
 	path.Reach = "this module only"

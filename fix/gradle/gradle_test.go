@@ -104,6 +104,31 @@ func planned(t *testing.T, target *fix.Target) []fix.Path {
 	return paths
 }
 
+func TestEveryVersionOfAModuleIsRaisedInOneChange(t *testing.T) {
+	files := map[string]string{"build.gradle": "dependencies {\n  implementation 'a:b:1.0' // old\n  testImplementation 'a:b:0.9'\n  api 'c:d:0.9'\n}\n"}
+	target := targetOf(files, "build.gradle", "a:b", "1.0", flaw("a:b", "1.1"))
+	for i, p := range target.Module.Packages {
+		if p.Name == "a:b" && i != target.Package {
+			target.Others = append(target.Others, i)
+		}
+	}
+	paths := planned(t, target)
+	if len(paths) != 2 || len(paths[0].Moves) != 2 || len(paths[0].Changes) != 2 || len(paths[1].Moves) != 1 {
+		t.Fatalf("%d paths %+v, expected one of both copies and one of the target's", len(paths), paths)
+	}
+	dir := t.TempDir()
+	if err := fix.PutFile(dir, "build.gradle", []byte(files["build.gradle"])); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New().Apply(t.Context(), dir, paths[0]); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.NewReplacer("a:b:1.0", "a:b:1.1", "a:b:0.9", "a:b:1.1").Replace(files["build.gradle"])
+	if got, err := fix.ReadFile(dir, "build.gradle"); err != nil || string(got) != want {
+		t.Errorf("%v:\n%s", err, got)
+	}
+}
+
 func TestALockThatMovesWithTheVersionIsLeftToTheBuild(t *testing.T) {
 	files := map[string]string{"build.gradle": "dependencies {\n  implementation 'a:b:1.0'\n}\n", "gradle.lockfile": "a:b:1.0=runtimeClasspath\nc:d:2=runtimeClasspath\n"}
 	for why, registry := range map[string]fix.Registry{

@@ -1,11 +1,19 @@
 package verify
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"path"
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
+	"github.com/backstitch/backstitch/advisory"
 	"github.com/backstitch/backstitch/code"
 	"github.com/backstitch/backstitch/code/lockfile"
 	"github.com/backstitch/backstitch/fact"
@@ -56,10 +64,11 @@ func (p *prover) runSite(ctx context.Context, first *look) error {
 	if seen {
 		if blind := unknown(first, second); len(blind) > 0 && len(p.unseen(second, nil)) == len(p.request.Closes) {
 			p.check(CheckAfter, fact.CheckSkip, "not seen, which shows nothing: %s", strings.Join(blind, "; "))
-		} else if err := p.goneFrom(ctx, second); err != nil {
+		} else if err := p.goneFrom(ctx, first, second); err != nil {
 			return err
 		}
 		p.nothingNew(first, second, nil)
+		p.kept(first, second)
 	}
 	p.parses(first, second, changed)
 	if err := p.examine(ctx); err != nil {
@@ -73,7 +82,7 @@ func (p *prover) runSite(ctx context.Context, first *look) error {
 
 // goneFrom is gone for what has objects: it means something only while the scanner still
 // judges the object, and everything that was in it.
-func (p *prover) goneFrom(ctx context.Context, second *look) error {
+func (p *prover) goneFrom(ctx context.Context, first, second *look) error {
 	surveyor, ok := p.request.Scanner.(scan.Surveyor)
 	if !ok || len(p.unseen(second, nil)) < len(p.request.Closes) {
 		p.gone(second, nil)
@@ -89,17 +98,20 @@ func (p *prover) goneFrom(ctx context.Context, second *look) error {
 	}
 	var why []string
 	for _, target := range p.request.Closes {
-		ids := p.classes(target)
+		rules := map[string]bool{"*": true}
+		for _, f := range p.finds(first, target, nil) {
+			rules[f.Rule] = true
+		}
 		for _, object := range target.Objects {
 			if _, judged := before[object]; !judged {
-				continue // not an object that the scanner tells of
+				continue // no object that the scanner tells of
 			}
 			if _, left := after[object]; !left {
 				why = append(why, object+" is no longer there, or no longer judged")
 			}
 			for _, rule := range after[object] {
-				if rule == "*" || slices.Contains(ids, rule) {
-					why = append(why, object+" cannot be judged by "+strings.Join(ids[:min(len(ids), 3)], "/")+" any more: the value is not in the text")
+				if rules[rule] {
+					why = append(why, object+" can no longer be judged by "+target.text()+": what decides is not in the text, or elsewhere")
 				}
 			}
 			whole, _, _ := strings.Cut(object, "#")
@@ -176,10 +188,104 @@ func (p *prover) edited() []string {
 	return slices.Compact(names)
 }
 
+// kept looks at the modules of a change that somebody else made for a package: it may
+// not go down, and neither it nor what was declared beside it may just go.
+func (p *prover) kept(first, second *look) {
+	type place struct{ dir, tool string }
+	after := map[place]*lockfile.Module{}
+	for i := range second.modules {
+		m := &second.modules[i]
+		after[place{m.Dir, m.Tool}] = m
+	}
+	var lower, lost []string
+	modules := 0
+	for i := range first.modules {
+		m := &first.modules[i]
+		had, from := resolved([]lockfile.Module{*m}), map[[2]string]bool{}
+		for _, pkg := range m.Packages {
+			from[[2]string{pkg.Name, pkg.Source}] = true
+		}
+		if !slices.ContainsFunc(p.request.Closes, func(c Closes) bool { return c.Package != "" && len(had[c.Package]) > 0 }) {
+			continue
+		}
+		modules++
+		has := map[string][]held{}
+		if m := after[place{m.Dir, m.Tool}]; m != nil {
+			same := *m // what now comes from a folder or an address is not what was asked for
+			same.Packages = slices.DeleteFunc(slices.Clone(m.Packages), func(p lockfile.Package) bool {
+				return p.Source != "" && !from[[2]string{p.Name, p.Source}]
+			})
+			has = resolved([]lockfile.Module{same})
+		}
+		for _, name := range slices.Sorted(maps.Keys(had)) {
+			target := slices.ContainsFunc(p.request.Closes, func(c Closes) bool { return c.Package == name })
+			direct := slices.ContainsFunc(had[name], func(h held) bool { return h.direct })
+			switch now := has[name]; {
+			case !target && !direct:
+			case len(now) == 0:
+				lost = append(lost, name)
+			case slices.ContainsFunc(now, func(h held) bool {
+				return !slices.ContainsFunc(had[name], func(was held) bool {
+					order, err := advisory.Compare(h.ecosystem, h.version, was.version)
+					return err != nil || order >= 0
+				})
+			}):
+				lower = append(lower, fmt.Sprintf("%s goes down from %s to %s", name, versionsOf(had[name]), versionsOf(now)))
+			}
+		}
+	}
+	if modules == 0 {
+		return
+	}
+	p.packaged = true
+	switch {
+	case len(lower) > 0:
+		p.check(CheckVersions, fact.CheckFail, "%s", strings.Join(lower, "; "))
+	case len(lost) > 0:
+		p.check(CheckVersions, fact.CheckSkip, "no longer there: %s; whether the program does without is not shown", strings.Join(lost[:min(len(lost), 20)], ", "))
+	default:
+		p.check(CheckVersions, fact.CheckPass, "nothing that is asked for went, or went down")
+	}
+}
+
+// maxStrict is the size of a YAML file up to which it is read once more, in bytes.
+const maxStrict = 4 << 20
+
+// twice tells of changed YAML files that state a key twice and did not before: readers
+// do not agree which one counts.
+func (p *prover) twice(changed []string) []string {
+	strict := func(dir, name string) error {
+		content, err := fix.ReadFile(dir, name)
+		if err != nil || len(content) > maxStrict {
+			return nil
+		}
+		decoder := yaml.NewDecoder(bytes.NewReader(content))
+		for {
+			var document any
+			if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+	}
+	var texts []string
+	for _, name := range changed {
+		if ext := path.Ext(name); ext != ".yaml" && ext != ".yml" {
+			continue
+		}
+		if err := strict(p.after, name); err != nil && strict(p.before, name) == nil {
+			texts = append(texts, name+": "+err.Error())
+		}
+	}
+	return texts
+}
+
 // parses fails when a file cannot be understood that could be before.
 func (p *prover) parses(first, second *look, changed []string) {
 	known := problems(first)
 	fresh := slices.DeleteFunc(problems(second), func(text string) bool { return slices.Contains(known, text) })
+	fresh = append(fresh, p.twice(changed)...)
 	if len(fresh) > 0 {
 		p.check(CheckParses, fact.CheckFail, "%s", strings.Join(fresh[:min(len(fresh), 20)], "; "))
 		return

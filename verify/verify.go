@@ -21,7 +21,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -148,7 +147,7 @@ func Prove(ctx context.Context, request Request) (Record, error) {
 	modular, _ := request.Fixer.(fix.ModuleFixer)
 	p := &prover{
 		request: request, modular: modular, dir: dir, before: filepath.Join(dir, "before"), after: filepath.Join(dir, "after"),
-		record: Record{Files: map[string][]byte{}},
+		record: Record{Files: map[string][]byte{}}, modes: map[string]bool{},
 	}
 	for _, folder := range []string{p.before, p.after} {
 		if err := os.Mkdir(folder, 0o700); err != nil {
@@ -172,6 +171,8 @@ type prover struct {
 	before, after string
 	record        Record
 	checks        []fact.Check
+	packaged      bool            // a path of a site is about a module's package after all
+	modes         map[string]bool // files whose mode changed
 	log           strings.Builder
 }
 
@@ -470,6 +471,15 @@ func (p *prover) planned(looks ...*look) map[string]bool {
 		maps.Copy(allowed, files(p.scope(l)))
 		maps.Copy(all, files(l.modules))
 	}
+	if before := p.scope(looks[0]); slices.ContainsFunc(before, func(m lockfile.Module) bool { return len(m.Locks) > 0 }) {
+		for _, m := range p.scope(looks[len(looks)-1]) {
+			for _, name := range m.Locks { // a second lock may take the place of the first
+				if !slices.ContainsFunc(before, func(was lockfile.Module) bool { return slices.Contains(was.Locks, name) }) {
+					delete(allowed, name)
+				}
+			}
+		}
+	}
 	for _, step := range p.request.Path.Steps {
 		if step.Location != nil && all[step.Location.Path] {
 			allowed[step.Location.Path] = true
@@ -489,6 +499,9 @@ func (p *prover) onlyPlanned(allowed map[string]bool, changed, reported []string
 		}
 		if p.record.Files[name] == nil {
 			others = append(others, name+" (removed)")
+		}
+		if p.modes[name] {
+			others = append(others, name+" (its mode)")
 		}
 	}
 	switch {
@@ -702,7 +715,8 @@ func resolved(modules []lockfile.Module) map[string][]held {
 	return packages
 }
 
-// snapshot gives a digest of every file and link of a folder.
+// snapshot gives whether each file may be run with a digest of it, and the type of what
+// is no file.
 func snapshot(dir string) (map[string]string, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -723,9 +737,13 @@ func snapshot(dir string) (map[string]string, error) {
 			return err
 		}
 		defer file.Close()
+		info, err := file.Stat()
+		if err != nil {
+			return err
+		}
 		sum := sha256.New()
 		_, err = io.Copy(sum, file)
-		digests[name] = hex.EncodeToString(sum.Sum(nil))
+		digests[name] = fmt.Sprintf("%t %x", info.Mode()&0o111 != 0, sum.Sum(nil))
 		return err
 	})
 	return digests, err
@@ -744,6 +762,9 @@ func (p *prover) changed(original map[string]string) ([]string, error) {
 			continue
 		}
 		names = append(names, name)
+		if was, _, _ := strings.Cut(original[name], " "); was != "" && !strings.HasPrefix(digest, was+" ") {
+			p.modes[name] = true
+		}
 		content, err := fix.ReadFile(p.after, name)
 		if err != nil {
 			p.record.Files[name] = nil // a link or worse: reported as not planned
@@ -767,6 +788,9 @@ func (p *prover) finish() (Record, error) {
 	needed := required
 	if p.modular == nil {
 		needed = requiredSite
+		if p.packaged {
+			needed = append(slices.Clone(needed), CheckVersions)
+		}
 	}
 	for _, name := range needed {
 		if !slices.ContainsFunc(p.checks, func(c fact.Check) bool { return c.Name == name && c.Status == fact.CheckPass }) {

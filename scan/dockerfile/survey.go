@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"context"
+	"strings"
 
 	"github.com/backstitch/backstitch/code"
 	docker "github.com/backstitch/backstitch/code/dockerfile"
@@ -9,7 +10,9 @@ import (
 	"github.com/backstitch/backstitch/scan"
 )
 
-// Survey implements scan.Surveyor: the stages of all Dockerfiles that are judged.
+// Survey implements scan.Surveyor: the stages of all Dockerfiles that are judged. What is
+// asked of the image is judged by the last one only, and its account only where it stands
+// in the text.
 func (scanner) Survey(ctx context.Context, tree code.Tree) (scan.Survey, error) {
 	names, err := tree.Paths(ctx)
 	if err != nil {
@@ -31,8 +34,24 @@ func (scanner) Survey(ctx context.Context, tree code.Tree) (scan.Survey, error) 
 		if err != nil {
 			continue
 		}
+		last := len(file.Stages) - 1
 		for stage := range file.Stages {
-			survey.Add(practice.Object(name, file, stage), "")
+			object := practice.Object(name, file, stage)
+			survey.Add(object, "")
+			if stage < last {
+				survey.Add(object, "dockerfile/root-user")
+				survey.Add(object, "dockerfile/healthcheck")
+				continue
+			}
+			user := ""
+			for _, link := range file.Chain(stage) {
+				if link.Instruction.Kind == "USER" {
+					user = link.Instruction.Text
+				}
+			}
+			if strings.Contains(user, "$") {
+				survey.Add(object, "dockerfile/root-user")
+			}
 		}
 	}
 	return survey, nil

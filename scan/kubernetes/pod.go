@@ -36,11 +36,11 @@ func (l *look) pod(spec *kubernetes.Node, at string) {
 		key string
 		r   *rule
 	}{{"hostPID", &hostPID}, {"hostIPC", &hostIPC}, {"hostNetwork", &hostNetwork}, {"shareProcessNamespace", &sharedProcesses}} {
-		if n := spec.Get(b.key); isTrue(n) {
+		if n := spec.Get(b.key); mayBeTrue(n) {
 			l.tell(b.r, "", n, "", set(at+"."+b.key, "false"))
 		}
 	}
-	if n := safety.Get("windowsOptions", "hostProcess"); isTrue(n) {
+	if n := safety.Get("windowsOptions", "hostProcess"); mayBeTrue(n) {
 		l.tell(&hostProcess, "", n, "", set(at+".securityContext.windowsOptions.hostProcess", "false"))
 	}
 	for i, s := range safety.List("sysctls") {
@@ -118,7 +118,7 @@ func (l *look) container(spec, safety *kubernetes.Node, at string, c container) 
 		l.tell(r, c.name, or(n, c.safety, c.node), detail, wishes...)
 	}
 	sc := c.at + ".securityContext"
-	if n := c.safety.Get("privileged"); isTrue(n) {
+	if n := c.safety.Get("privileged"); mayBeTrue(n) {
 		tell(&privileged, n, "", set(sc+".privileged", "false"))
 	}
 	if n := c.safety.Get("allowPrivilegeEscalation"); !isFalse(n) {
@@ -130,7 +130,7 @@ func (l *look) container(spec, safety *kubernetes.Node, at string, c container) 
 	if n := c.safety.Get("procMount"); n != nil && n.Text != "Default" && n.Text != "" {
 		tell(&procMount, n, "", set(sc+".procMount", `"Default"`))
 	}
-	if n := c.safety.Get("windowsOptions", "hostProcess"); isTrue(n) {
+	if n := c.safety.Get("windowsOptions", "hostProcess"); mayBeTrue(n) {
 		tell(&hostProcess, n, "", set(sc+".windowsOptions.hostProcess", "false"))
 	}
 	if n := c.safety.Get("appArmorProfile", "type"); n != nil && n.Text == "Unconfined" {

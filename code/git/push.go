@@ -45,6 +45,13 @@ func (m Remote) environment(where string) []string {
 		"HOME=" + os.Getenv("HOME"), "SSH_AUTH_SOCK=" + os.Getenv("SSH_AUTH_SOCK"),
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.followRedirects", "GIT_CONFIG_VALUE_0=false",
 	}
+	// Which certificates are believed and how the network is reached is the operator's
+	// to say.
+	for _, name := range []string{"GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"} {
+		if value := os.Getenv(name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
 	if m.Token != "" && strings.HasPrefix(where, "https://") {
 		credentials := base64.StdEncoding.EncodeToString([]byte("x-access-token:" + m.Token))
 		env = append(env, "GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_1=http."+where+".extraHeader", "GIT_CONFIG_VALUE_1=Authorization: Basic "+credentials)

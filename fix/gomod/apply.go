@@ -47,6 +47,10 @@ func (m *manifest) apply(ctx context.Context, dir string, p fix.Path) error {
 		return err
 	}
 	defer tool.Close()
+	tidy, err := isTidy(ctx, tool, work)
+	if err != nil {
+		return err
+	}
 	if p.Kind == fix.Replace {
 		r := m.replaced(p.Changes[0].Package, "")
 		for _, other := range m.file.Replace {
@@ -101,7 +105,63 @@ func (m *manifest) apply(ctx context.Context, dir string, p fix.Path) error {
 			return fmt.Errorf("%s: %s is selected after the change, expected %s", change.Package, selected.Version, change.To)
 		}
 	}
+	if tidy {
+		if err := m.tidy(ctx, tool, dir, work); err != nil {
+			return err
+		}
+	}
 	return m.noDowngrade(dir)
+}
+
+// isTidy says whether go.mod and go.sum hold what go mod tidy would write, as far as
+// go can tell here: older ones and missing modules cannot. A run that takes too long
+// is an error, since those that follow would too.
+func isTidy(ctx context.Context, tool *fix.Tool, work string) (bool, error) {
+	_, err := tool.Run(ctx, work, "go", "mod", "tidy", "-diff")
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return false, err
+	}
+	return err == nil, nil
+}
+
+// tidy takes away the sums of versions that nobody needs any more, which a check of
+// the repository may ask for. Where go cannot, the files stay as they are.
+func (m *manifest) tidy(ctx context.Context, tool *fix.Tool, dir, work string) error {
+	sums := path.Join(path.Dir(m.path), "go.sum")
+	before := map[string][]byte{}
+	for _, name := range []string{m.path, sums} {
+		data, err := fix.ReadFile(dir, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // no module is needed
+		}
+		if err != nil {
+			return err
+		}
+		before[name] = data
+	}
+	_, err := tool.Run(ctx, work, "go", "mod", "tidy")
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return errors.Join(fix.WriteFile(dir, m.path, before[m.path]), fix.WriteFile(dir, sums, before[sums]))
+	}
+	was, err := parse(m.path, before[m.path])
+	if err != nil {
+		return err
+	}
+	written, err := fix.ReadFile(dir, m.path)
+	if err != nil {
+		return err
+	}
+	is, err := parse(m.path, written)
+	if err != nil {
+		return fmt.Errorf("%s after go mod tidy: %w", m.path, err)
+	}
+	if differences(was.file, is.file) == 0 {
+		return fix.WriteFile(dir, m.path, before[m.path])
+	}
+	return m.keepFormat(dir)
 }
 
 // write replaces literals of go.mod and checks that just as many values changed.

@@ -1,6 +1,8 @@
 package gomod_test
 
 import (
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -100,6 +102,62 @@ func TestTheSuiteHolds(t *testing.T) {
 			Want:   map[string][]string{"api/go.mod": {"replace example.org/x/net => example.org/x/net v0.38.0 // held back\n"}},
 		},
 	})
+}
+
+// goCommand runs go in a folder.
+func goCommand(t *testing.T, dir string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestAModuleThatWasTidyIsTidyAfterwards(t *testing.T) {
+	fixtest.GoProxy(t, proxy)
+	t.Setenv("GOWORK", "off")
+	raise := fix.Path{
+		Kind: fix.RaiseDirect, Module: "api",
+		Changes: []fix.Change{{Package: "example.org/web", From: "v1.2.0", To: "v1.3.0", Direct: true}},
+	}
+	for _, tidy := range []bool{true, false} {
+		dir := t.TempDir()
+		module := filepath.Join(dir, "api")
+		for name, text := range with(sources, "api/go.mod", strings.ReplaceAll(shop, "; pinned", "")) {
+			if err := fix.PutFile(dir, name, []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if out, err := goCommand(t, module, "mod", "tidy"); err != nil {
+			t.Skipf("go mod tidy: %v: %s", err, out)
+		}
+		if out, err := goCommand(t, module, "mod", "tidy", "-diff"); err != nil {
+			t.Skipf("this go does not compare: %v: %s", err, out)
+		}
+		sums, err := fix.ReadFile(dir, "api/go.sum")
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := "example.org/other v1.0.0 h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"
+		if !tidy {
+			if err := fix.WriteFile(dir, "api/go.sum", append([]byte(other), sums...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := gomod.New().Apply(t.Context(), dir, raise); err != nil {
+			t.Fatal(err)
+		}
+		after, err := fix.ReadFile(dir, "api/go.sum")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := goCommand(t, module, "mod", "tidy", "-diff"); (err == nil) != tidy || !tidy && !strings.Contains(string(after), other) {
+			t.Errorf("tidy before: %v; go mod tidy -diff afterwards: %v\n%s", tidy, err, out)
+		}
+		if mod, err := fix.ReadFile(dir, "api/go.mod"); err != nil || !strings.Contains(string(mod), "v1.3.0 // keep in step with the design\n") {
+			t.Errorf("%v: go.mod:\n%s", err, mod)
+		}
+	}
 }
 
 func TestMembersOfATrainMoveAsFarAsTheFurthest(t *testing.T) {

@@ -71,8 +71,8 @@ func (d *Desk) Follow(ctx context.Context, ids ...string) ([]Followed, error) {
 		if ctx.Err() != nil {
 			return followed, ctx.Err()
 		}
-		if err != nil {
-			one.Problem = err.Error()
+		if err != nil && (len(ids) > 0 || r.State.Active() || r.State == remediation.Verified) {
+			one.Problem = err.Error() // an end that cannot be looked at any more stays one
 		}
 		followed = append(followed, one)
 	}
@@ -83,7 +83,12 @@ func (d *Desk) Follow(ctx context.Context, ids ...string) ([]Followed, error) {
 // followable says whether looking may bring something: what is open or on its way, what
 // was said no to and may be merged after all, and what is done and may come again.
 func followable(s remediation.State) bool {
-	return s.Active() || s == remediation.Verified || s == remediation.Rejected || s == remediation.Abandoned
+	return s.Active() || slices.Contains([]remediation.State{remediation.Verified, remediation.Rejected, remediation.Superseded, remediation.Failed, remediation.Abandoned}, s)
+}
+
+// underWay are the states in which a change is not at its forge yet, as far as was told.
+func underWay(s remediation.State) bool {
+	return slices.Contains([]remediation.State{remediation.AwaitingApproval, remediation.Approved, remediation.Applying}, s)
 }
 
 // life is one look at a change.
@@ -96,8 +101,8 @@ type life struct {
 }
 
 func (d *Desk) follow(ctx context.Context, r remediation.Remediation) (remediation.Remediation, error) {
-	if r.Head == "" && r.Ticket == 0 {
-		return r, nil // nothing of it is outside yet
+	if r.Head == "" && r.Ticket == 0 && !underWay(r.State) {
+		return r, nil // nothing of it is outside
 	}
 	forge, err := d.Forge(r.Remote)
 	if err != nil {
@@ -114,7 +119,10 @@ func (d *Desk) follow(ctx context.Context, r remediation.Remediation) (remediati
 	switch {
 	case r.Ticket > 0 && slices.Contains([]remediation.State{remediation.Applying, remediation.ChangeOpen, remediation.Rejected}, r.State):
 		err = l.adopt(ctx)
-	case slices.Contains([]remediation.State{remediation.ChangeOpen, remediation.Applying, remediation.Rejected, remediation.Abandoned, remediation.Failed}, r.State):
+	case r.Ticket > 0:
+	case underWay(r.State):
+		err = l.sent(ctx)
+	case slices.Contains([]remediation.State{remediation.ChangeOpen, remediation.Rejected, remediation.Superseded, remediation.Abandoned, remediation.Failed}, r.State):
 		err = l.atForge(ctx)
 	}
 	if err == nil && slices.Contains([]remediation.State{remediation.Merged, remediation.Built, remediation.Deployed, remediation.Verifying}, l.r.State) {
@@ -132,7 +140,7 @@ func (d *Desk) checkout(ctx context.Context, identity string) (string, error) {
 }
 
 func (l *life) place() connector.Place {
-	return connector.Place{Repository: l.dir, Remote: l.r.Remote, Branch: l.r.Branch, Target: l.r.Target, Key: l.r.ID, Number: l.r.Number, Base: l.r.Base}
+	return connector.Place{Repository: l.dir, Remote: l.r.Remote, Branch: l.r.Branch, Target: l.r.Target, Key: l.r.ID, Number: l.r.Number, Base: l.r.Base, Head: l.r.Head}
 }
 
 // take moves the change once by what is in its key.
@@ -160,8 +168,8 @@ func (l *life) atForge(ctx context.Context) error {
 	standing, err := follower.Follow(ctx, l.place())
 	switch {
 	case errors.Is(err, connector.ErrNoChange), errors.Is(err, connector.ErrGone) && !errors.Is(err, connector.ErrLimited):
-		if l.r.State != remediation.ChangeOpen {
-			return err
+		if !l.r.State.Active() {
+			return nil // it ended, and what it was is gone
 		}
 		return errors.Join(err, l.take(ctx, remediation.Abandoned, actor, cut(oneLine(err.Error()), 300), l.r.Head))
 	case err != nil:
@@ -172,23 +180,92 @@ func (l *life) atForge(ctx context.Context) error {
 	case connector.ChangeMerged:
 		return l.merged(ctx, standing)
 	case connector.ChangeClosed:
+		if l.r.State == remediation.Superseded || l.r.State == remediation.Abandoned {
+			return nil
+		}
 		return l.closed(ctx, standing)
 	}
 	if l.r.State != remediation.ChangeOpen {
-		return nil // an open branch of something that was given up
+		return l.reopened(ctx, standing)
 	}
 	if done, err := l.obey(ctx, standing); done || err != nil {
 		return err
 	}
 	authors := standing.Authors
-	if len(authors) > 0 {
-		if !slices.Equal(authors, l.r.HandsOff) {
-			l.r.HandsOff = authors
-			return l.take(ctx, remediation.ChangeOpen, actor, "hands off: "+cut(oneLine(strings.Join(authors, ", ")), 200)+" put commits on the branch", "hands off "+standing.Head, l.seenAt("commits of others", standing))
+	if !slices.Equal(authors, l.r.HandsOff) {
+		reason := "nobody else's commits are on the branch any more"
+		if len(authors) > 0 {
+			reason = "hands off: " + cut(oneLine(strings.Join(authors, ", ")), 200) + " put commits on the branch"
 		}
+		l.r.HandsOff = authors
+		if err := l.take(ctx, remediation.ChangeOpen, actor, reason, fmt.Sprintf("hands %d %s", l.Now().UnixMicro(), standing.Head), l.seenAt("commits of others", standing)); err != nil {
+			return err
+		}
+	}
+	if len(authors) > 0 {
 		return nil
 	}
 	return l.keepCurrent(ctx, standing)
+}
+
+// sent looks what became of a change that was to be sent: the delivery log says whether a
+// person or the forge refused it, and the forge whether it is there, also when whoever
+// sent it died before saying so.
+func (l *life) sent(ctx context.Context) error {
+	record, err := l.Log.Show(ctx, l.r.ID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	said := fact.Evidence{Method: "delivery", Source: l.r.ID, Strength: fact.Attested, Detail: string(record.State)}
+	once := fmt.Sprintf("delivery %d", record.Fence)
+	switch record.State {
+	case action.Refused:
+		return l.take(ctx, remediation.Rejected, actor, "the delivery was refused: "+cut(oneLine(record.Why), 300), once, said)
+	case action.Failed:
+		return l.take(ctx, remediation.Failed, actor, cut(oneLine("the delivery failed: "+cmp.Or(record.Reply, record.Why)), 500), once, said)
+	}
+	follower, ok := l.forge.(connector.Follower)
+	if !ok {
+		return nil
+	}
+	standing, err := follower.Follow(ctx, l.place())
+	if errors.Is(err, connector.ErrNoChange) || err == nil && (standing.Head == "" || standing.State == connector.ChangeClosed) {
+		return nil // not there yet
+	}
+	if err != nil {
+		return err
+	}
+	return l.found(ctx, standing, "found at its forge")
+}
+
+// found takes a change that is open or merged at its forge for what it is there.
+func (l *life) found(ctx context.Context, s connector.Standing, reason string) error {
+	l.r.Head, l.r.Number, l.r.URL = s.Head, cmp.Or(s.Number, l.r.Number), cmp.Or(s.URL, l.r.URL)
+	l.r.Opened, l.r.HandsOff, l.r.AskedWhy, l.r.Settled = l.Now().UnixMicro(), nil, false, 0
+	evidence := l.seenAt(reason, s)
+	if l.r.State != remediation.Applying {
+		if err := l.take(ctx, remediation.Applying, actor, "", fmt.Sprintf("%s %d", reason, l.r.Opened)); err != nil {
+			return err
+		}
+	}
+	if err := l.take(ctx, remediation.ChangeOpen, actor, reason, fmt.Sprintf("%s %d", reason, l.r.Opened), evidence); err != nil {
+		return err
+	}
+	if s.State == connector.ChangeMerged {
+		return l.merged(ctx, s)
+	}
+	return l.moveIssues(ctx, l.r.Issues, issue.InProgress, issue.ChangeOpen, evidence)
+}
+
+// reopened takes back a "no" or an end when people open the change again.
+func (l *life) reopened(ctx context.Context, s connector.Standing) error {
+	if l.r.State == remediation.Failed {
+		return nil // what stands there is an older form of what failed
+	}
+	if err := l.take(ctx, remediation.Proposed, actor, "people opened it again", fmt.Sprintf("reopened %d", l.Now().UnixMicro()), l.seenAt("open again", s)); err != nil {
+		return err
+	}
+	return l.found(ctx, s, "opened again by people")
 }
 
 func (l *life) merged(ctx context.Context, s connector.Standing) error {
@@ -227,7 +304,7 @@ func (l *life) closed(ctx context.Context, s connector.Standing) error {
 		}
 		l.r.AskedWhy = true
 	}
-	if err := l.take(ctx, remediation.Rejected, cmp.Or(oneLine(s.By), "people"), reason, cmp.Or(s.Head, l.r.Head)+" closed", l.seenAt("closed unmerged", s)); err != nil {
+	if err := l.take(ctx, remediation.Rejected, cmp.Or(oneLine(s.By), "people"), reason, fmt.Sprintf("%s closed %d", cmp.Or(s.Head, l.r.Head), l.r.Opened), l.seenAt("closed unmerged", s)); err != nil {
 		return err
 	}
 	if err := l.Log.MarkClosed(ctx, l.r.ID, actor, "closed unmerged"); err != nil {
@@ -366,6 +443,9 @@ func (l *life) keepCurrent(ctx context.Context, s connector.Standing) error {
 	if !alive && why != "" {
 		return l.withdraw(ctx, s, why)
 	}
+	if current := l.currentPath(ctx); current != l.r.Path.ID {
+		return l.renew(ctx, s) // what is recommended moved
+	}
 	if !s.Conflict && s.Tip == l.r.Base {
 		return nil
 	}
@@ -410,7 +490,7 @@ func (l *life) withdraw(ctx context.Context, s connector.Standing, why string) e
 	if err := l.close(ctx, s, why); err != nil {
 		return err
 	}
-	if err := l.take(ctx, remediation.Superseded, actor, cut(oneLine(why), 300), s.Head+" overtaken", l.seenAt("overtaken", s)); err != nil {
+	if err := l.take(ctx, remediation.Superseded, actor, cut(oneLine(why), 300), fmt.Sprintf("%s overtaken %d", s.Head, l.r.Opened), l.seenAt("overtaken", s)); err != nil {
 		return err
 	}
 	return l.Log.MarkClosed(ctx, l.r.ID, actor, "overtaken")
@@ -427,8 +507,12 @@ func (l *life) renew(ctx context.Context, s connector.Standing) error {
 			return errors.Join(fmt.Errorf("the target %s at %.12s is not in the checkout %s; fetch it there", s.Target, s.Tip, filepath.Base(l.dir)), err)
 		}
 	}
+	it, err := l.asking(ctx)
+	if err != nil {
+		return err
+	}
 	opened, err := l.OpenFix(ctx, FixRequest{
-		Issue: l.r.Issues[0], Path: l.currentPath(ctx), Repo: l.dir, Commit: s.Tip, Remote: l.r.Remote, Target: l.r.Target,
+		Issue: it.ID, Path: l.currentPath(ctx), Repo: l.dir, Commit: s.Tip, Remote: l.r.Remote, Target: l.r.Target,
 		Unproven: l.r.Draft, By: actor,
 	})
 	if err != nil {
@@ -441,18 +525,39 @@ func (l *life) renew(ctx context.Context, s connector.Standing) error {
 	return nil
 }
 
-// currentPath is the id of the issue's path that is this change, as it was last planned.
+// asking gives the first of the change's issues that still asks for something, the first
+// of all when none does.
+func (l *life) asking(ctx context.Context) (issue.Issue, error) {
+	for _, id := range l.r.Issues {
+		it, err := issue.Load(ctx, l.DB, id)
+		if err == nil && it.State != issue.Resolved && it.State != issue.Rejected {
+			return it, nil
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return it, err
+		}
+	}
+	return issue.Load(ctx, l.DB, l.r.Issues[0])
+}
+
+// currentPath is the id of the issue's path that is this change, as it was last planned:
+// the one that was chosen as long as it is there, else the recommended one that changes
+// the same, else any that does.
 func (l *life) currentPath(ctx context.Context) string {
-	it, err := issue.Load(ctx, l.DB, l.r.Issues[0])
+	it, err := l.asking(ctx)
 	if err != nil {
 		return l.r.Path.ID
 	}
+	current := ""
 	for _, path := range it.FixPaths {
-		if changeKey(l.r.Repository, path) == l.r.ID {
+		if path.ID == l.r.Path.ID {
 			return path.ID
 		}
+		if changeKey(l.r.Repository, path) == l.r.ID && (current == "" || path.Recommended) {
+			current = path.ID
+		}
 	}
-	return l.r.Path.ID
+	return cmp.Or(current, l.r.Path.ID)
 }
 
 // afterMerge follows a merged change into images, to what runs, and to the look that
@@ -488,7 +593,17 @@ func (l *life) afterMerge(ctx context.Context) error {
 		}
 		return l.moveIssues(ctx, issues, issue.Resolved, issue.FixedVerified, evidence)
 	case open > 0 && looked && newest > l.r.Settled:
-		evidence := fact.Evidence{Method: "seen again", Source: l.r.Repository, Strength: fact.Attested, Detail: fmt.Sprintf("%d findings are still seen where %.12s is in force", open, l.r.Merge)}
+		cause, evidence, err := l.recurrence(ctx, findings)
+		if err != nil {
+			return err
+		}
+		if evidence.Method == "revert" {
+			if err := l.take(ctx, remediation.RolledBack, actor, cause, l.r.Merge, evidence); err != nil {
+				return err
+			}
+			return l.moveIssues(ctx, issues, issue.Open, "", evidence)
+		}
+		evidence = fact.Evidence{Method: "seen again", Source: l.r.Repository, Strength: fact.Attested, Detail: fmt.Sprintf("%d findings are still seen where %.12s is in force", open, l.r.Merge)}
 		if err := l.take(ctx, remediation.Regressed, actor, evidence.Detail, l.r.Merge, evidence); err != nil {
 			return err
 		}

@@ -236,8 +236,10 @@ func TestAnOpenChangeFollowsItsTarget(t *testing.T) {
 	// Somebody fixes it: the change is overtaken, and closed with the reason.
 	run(t, w.r.Dir, "fetch", "-q", "origin")
 	run(t, w.r.Dir, "checkout", "-q", "origin/"+w.opened.Remediation.Branch, "--", ".")
-	run(t, w.r.Dir, "commit", "-q", "-m", "fixed by hand")
-	run(t, w.r.Dir, "push", "-q", "origin", "HEAD")
+	if text, err = os.ReadFile(filepath.Join(w.r.Dir, manifest)); err != nil {
+		t.Fatal(err)
+	}
+	commit(manifest, string(text)+"\n// and more\n")
 	w.expect(remediation.Superseded, "does not see")
 	if branches := run(t, w.r.Remote, "for-each-ref", "refs/heads/backstitch"); branches != "" {
 		t.Errorf("left behind: %s", branches)

@@ -88,7 +88,11 @@ func taskText(it issue.Issue, key string) string {
 	b.WriteString("## What is wrong\n\n")
 	fmt.Fprintf(&b, "%s (%s, %s). %s\n", quote(it.Title), it.ID, it.Severity, quote(strings.Join(it.Advisories, ", ")))
 	section("Where")
-	for _, l := range it.Cause.Locations {
+	for i, l := range it.Cause.Locations {
+		if i == maxTaskLines {
+			fmt.Fprintf(&b, "- and %d more places\n", len(it.Cause.Locations)-i)
+			break
+		}
 		fmt.Fprintf(&b, "- %s", quote(l.Path))
 		if l.Line > 0 {
 			fmt.Fprintf(&b, ", line %d", l.Line)
@@ -112,7 +116,11 @@ func taskText(it issue.Issue, key string) string {
 		b.WriteString("Change what stands at the place above so that the flaw is gone, and nothing else.\n")
 	default:
 		fmt.Fprintf(&b, "%s\n\n", quote(path.Summary))
-		for _, step := range path.Steps {
+		for i, step := range path.Steps {
+			if i == maxTaskLines {
+				fmt.Fprintf(&b, "- and %d more steps, which `backstitch fix plan %s` lists\n", len(path.Steps)-i, it.ID)
+				break
+			}
 			if path.Kind == fix.EditSource && step.Command != "" {
 				continue // how it is handed over is not for whoever gets it
 			}
@@ -151,6 +159,9 @@ func taskText(it issue.Issue, key string) string {
 	return b.String()
 }
 
+// maxTaskLines bounds the places and the steps of a task.
+const maxTaskLines = 20
+
 func recommendedPath(it issue.Issue) *fix.Path {
 	for i := range it.FixPaths {
 		if it.FixPaths[i].Recommended {
@@ -169,6 +180,13 @@ func (d *Desk) HandOff(ctx context.Context, request HandOffRequest) (HandedOff, 
 		return HandedOff{}, err
 	}
 	handed := HandedOff{Ticket: ticket}
+	modes := []string{connector.DelegateAssign, connector.DelegateLabel, connector.DelegateMention, connector.DelegateREST}
+	switch {
+	case request.Mode != "" && !slices.Contains(modes, request.Mode):
+		return handed, fmt.Errorf("hand issue %s over by %q: expected one of %s", it.ID, oneLine(request.Mode), strings.Join(modes, ", "))
+	case request.Mode != "" && strings.TrimSpace(request.Agent) == "":
+		return handed, fmt.Errorf("hand issue %s over by %s: expected the agent's name", it.ID, request.Mode)
+	}
 	forge, err := d.Forge(request.Remote)
 	if err != nil {
 		return handed, err

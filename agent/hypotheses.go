@@ -45,7 +45,7 @@ func (q *inquiry) hypotheses() {
 			if evidence == nil {
 				evidence = []int{q.told()}
 			}
-			q.record.Hypotheses = append(q.record.Hypotheses, Hypothesis{Domain: one.domain, Text: text, Verdict: verdict, Why: oneLine(why), Evidence: evidence})
+			q.record.Hypotheses = append(q.record.Hypotheses, Hypothesis{Domain: one.domain, Text: text, Verdict: verdict, Why: oneLine(why), Evidence: once(evidence)})
 		}
 	}
 }

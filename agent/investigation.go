@@ -186,10 +186,18 @@ func place(at *fact.Location) string {
 }
 
 func (q *inquiry) say(evidence []int, format string, args ...any) Statement {
-	if evidence == nil {
-		evidence = []int{}
+	return Statement{Text: oneLine(fmt.Sprintf(format, args...)), Evidence: once(evidence)}
+}
+
+// once gives numbers without those that stand there already.
+func once(numbers []int) []int {
+	list := []int{}
+	for _, n := range numbers {
+		if !slices.Contains(list, n) {
+			list = append(list, n)
+		}
 	}
-	return Statement{Text: oneLine(fmt.Sprintf(format, args...)), Evidence: evidence}
+	return list
 }
 
 // told is evidence of what detectors and people said of the issue itself.

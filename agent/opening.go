@@ -23,6 +23,8 @@ var (
 	ErrDeclined = errors.New("it was declined before; ask again for it only with a reason")
 	// ErrHandsOff says that others work on the change's branch.
 	ErrHandsOff = errors.New("others put commits on its branch, so that it is theirs now")
+	// ErrMerged says that the change is merged and was not looked at since.
+	ErrMerged = errors.New("it is merged; triage again, then backstitch change follow says what it brought")
 )
 
 // actor is how this program signs its moves.
@@ -68,6 +70,9 @@ func (d *Desk) OpenFix(ctx context.Context, request FixRequest) (Opened, error) 
 		opened.Remediation = r
 		return err
 	}
+	if slices.Contains([]remediation.State{remediation.Merged, remediation.Built, remediation.Deployed, remediation.Verifying, remediation.Verified}, r.State) {
+		return opened, fmt.Errorf("change %s: %w: %s", key, ErrMerged, r.Reason)
+	}
 	if r.State == "" || !r.State.Active() && r.State != remediation.Failed {
 		if err := step(remediation.Proposed, "chosen: "+cmp.Or(path.Reason, path.Summary)); err != nil {
 			return opened, err
@@ -92,13 +97,14 @@ func (d *Desk) publish(ctx context.Context, s *scene, forge connector.Forge, req
 	path.Verification, path.Diff = &record.Verification, diff
 	opened.Path, opened.Verification = path, record.Verification
 	r.Path, r.Draft = path, record.Verification.Status != fact.VerificationProven
+	update := r.State == remediation.ChangeOpen
 	if r.Draft && (!request.Unproven || record.Verification.Status == fact.VerificationFailed || len(record.Files) == 0) {
-		if r.State == remediation.ChangeOpen {
+		if update {
 			return nil // what is open stays as it was proven; following decides about it
 		}
 		return step(remediation.Failed, "the fix is not proven: "+firstFault(record.Verification))
 	}
-	if r.State != remediation.ChangeOpen {
+	if !update {
 		if err := step(remediation.Applying, ""); err != nil {
 			return err
 		}
@@ -121,6 +127,9 @@ func (d *Desk) publish(ctx context.Context, s *scene, forge connector.Forge, req
 	}, payload(s.commit, record.Files), withoutUser(request.Remote))
 	var waiting *action.Waiting
 	switch {
+	case err != nil && update || errors.Is(err, action.ErrTakenOver):
+		// What is open stays open as it was; whoever took the delivery up says what came of it.
+		return fmt.Errorf("publish the change of issue %s: %w", closed[0].ID, err)
 	case errors.As(err, &waiting) && waiting.Delivery.State == action.AwaitingApproval:
 		return errors.Join(step(remediation.AwaitingApproval, waiting.Error()), err)
 	case errors.As(err, &waiting):
@@ -135,7 +144,7 @@ func (d *Desk) publish(ctx context.Context, s *scene, forge connector.Forge, req
 	}
 	r.HandsOff = nil
 	evidence := fact.Evidence{Method: "change published", Source: cmp.Or(opened.Receipt.URL, opened.Receipt.Ref), Strength: fact.Proven, Detail: opened.Commit}
-	if opened.Receipt.Outcome != "unchanged" || r.State != remediation.ChangeOpen {
+	if opened.Receipt.Outcome != "unchanged" || !update || opened.Remediation.Path.ID != r.Path.ID {
 		if err := step(remediation.ChangeOpen, opened.Receipt.Outcome, evidence); err != nil {
 			return err
 		}
@@ -207,7 +216,7 @@ const maxReviewers = 3
 // reviewers are the owners of the issues' causes whom a forge may know: their ids are
 // logins or teams there, without the @.
 func reviewers(issues []issue.Issue) []connector.Reviewer {
-	var list []connector.Reviewer
+	list := []connector.Reviewer{}
 	for _, it := range issues {
 		for _, owner := range it.Owners {
 			name, ok := strings.CutPrefix(owner.Name, "@")

@@ -30,7 +30,7 @@ func (q *inquiry) plan() {
 		if evidence == nil {
 			evidence = q.chain()
 		}
-		q.record.Plan = append(q.record.Plan, PlanStep{Text: oneLine(text), Command: command, Expected: oneLine(expected), Evidence: evidence})
+		q.record.Plan = append(q.record.Plan, PlanStep{Text: oneLine(text), Command: command, Expected: oneLine(expected), Evidence: once(evidence)})
 	}
 	p := q.recommended()
 	if p == nil {

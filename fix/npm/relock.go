@@ -1,6 +1,7 @@
 package npm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ import (
 )
 
 // relock lets the project's tool rewrite the lock in a folder of its own: once
-// with every change pinned, and once with the manifests to keep, which holds on to
-// what the first run resolved.
+// with every change pinned, and, where they differ, once with the manifests to keep,
+// which holds on to what the first run resolved.
 func (p *project) relock(ctx context.Context, dir string, fixPath fix.Path, before []byte, exact, final map[string][]byte) ([]byte, error) {
 	if p.tool == "pnpm" && pnpmHooks.Match(before) {
 		return nil, errHooks
@@ -40,7 +41,11 @@ func (p *project) relock(ctx context.Context, dir string, fixPath fix.Path, befo
 		return nil, err
 	}
 	within := filepath.Join(work, filepath.FromSlash(fixPath.Module))
-	for i, files := range []map[string][]byte{exact, final} {
+	texts := []map[string][]byte{exact, final}
+	if maps.EqualFunc(exact, final, bytes.Equal) {
+		texts = texts[:1] // what is pinned is what is kept
+	}
+	for i, files := range texts {
 		if i == 1 && p.workspace != nil && final[p.workspace.path] == nil && exact[p.workspace.path] != nil {
 			if err := fix.Remove(work, p.workspace.path); err != nil {
 				return nil, err

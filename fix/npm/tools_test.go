@@ -570,6 +570,26 @@ func TestAToolThatEndsWellWithoutDoingItIsNotBelieved(t *testing.T) {
 	fixtest.Unchanged(t, npm.New(), hooked, raisePad, ".pnpmfile.cjs")
 }
 
+func TestATextThatIsToBeKeptIsLockedOnce(t *testing.T) {
+	for _, test := range []struct {
+		constraint string
+		runs       int
+	}{{"1.0.0", 1}, {"~1.0.0", 2}} {
+		log := filepath.Join(t.TempDir(), "log")
+		fake(t, "pnpm", "10.1.0", "echo run >> '"+log+"'; sed -i -e 's/pad@1\\.0\\.0/pad@1.2.0/' -e '/pad:/,/version/s/1\\.0\\.0/1.2.0/' pnpm-lock.yaml")
+		dir := t.TempDir()
+		for name, text := range pnpmFiles {
+			put(t, filepath.Join(dir, name), strings.ReplaceAll(text, "~1.0.0", test.constraint))
+		}
+		if _, err := npm.New().Apply(t.Context(), dir, raisePad); err != nil {
+			t.Fatal(err)
+		}
+		if runs, err := os.ReadFile(log); err != nil || string(runs) != strings.Repeat("run\n", test.runs) {
+			t.Errorf("%s: %q, %v, expected %d runs", test.constraint, runs, err, test.runs)
+		}
+	}
+}
+
 func TestALockThatDoesNotTellConstraintsSaysSo(t *testing.T) {
 	t.Parallel()
 	target := about(t, pnpmFiles, "ms", "2.0.0", nil)

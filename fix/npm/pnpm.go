@@ -224,7 +224,7 @@ func forceInWorkspace(root, workspace *manifest) bool {
 var workspaceSettings = []string{
 	"packages", "catalog", "catalogs", "overrides", "packageExtensions", "patchedDependencies", "peerDependencyRules",
 	"ignoredOptionalDependencies", "autoInstallPeers", "dedupePeerDependents", "excludeLinksFromLockfile",
-	"injectWorkspacePackages", "linkWorkspacePackages", "preferWorkspacePackages", "peersSuffixMaxLength",
+	"injectWorkspacePackages", "linkWorkspacePackages", "lockfileIncludeTarballUrl", "preferWorkspacePackages", "peersSuffixMaxLength",
 	"resolutionMode", "sharedWorkspaceLockfile", "strictPeerDependencies", "supportedArchitectures",
 }
 

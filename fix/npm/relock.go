@@ -193,7 +193,7 @@ func (l *lock) served(name string) map[string]string {
 }
 
 // resolving are the settings of an .npmrc that decide what a lock holds.
-var resolving = regexp.MustCompile(`^\s*(?:legacy-peer-deps|strict-peer-deps(?:endencies)?|auto-install-peers|link-workspace-packages|prefer-workspace-packages|resolution-mode|dedupe-peer-dependents|shared-workspace-lockfile)\s*=\s*[a-z-]+\s*$`)
+var resolving = regexp.MustCompile(`^\s*(?:legacy-peer-deps|strict-peer-deps(?:endencies)?|auto-install-peers|link-workspace-packages|prefer-workspace-packages|resolution-mode|dedupe-peer-dependents|shared-workspace-lockfile|inject-workspace-packages|lockfile-include-tarball-url|omit-lockfile-registry-resolved|install-links|install-strategy|legacy-bundling|global-style|prefer-dedupe)\s*=\s*[a-z-]+\s*$`)
 
 // copyProject copies the manifests and patches of a module, and those of its
 // settings that decide what a lock holds.

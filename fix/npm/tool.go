@@ -1,6 +1,7 @@
 package npm
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/backstitch/backstitch/fix"
@@ -20,6 +22,10 @@ type command struct {
 	name    string // with its version
 	args    []string
 }
+
+// fetched matches the address that a lock of npm notes of a package, unless whoever
+// wrote it told npm not to.
+var fetched = regexp.MustCompile(`"resolved"\s*:\s*"https?:`)
 
 // prepare finds the program that writes the project's lock.
 func (p *project) prepare(ctx context.Context, lock []byte) (*command, error) {
@@ -42,6 +48,9 @@ func (p *project) prepare(ctx context.Context, lock []byte) (*command, error) {
 		c.args = []string{"install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"}
 		if p.format != "" {
 			c.args = append(c.args, "--lockfile-version="+p.format)
+		}
+		if bytes.Contains(lock, []byte(`"integrity"`)) && !fetched.Match(lock) {
+			c.args = append(c.args, "--omit-lockfile-registry-resolved")
 		}
 	}
 	var err error

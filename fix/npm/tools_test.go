@@ -590,6 +590,27 @@ func TestATextThatIsToBeKeptIsLockedOnce(t *testing.T) {
 	}
 }
 
+func TestALockWithoutAddressesStaysWithoutThem(t *testing.T) {
+	for _, test := range []struct {
+		resolved string
+		omitted  bool
+	}{{"", true}, {`"resolved": "https://r.example/pad.tgz", `, false}} {
+		log := filepath.Join(t.TempDir(), "log")
+		fake(t, "npm", "10.1.0", "echo $* > '"+log+"'; cat .npmrc >> '"+log+"'; sed -i -e 's/\"1\\.0\\.0\"/\"1.2.0\"/g' package-lock.json")
+		dir := t.TempDir()
+		put(t, filepath.Join(dir, "package.json"), `{"dependencies": {"pad": "1.0.0"}}`)
+		put(t, filepath.Join(dir, "package-lock.json"), `{"lockfileVersion": 3, "packages": {"": {"dependencies": {"pad": "1.0.0"}}, "node_modules/pad": {"version": "1.0.0", `+test.resolved+`"integrity": "sha512-x"}}}`)
+		put(t, filepath.Join(dir, ".npmrc"), "registry=http://evil.example/\ninstall-links=true\nscript-shell=./evil\n")
+		if _, err := npm.New().Apply(t.Context(), dir, raisePad); err != nil {
+			t.Fatal(err)
+		}
+		said, err := os.ReadFile(log)
+		if err != nil || strings.Contains(string(said), "--omit-lockfile-registry-resolved") != test.omitted || !strings.HasSuffix(string(said), "\ninstall-links=true\n") {
+			t.Errorf("%q: npm was run as %s (%v)", test.resolved, said, err)
+		}
+	}
+}
+
 func TestALockThatDoesNotTellConstraintsSaysSo(t *testing.T) {
 	t.Parallel()
 	target := about(t, pnpmFiles, "ms", "2.0.0", nil)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -373,6 +374,26 @@ func TestARaceForTheBranchIsDecidedByTheForge(t *testing.T) {
 	}
 }
 
+func TestRunsAtOnceMakeOneChange(t *testing.T) {
+	b := newBench(t)
+	f := b.forge()
+	change := b.change(b.head(), "x\n")
+	change.Reviewers = nil
+	var all sync.WaitGroup
+	errs, numbers := make([]error, 4), make([]int, 4)
+	for i := range errs {
+		all.Go(func() {
+			receipt, err := f.Propose(t.Context(), change)
+			errs[i], numbers[i] = err, receipt.Number
+		})
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil || !slices.Equal(numbers, []int{1, 1, 1, 1}) || len(b.Pulls) != 1 {
+		t.Errorf("%v, numbers %v, %d pull requests", err, numbers, len(b.Pulls))
+	}
+	b.holds(change, b.Git(nil, "rev-parse", change.Branch))
+}
+
 func TestABranchOfOthersIsLeftAsItIs(t *testing.T) {
 	b := newBench(t)
 	change := b.change(b.head(), "x\n")
@@ -388,7 +409,7 @@ func TestABranchOfOthersIsLeftAsItIs(t *testing.T) {
 
 func TestStrangersAsReviewersAreANote(t *testing.T) {
 	b := newBench(t)
-	b.Strangers, b.People = []string{"id-lin"}, []string{"ada", "lin", "adam", "adah"}
+	b.Strangers, b.People = []string{"id-lin"}, []string{"bada", "ada", "lin", "adam", "adah"}
 	change := b.change(b.head(), "x\n")
 	change.Reviewers = []connector.Reviewer{{Name: "lin@example.org"}, {Name: "mallory"}, {Name: "ada"}, {Name: "acme/Nobody", Team: true}, {Name: "ADA@example.org"}}
 	receipt, err := b.forge().Propose(t.Context(), change)

@@ -296,8 +296,6 @@ func (f forge) onTop(ctx context.Context, repo string, local *git.Repository, ch
 				files[name] = nil
 			case err != nil:
 				return false, err
-			case content == nil:
-				files[name] = []byte{}
 			default:
 				files[name] = content
 			}

@@ -292,6 +292,9 @@ func TestRefusalsHaveNames(t *testing.T) {
 			if err != nil && strings.Contains(err.Error(), "secret-token") {
 				t.Error("the error tells the token")
 			}
+			if change.Draft && (len(b.Pulls) != 1 || b.Pulls[0].State != "closed") {
+				t.Error("what is not proven stands as if it were")
+			}
 			var limit *connector.LimitError
 			if name == "limit" && (!errors.As(err, &limit) || limit.After != 90*time.Second) {
 				t.Errorf("to come back after %+v", limit)

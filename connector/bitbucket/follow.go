@@ -123,12 +123,13 @@ func (f forge) whole(ctx context.Context, repo, id string) (commit, error) {
 	return one, err
 }
 
-// conflict says whether a file of the pull request cannot be merged.
+// conflict says whether a file of the pull request cannot be merged. What Bitbucket says of
+// such a file is not documented; it is none of the four words that are.
 func (f forge) conflict(ctx context.Context, repo string, found *pull) (conflict bool, err error) {
 	err = pages(ctx, f.api, fmt.Sprintf("/repositories/%s/pullrequests/%d/diffstat", repo, found.ID), nil, func(one struct {
 		Status string `json:"status"`
 	}) (bool, error) {
-		conflict = one.Status == "merge conflict" || one.Status == "local deleted" || one.Status == "remote deleted" || one.Status == "rename conflict" || one.Status == "rename/delete conflict" || one.Status == "subrepo conflict"
+		conflict = !slices.Contains([]string{"added", "removed", "modified", "renamed"}, one.Status)
 		return !conflict, nil
 	})
 	return conflict, err

@@ -355,7 +355,7 @@ func (f forge) pull(ctx context.Context, repo string, change connector.Proposal)
 			"title": change.Title, "description": change.Body, "source": named(change.Branch), "destination": named(change.Target), "close_source_branch": true, "draft": change.Draft,
 		}, &one)
 		if err == nil && change.Draft && !one.Draft {
-			err = fmt.Errorf("%w: pull request %d was not opened as a draft", connector.ErrRefused, one.ID)
+			return one, "", f.undraft(ctx, repo, one)
 		}
 		return one, "created", rest.ForgeError(err)
 	}
@@ -365,7 +365,20 @@ func (f forge) pull(ctx context.Context, repo string, change connector.Proposal)
 	err = f.send(ctx, http.MethodPut, fmt.Sprintf("/repositories/%s/pullrequests/%d", repo, found.ID), map[string]any{
 		"title": change.Title, "description": change.Body, "destination": named(change.Target), "draft": change.Draft,
 	}, &one)
+	if err == nil && change.Draft && !one.Draft {
+		return one, "", f.undraft(ctx, repo, one)
+	}
 	return one, "updated", rest.ForgeError(err)
+}
+
+// undraft closes a pull request that Bitbucket did not take as a draft: a change that is
+// not proven is offered as nothing else.
+func (f forge) undraft(ctx context.Context, repo string, one pull) error {
+	err := fmt.Errorf("%w: pull request %d was not taken as a draft and is closed", connector.ErrRefused, one.ID)
+	if failed := f.send(ctx, http.MethodPost, fmt.Sprintf("/repositories/%s/pullrequests/%d/decline", repo, one.ID), nil, nil); failed != nil {
+		err = fmt.Errorf("%w: pull request %d was not taken as a draft, and is not closed: %w", connector.ErrRefused, one.ID, failed)
+	}
+	return err
 }
 
 // review asks people to look at a pull request: those who are named, and the default

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -34,6 +35,10 @@ func newChangeList(s *streams) *cobra.Command {
 				return err
 			}
 			defer desk.Close()
+			states := remediation.States()
+			if state != "" && !slices.Contains(states, remediation.State(state)) {
+				return fmt.Errorf("--only %s: expected one of %v", state, states)
+			}
 			all, err := desk.Changes(cmd.Context())
 			if err != nil {
 				return err
@@ -46,6 +51,10 @@ func newChangeList(s *streams) *cobra.Command {
 			}
 			if s.output == "json" {
 				return s.json(list)
+			}
+			if len(list) == 0 && len(all) > 0 {
+				fmt.Fprintf(s.out, "none of %s is %s\n", several(len(all), "change"), state)
+				return nil
 			}
 			if len(list) == 0 {
 				fmt.Fprintln(s.out, "no change yet: backstitch fix open ISSUE --remote URL offers one")

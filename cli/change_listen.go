@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -21,6 +22,7 @@ import (
 // Bounds of the listener.
 const (
 	maxHookBody  = 26 << 20
+	maxHooks     = 8 // webhooks that are read at a time
 	hookTimeout  = 10 * time.Second
 	shutdownTime = 5 * time.Second
 )
@@ -37,6 +39,9 @@ func newChangeListen(s *streams) *cobra.Command {
 			"is settled first. It ends with an interrupt.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if every <= 0 {
+				return fmt.Errorf("--every %s: expected a time between looks, for example 10m", every)
+			}
 			desk, err := s.open(cmd.Context())
 			if err != nil {
 				return err
@@ -55,12 +60,18 @@ func newChangeListen(s *streams) *cobra.Command {
 	return command
 }
 
-// ears takes webhooks and hands the ids of changes on; one look runs at a time.
+// ears takes webhooks and hands the ids of changes on. A look, which may take minutes,
+// keeps no webhook waiting: forges give up after seconds.
 type ears struct {
-	desk *app.App
-	mu   sync.Mutex
-	due  map[string]bool
-	wake chan struct{}
+	desk  *app.App
+	turns chan struct{} // as many requests as may be read at a time
+	mu    sync.Mutex    // of due
+	due   map[string]bool
+	wake  chan struct{}
+}
+
+func newEars(desk *app.App) *ears {
+	return &ears{desk: desk, turns: make(chan struct{}, maxHooks), due: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
 func (e *ears) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -74,6 +85,14 @@ func (e *ears) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "expected POST", http.StatusMethodNotAllowed)
 		return
 	}
+	select {
+	case e.turns <- struct{}{}:
+		defer func() { <-e.turns }()
+	default:
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "too many webhooks at a time", http.StatusServiceUnavailable)
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxHookBody))
 	if err != nil {
 		http.Error(w, "the body is too large or was cut", http.StatusRequestEntityTooLarge)
@@ -83,8 +102,8 @@ func (e *ears) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for header, values := range r.Header {
 		request.Header[strings.ToLower(header)] = values[0]
 	}
-	e.mu.Lock() // the desk does one job at a time
 	ids, err := e.desk.Hear(r.Context(), name, request)
+	e.mu.Lock()
 	for _, id := range ids {
 		e.due[id] = true
 	}
@@ -109,18 +128,14 @@ func (e *ears) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // look follows what is due, or everything.
 func (e *ears) look(ctx context.Context, s *streams, all bool) error {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	var ids []string
-	if !all {
-		for id := range e.due {
-			ids = append(ids, id)
-		}
-		if len(ids) == 0 {
-			return nil
-		}
-		slices.Sort(ids)
-	}
+	ids := slices.Sorted(maps.Keys(e.due))
 	clear(e.due)
+	e.mu.Unlock()
+	if all {
+		ids = nil
+	} else if len(ids) == 0 {
+		return nil
+	}
 	followed, err := e.desk.Follow(ctx, ids...)
 	if err != nil {
 		return err
@@ -141,7 +156,7 @@ func (s *streams) listen(ctx context.Context, desk *app.App, listener net.Listen
 	if _, err := desk.Deliveries().Reconcile(ctx); err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	e := &ears{desk: desk, due: map[string]bool{}, wake: make(chan struct{}, 1)}
+	e := newEars(desk)
 	server := &http.Server{Handler: e, ReadHeaderTimeout: hookTimeout, ReadTimeout: hookTimeout, WriteTimeout: hookTimeout, MaxHeaderBytes: 64 << 10}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

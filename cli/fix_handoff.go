@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,9 @@ func newFixHandoff(s *streams) *cobra.Command {
 				}
 				fmt.Fprintf(s.out, "%s\n\n%s", plain(ticket.Title), ticket.Body)
 				return nil
+			}
+			if request.Remote == "" {
+				return errors.New("expected --remote URL: the repository whose forge keeps the ticket (or --show, which only prints it)")
 			}
 			handed, err := desk.HandOff(cmd.Context(), request)
 			if err != nil {

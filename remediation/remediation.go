@@ -44,6 +44,12 @@ const (
 	Regressed  State = "regressed"
 )
 
+// States lists the states, in the order in which a remediation goes through them.
+func States() []State {
+	return []State{Proposed, AwaitingApproval, Approved, Applying, ChangeOpen, Merged, Built, Deployed, Verifying, Verified,
+		Rejected, Superseded, Failed, Abandoned, RolledBack, Regressed}
+}
+
 // moves lists where a remediation may go from each state. A state may be kept with a
 // new event, such as when an open change is brought up to date.
 var moves = map[State][]State{

@@ -204,9 +204,7 @@ func TestConstraintsOfAGemspecChangeInTheLockToo(t *testing.T) {
 
 func TestAncestorsAreRaisedWhereTheyHoldAGemBack(t *testing.T) {
 	files := files(index(t))
-	if _, err := exec.LookPath("bundle"); err != nil {
-		t.Skip("bundle is not installed")
-	}
+	fixtest.Tools(t, "bundle")
 	r, err := bundler.NewRegistry(t.Context())
 	if err != nil {
 		t.Fatal(err)

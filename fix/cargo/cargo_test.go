@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -193,9 +192,7 @@ func TestCargoRewritesItsLock(t *testing.T) {
 
 func registry(t *testing.T) fix.Registry {
 	t.Helper()
-	if _, err := exec.LookPath("cargo"); err != nil {
-		t.Skip("cargo is not installed")
-	}
+	fixtest.Tools(t, "cargo")
 	r, err := cargo.NewRegistry(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -270,9 +267,7 @@ func TestWithoutCargoTheLockIsLeftAlone(t *testing.T) {
 
 func TestALockThatDoesNotReachTheVersionIsRefused(t *testing.T) {
 	index(t)
-	if _, err := exec.LookPath("cargo"); err != nil {
-		t.Skip("cargo is not installed")
-	}
+	fixtest.Tools(t, "cargo")
 	fixtest.Unchanged(t, cargo.New(), pinning, fix.Path{
 		Kind: fix.RaiseLocked, Changes: []fix.Change{{Package: "qs", From: "1.0.0", To: "1.0.5"}},
 		Steps: []fix.Step{{Location: fix.At("Cargo.lock", 5, 0)}},

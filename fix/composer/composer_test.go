@@ -179,9 +179,7 @@ func TestComposerRewritesItsLock(t *testing.T) {
 
 func TestAncestorsAreRaisedWhereTheyHoldAPackageBack(t *testing.T) {
 	repository(t)
-	if _, err := exec.LookPath("composer"); err != nil {
-		t.Skip("composer is not installed")
-	}
+	fixtest.Tools(t, "composer")
 	r, err := composer.NewRegistry(t.Context())
 	if err != nil {
 		t.Fatal(err)

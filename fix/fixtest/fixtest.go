@@ -112,7 +112,7 @@ type Case struct {
 	Name   string
 	Files  map[string]string
 	Target func() *fix.Target // without Tree
-	// Needs are programs without which Apply is left out.
+	// Needs are programs without which Apply is left out, as Tools says.
 	Needs []string
 	// Lines is how many lines of each manifest Apply of the first path may
 	// change; the others must stay, byte for byte.
@@ -121,6 +121,50 @@ type Case struct {
 	Want map[string][]string
 	// May are the files that Apply may change.
 	May []string
+}
+
+// installed are the programs that script/setup installs or asks for.
+var installed = []string{"go", "git", "node", "npm", "pnpm", "yarnpkg", "yarn-berry", "uv", "bundle", "composer"}
+
+// Tools puts the programs that script/setup installs on the path and leaves the test
+// out when one of those named is absent. Under CI that is a failure for a program
+// that script/setup installs. The test must not be parallel.
+func Tools(t *testing.T, programs ...string) {
+	t.Helper()
+	if len(programs) == 0 {
+		return
+	}
+	t.Setenv("PATH", filepath.Join(top(t), "build", "tools", "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err == nil {
+			continue
+		}
+		if !slices.Contains(installed, program) {
+			t.Skipf("skipped: %s is not installed", program)
+		}
+		if os.Getenv("CI") == "true" || os.Getenv("BACKSTITCH_DATA_REQUIRED") == "1" {
+			t.Fatalf("%s is not installed; make setup installs it", program)
+		}
+		t.Skipf("skipped: %s is not installed; make setup installs it", program)
+	}
+}
+
+// top is the folder of the project.
+func top(t *testing.T) string {
+	t.Helper()
+	at, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
+			return at
+		}
+		if filepath.Dir(at) == at {
+			t.Fatal("no go.mod above the test")
+		}
+		at = filepath.Dir(at)
+	}
 }
 
 // canary is a value that no program may see.
@@ -185,11 +229,7 @@ func (c *Case) run(t *testing.T, fixer fix.ModuleFixer) {
 }
 
 func (c *Case) apply(t *testing.T, fixer fix.ModuleFixer, p fix.Path) {
-	for _, program := range c.Needs {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("Apply left out: %s is not installed", program)
-		}
-	}
+	Tools(t, c.Needs...)
 	dir := t.TempDir()
 	for name, text := range c.Files {
 		write(t, filepath.Join(dir, name), text, 0o644)
@@ -382,20 +422,7 @@ func Data(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("BACKSTITCH_DATA")
 	if dir == "" {
-		at, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
-				break
-			}
-			if filepath.Dir(at) == at {
-				t.Fatal("no go.mod above the test")
-			}
-			at = filepath.Dir(at)
-		}
-		dir = filepath.Join(at, "..", "shared", "data")
+		dir = filepath.Join(top(t), "..", "shared", "data")
 	}
 	if _, err := os.Stat(dir); err != nil {
 		if os.Getenv("BACKSTITCH_DATA_REQUIRED") == "1" {

@@ -1,17 +1,15 @@
 package maven
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/backstitch/backstitch/fix"
+	"github.com/backstitch/backstitch/fix/fixtest"
 )
 
 func TestMavenRefusesWhatItAcceptedBefore(t *testing.T) {
-	if _, err := exec.LookPath("mvn"); err != nil {
-		t.Skip("left out: mvn is not installed")
-	}
+	fixtest.Tools(t, "mvn")
 	good := pomOf(dependencies(dependency("a:b", "1.0")) + "  <build><extensions><extension><groupId>x</groupId><artifactId>y</artifactId><version>1</version></extension></extensions></build>\n")
 	bad := strings.Replace(good, "      <version>1.0</version>\n", "", 1)
 	for _, c := range []struct{ before, after, want string }{

@@ -22,26 +22,6 @@ import (
 	"github.com/backstitch/backstitch/fix/npm"
 )
 
-// tools puts the programs that script/setup installs on the path and leaves the
-// test out when one of them is absent; under CI that is a failure.
-func tools(t *testing.T, programs ...string) {
-	t.Helper()
-	root, err := filepath.Abs(filepath.Join("..", ".."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", filepath.Join(root, "build", "tools", "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
-	for _, program := range programs {
-		if _, err := exec.LookPath(program); err == nil {
-			continue
-		}
-		if os.Getenv("CI") == "true" || os.Getenv("BACKSTITCH_DATA_REQUIRED") == "1" {
-			t.Fatalf("%s is not installed; make setup installs it", program)
-		}
-		t.Skipf("%s is not installed; make setup installs it", program)
-	}
-}
-
 // kind is one tool with how it writes locks.
 type kind struct {
 	name    string // pnpm, classic, berry
@@ -301,7 +281,7 @@ func outcomes(k kind) []outcome {
 func TestEachToolRewritesItsLock(t *testing.T) {
 	for _, k := range kinds() {
 		t.Run(k.name, func(t *testing.T) {
-			tools(t, k.program)
+			fixtest.Tools(t, k.program)
 			for _, o := range outcomes(k) {
 				t.Run(o.name, func(t *testing.T) { o.check(t, k) })
 			}

@@ -231,7 +231,7 @@ func (d *Desk) prove(ctx context.Context, s *scene, path fix.Path, issues []issu
 		return record, "", err
 	}
 	diff, err := s.repository.Diff(ctx, s.commit, commit)
-	return record, diff, err
+	return record, s.secretsOf(ctx).hide(diff), err
 }
 
 // proveWith runs the negative control of a path that a fixer carries out.

@@ -144,7 +144,8 @@ func (s *scene) flaw(it *issue.Issue, looks []ownLook) (flaw fix.Flaw, used []sc
 }
 
 // matching gives the findings of one of the rules at the places or objects: those at an
-// object that is named, else those whose lines meet a place.
+// object that is named, of these those in a file that is named when there are any, since
+// overlays and charts share names; else those whose lines meet a place.
 func matching(findings []fact.Finding, rules []string, places []fact.Location, names []string) []fact.Finding {
 	var byName, byLine []fact.Finding
 	for _, f := range findings {
@@ -170,6 +171,12 @@ func matching(findings []fact.Finding, rules []string, places []fact.Location, n
 		}
 	}
 	if len(byName) > 0 {
+		there := slices.DeleteFunc(slices.Clone(byName), func(f fact.Finding) bool {
+			return !slices.ContainsFunc(places, func(place fact.Location) bool { return place.Path == code.CleanPath(f.Path) })
+		})
+		if len(there) > 0 {
+			return there
+		}
 		return byName
 	}
 	return byLine
@@ -181,6 +188,7 @@ func sameObject(object, name string) bool {
 	if name == "" {
 		return false
 	}
+	object, _, _ = strings.Cut(object, " (") // the overlay of objects of one name
 	if name == object || strings.HasSuffix(object, ":"+name) || strings.HasSuffix(name, ":"+object) || strings.HasSuffix(name, "/"+object) {
 		return true
 	}
@@ -196,7 +204,7 @@ func siteIssue(it *issue.Issue) bool {
 
 // planSites plans the ways to fix what stands at a line: issues of one line together,
 // since one edit may close them all.
-func (d *Desk) planSites(ctx context.Context, s *scene, issues []issue.Issue, result *Triage) error {
+func (d *Desk) planSites(ctx context.Context, s *scene, issues []issue.Issue, ask bool, result *Triage) error {
 	type place struct {
 		path string
 		line int
@@ -226,12 +234,13 @@ func (d *Desk) planSites(ctx context.Context, s *scene, issues []issue.Issue, re
 	if err != nil {
 		return err
 	}
+	kept := s.secretsOf(ctx)
 	slices.SortFunc(order, func(a, b place) int { return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.line, b.line)) })
 	for n, at := range order {
 		d.Progress("comparing fixes", n, len(order))
 		site := &fix.Site{
 			Location: issues[sites[at][0]].Cause.Locations[0], Repository: s.identity, Commit: s.commit,
-			Tree: s.tree, Images: s.images(d), Now: d.Now().UnixMicro(),
+			Tree: s.tree, Images: s.images(d), Now: d.Now().UnixMicro(), Ask: ask,
 		}
 		index := map[string]int{}
 		for _, i := range sites[at] {
@@ -255,6 +264,7 @@ func (d *Desk) planSites(ctx context.Context, s *scene, issues []issue.Issue, re
 			}
 			site.Planned = append(site.Planned, paths...)
 			for _, path := range paths {
+				path = kept.keep(path)
 				path.Findings = 0
 				if path.Changes == nil {
 					path.Changes = []fix.Change{}

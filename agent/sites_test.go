@@ -62,3 +62,21 @@ func TestOnlyScannersThatConcernASiteLook(t *testing.T) {
 		}
 	}
 }
+
+func TestAFindingIsThatOfTheFileThatIsNamed(t *testing.T) {
+	t.Parallel()
+	one := func(path, object string) fact.Finding {
+		return fact.Finding{Rule: "r", Path: path, Line: 3, Attributes: map[string]string{fix.AttributeObject: object}}
+	}
+	findings := []fact.Finding{
+		one("chart/templates/web.yaml", "default/Deployment.apps/web#web (chart)"), one("kustomize/web.yaml", "default/Deployment.apps/web#web (kustomize)"),
+		one("kustomize/web.yaml", "default/Deployment.apps/other#web"), one("elsewhere.yaml", "default/Deployment.apps/web#web (x)"),
+	}
+	names := []string{"default/Deployment.apps/web"}
+	if got := matching(findings, []string{"R"}, []fact.Location{{Path: "kustomize/web.yaml", Line: 1, EndLine: 9}}, names); len(got) != 1 || got[0].Path != "kustomize/web.yaml" {
+		t.Errorf("of the named file: %+v", got)
+	}
+	if got := matching(findings, []string{"r"}, []fact.Location{{Path: "live.yaml", Line: 1}}, names); len(got) != 3 {
+		t.Errorf("where no file is named, each of that name: %+v", got)
+	}
+}

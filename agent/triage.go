@@ -314,7 +314,7 @@ func (d *Desk) investigate(ctx context.Context, s *scene, running cause.Running,
 	if err := d.paths(ctx, s, issues, ask, result); err != nil {
 		return nil, err
 	}
-	if err := d.planSites(ctx, s, issues, result); err != nil {
+	if err := d.planSites(ctx, s, issues, ask, result); err != nil {
 		return nil, err
 	}
 	return issues, d.weigh(ctx, s, issues, ask, result)

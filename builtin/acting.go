@@ -36,7 +36,16 @@ import (
 
 // Fixers lists the fixers, each asked after those before it; renderer renders charts.
 func Fixers(renderer kubernetes.Renderer) []fix.Fixer {
-	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New(), fixcloudformation.New(), runtime.New(), dockerfiles(), fixworkflow.New(nil), source.New()}
+	return []fix.Fixer{gomod.New(), npm.New(), python.New(), maven.New(), gradle.New(), cargo.New(), bundler.New(), composer.New(), actions.New(&actions.Git{}), fixkubernetes.New(renderer), fixterraform.New(), fixcloudformation.New(), runtime.New(), dockerfiles(), fixworkflow.New(tags{&actions.Git{}}), source.New()}
+}
+
+// tags knows the tags of actions by git ls-remote.
+type tags struct{ git *actions.Git }
+
+// Tags implements fixworkflow.Resolver.
+func (t tags) Tags(ctx context.Context, repository string) (map[string]string, error) {
+	refs, err := t.git.Refs(ctx, repository)
+	return refs.Tags, err
 }
 
 // Detectors lists the scanners that judge configuration.

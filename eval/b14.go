@@ -221,7 +221,7 @@ func (c *b14Case) sees(ctx context.Context, tree code.Tree) (bool, error) {
 		}
 		for i := range c.alerts {
 			o := c.alerts[i].object()
-			if file, _ := c.find(c.tree, i); file != f.Path || !strings.Contains(f.Attributes[fix.AttributeObject]+"#", "/"+b14Text(o, "metadata", "name")+"#") {
+			if file, _ := c.find(c.tree, i); file != f.Path || !strings.Contains(f.Anchor+"#", "/"+b14Text(o, "metadata", "name")+"#") {
 				continue
 			}
 			for _, p := range c.alerts[i].FixPaths {

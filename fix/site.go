@@ -28,6 +28,8 @@ type Site struct {
 	// Images is what is known of images outside the repository, nil for nothing.
 	Images Images
 	Now    int64 // microseconds since 1970 UTC
+	// Ask allows asking registries and forges which versions and commits exist.
+	Ask bool
 	// Planned are the paths that the fixers before this one listed for the site.
 	Planned []Path
 
@@ -76,7 +78,8 @@ const (
 	// AttributeRemove is "true" when the field or block has to go.
 	AttributeRemove = "remove"
 	// AttributeObject names the object: a Terraform address, namespace/Kind.group/name#container
-	// of Kubernetes as assets of clusters end, or a file with what is in it behind "#".
+	// of Kubernetes as assets of clusters end, followed by " (overlay)" where several
+	// overlays have an object of that name, or a file with what is in it behind "#".
 	AttributeObject = "object"
 	// AttributeRoot is the folder of a Terraform root, when there is one.
 	AttributeRoot = "root"

@@ -402,8 +402,14 @@ func (p *planner) manual(ctx context.Context, t task) fix.Path {
 		if o.Release() != nil {
 			step.Text += "; the object is from a chart: set it in the values where they decide it, else in the template"
 		}
-		path.Steps = append(path.Steps, step)
-		wishes = append(wishes, a.wish())
+		if !slices.ContainsFunc(path.Steps, func(s fix.Step) bool {
+			return s.Text == step.Text && (s.Location == step.Location || s.Location != nil && step.Location != nil && *s.Location == *step.Location)
+		}) {
+			path.Steps = append(path.Steps, step)
+		}
+		if !slices.Contains(wishes, a.wish()) {
+			wishes = append(wishes, a.wish())
+		}
 	}
 	sum := sha256.Sum256([]byte(strings.Join(wishes, "\n") + o.Unit + o.ID()))
 	path.ID = fmt.Sprintf("%s:%s:by-hand:%s", path.Kind, o.Place.Path, hex.EncodeToString(sum[:6]))

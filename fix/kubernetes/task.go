@@ -162,6 +162,7 @@ func asksOf(f *fact.Finding) ([]ask, error) {
 			object, _, _ = strings.Cut(f.Anchor, " ")
 		}
 	}
+	object, _, _ = strings.Cut(object, " (") // the overlay of objects of one name
 	object, _, _ = strings.Cut(object, "#")
 	if base.namespace, base.kind, base.name = splitObject(object); base.kind == "" {
 		return nil, nil

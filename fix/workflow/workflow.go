@@ -31,8 +31,8 @@ type Resolver interface {
 
 type fixer struct{ resolver Resolver }
 
-// New makes the fixer; without a resolver, pinning is left to people, with the command
-// that tells the commit.
+// New makes the fixer. The resolver is asked only for sites that allow it; otherwise
+// pinning is left to people, with the command that tells the commit.
 func New(resolver Resolver) fix.Fixer { return fixer{resolver} }
 
 // Describe implements fix.Fixer.
@@ -65,12 +65,20 @@ func (t *task) is(rule string) bool { return t.finding.Rule == "workflow/"+rule 
 
 // PlanSite implements fix.SiteFixer.
 func (f fixer) PlanSite(ctx context.Context, site *fix.Site) ([]fix.Path, error) {
+	if !site.Ask {
+		f.resolver = nil
+	}
 	var tasks []task
 	for i := range site.Flaws {
 		for j := range site.Flaws[i].Seen {
 			found := &site.Flaws[i].Seen[j]
 			if !strings.HasPrefix(found.Rule, "workflow/") || found.Attributes[fix.AttributeField] == "" {
 				continue
+			}
+			if found.Rule == "workflow/unpinned-action" && slices.ContainsFunc(site.Planned, func(p fix.Path) bool {
+				return p.Kind == fix.PinDigest && !p.Manual && slices.Contains(p.Closes, site.Flaws[i].Issue)
+			}) {
+				continue // another fixer pins it
 			}
 			tasks = append(tasks, task{&site.Flaws[i], found, code.CleanPath(found.Path), found.Attributes[fix.AttributeField], found.Attributes[fix.AttributeWanted],
 				found.Attributes["expression"], found.Attributes[fix.AttributeRemove] == "true"})

@@ -120,6 +120,10 @@ func TestEachFindingIsMended(t *testing.T) {
 func TestActionsArePinnedWhereTheForgeMayBeAsked(t *testing.T) {
 	sha := strings.Repeat("ab", 20)
 	s := site(t, workflow, "unpinned-action")
+	if paths, err := New(tags{"v4": sha}).(fix.SiteFixer).PlanSite(t.Context(), s); err != nil || len(paths) != 1 || !paths[0].Manual {
+		t.Errorf("a forge is asked that may not be: %v %+v", err, paths)
+	}
+	s.Ask = true
 	paths, err := New(tags{"v4": sha}).(fix.SiteFixer).PlanSite(t.Context(), s)
 	if err != nil || len(paths) != 1 || paths[0].Kind != fix.PinDigest {
 		t.Fatalf("%v %+v", err, paths)
@@ -129,6 +133,10 @@ func TestActionsArePinnedWhereTheForgeMayBeAsked(t *testing.T) {
 	}
 	if paths, err = New(nil).(fix.SiteFixer).PlanSite(t.Context(), s); err != nil || len(paths) != 1 || !paths[0].Manual || !strings.HasPrefix(paths[0].Steps[0].Command, "git ls-remote https://github.com/actions/checkout ") {
 		t.Errorf("%v %+v", err, paths)
+	}
+	s.Planned = []fix.Path{{Kind: fix.PinDigest, Closes: []string{s.Flaws[0].Issue}}}
+	if paths, err = New(tags{"v4": sha}).(fix.SiteFixer).PlanSite(t.Context(), s); err != nil || len(paths) != 0 {
+		t.Errorf("what is pinned already is planned again: %v %+v", err, paths)
 	}
 }
 

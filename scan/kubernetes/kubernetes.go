@@ -67,7 +67,7 @@ func (s scanner) Scan(ctx context.Context, tree code.Tree, found func(fact.Findi
 	for _, p := range e.Problems {
 		problems = append(problems, scan.Problem{Path: p.Place.Path, Line: p.Place.Line, Text: p.Text})
 	}
-	l := &look{ctx: ctx, estate: e, found: found, lines: map[string][]int{}}
+	l := &look{ctx: ctx, estate: e, found: found, lines: map[string][]int{}, tied: tiedNames(e.Objects)}
 	for _, o := range e.Objects {
 		if l.err = ctx.Err(); l.err != nil {
 			break
@@ -91,6 +91,7 @@ type look struct {
 	err    error
 	count  int
 	lines  map[string][]int // of templates, by the release and the template
+	tied   map[string]bool  // names that several overlays or releases have
 	o      *kubernetes.Object
 }
 
@@ -111,11 +112,11 @@ func (l *look) tell(r *rule, container string, n *kubernetes.Node, detail string
 		return
 	}
 	o := l.o
-	object := nameOf(o, container)
+	object := objectName(o, container, l.tied)
 	at := l.where(n)
 	f := fact.Finding{
 		Kind: fact.Misconfiguration, Rule: r.id, Aliases: r.ids(), Title: r.title, Severity: r.severity, SeverityText: r.severity.String(),
-		Description: detail, Asset: fact.Asset{Kind: fact.AssetRepository}, Path: at.Path, Line: at.Line, EndLine: at.EndLine, Anchor: object,
+		Description: detail, Asset: fact.Asset{Kind: fact.AssetRepository}, Path: at.Path, Line: at.Line, EndLine: at.EndLine, Anchor: nameOf(o, container),
 		Attributes: map[string]string{"object": object},
 	}
 	if o.Unit != "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/backstitch/backstitch/code"
 	"github.com/backstitch/backstitch/code/kubernetes"
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/scan"
 )
 
 func look1(t *testing.T, tree code.Tree) []fact.Finding {
@@ -317,4 +318,35 @@ func FuzzScan(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestObjectsOfOneNameAreToldApartByTheirOverlay(t *testing.T) {
+	t.Parallel()
+	overlay := "resources: [../../base]\n"
+	tree := code.Files{
+		"base/web.yaml":                    []byte(bare),
+		"base/kustomization.yaml":          []byte("resources: [web.yaml]\n"),
+		"overlays/dev/kustomization.yaml":  []byte(overlay),
+		"overlays/prod/kustomization.yaml": []byte(overlay + "patches:\n- patch: |\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: web, namespace: shop}\n    spec: {template: {spec: {hostPID: false}}}\n"),
+		"other/alone.yaml":                 []byte(strings.Replace(bare, "name: web", "name: alone", 1)),
+	}
+	var names []string
+	for _, f := range look1(t, tree) {
+		if slices.Contains(f.Aliases, "CKV_K8S_17") {
+			names = append(names, f.Attributes["object"])
+		}
+	}
+	slices.Sort(names)
+	if want := []string{"shop/Deployment.apps/alone", "shop/Deployment.apps/web (overlays/dev)"}; !slices.Equal(slices.DeleteFunc(slices.Clone(names), func(n string) bool { return strings.Contains(n, "(base)") }), want) {
+		t.Errorf("hostPID is told of %q, expected %q", names, want)
+	}
+	survey, err := New(nil).(scan.Surveyor).Survey(t.Context(), tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, "shop/Deployment.apps/web (overlays/prod)") {
+		if _, known := survey[name]; !known {
+			t.Errorf("%s is not surveyed: %v", name, survey)
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/backstitch/backstitch/code"
@@ -123,8 +122,7 @@ func rotation(site *fix.Site, flaw *fix.Flaw) fix.Path {
 			continue
 		}
 		seen[at] = true
-		location := l
-		p.Steps = append(p.Steps, fix.Step{Text: fmt.Sprintf("remove it at %s:%d and read it from the environment or a secret store", l.Path, l.Line), Location: &location})
+		p.Steps = append(p.Steps, fix.Step{Text: "remove it and read it from the environment or a secret store", Location: fix.At(l.Path, l.Line, l.EndLine)})
 	}
 	p.Steps = append(p.Steps,
 		fix.Step{Text: "it stays in the history, in clones, forks and caches: that is why it is changed first. Rewriting the history is optional, breaks every clone, and is no rotation"},

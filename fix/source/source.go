@@ -132,7 +132,7 @@ func placesOf(site *fix.Site, flaw *fix.Flaw) []fact.Location {
 		}) {
 			continue
 		}
-		list = append(list, l)
+		list = append(list, *fix.At(l.Path, l.Line, l.EndLine))
 	}
 	return list
 }
@@ -147,7 +147,7 @@ func ruleOf(flaw *fix.Flaw) string {
 // adviceOf is the first advice of a detector, on one line.
 func adviceOf(flaw *fix.Flaw) string {
 	for _, told := range flaw.Told {
-		text := strings.Join(strings.Fields(told.Mitigation), " ")
+		text := strings.Join(strings.Fields(fix.Scrub(told.Mitigation)), " ")
 		if text == "" {
 			continue
 		}

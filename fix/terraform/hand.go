@@ -64,24 +64,7 @@ func (e *estate) byHand(ctx context.Context, site *fix.Site, flaw *fix.Flaw) ([]
 	}
 	name := code.CleanPath(site.Location.Path)
 	site.Block(fmt.Sprintf("no scanner of ours judges %s, so that no edit of %s could be shown to close it", strings.Join(flaw.Rules[:min(len(flaw.Rules), 3)], ", "), name))
-	if !strings.HasSuffix(name, ".tf") && !strings.HasSuffix(name, ".tf.json") && !strings.Contains(name, ".tfvars") {
-		return nil, nil
-	}
-	text := "change what the rule names"
-	for _, told := range flaw.Told {
-		if told.Mitigation != "" {
-			text = fix.Scrub(told.Mitigation)
-			break
-		}
-	}
-	location := site.Location
-	p := fix.Path{
-		Kind: fix.EditValue, Summary: "edit by hand what " + strings.Join(flaw.Rules[:min(len(flaw.Rules), 1)], "") + " tells of", Effort: fix.EffortMedium, Risk: "unknown",
-		Closes: []string{flaw.Issue}, Fixer: ID, Manual: true, Module: path.Dir(name), Changes: []fix.Change{}, Reach: "not known",
-		Steps: []fix.Step{{Text: text, Location: &location}},
-	}
-	p.ID = identity(&p)
-	return []fix.Path{p}, nil
+	return nil, nil
 }
 
 // inside says whether an address lies in a module call, such as module.a.module.b.

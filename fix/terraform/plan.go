@@ -62,7 +62,8 @@ func (f *fixer) PlanSite(ctx context.Context, site *fix.Site) ([]fix.Path, error
 		if err != nil {
 			return nil, err
 		}
-		if len(own) > 0 && !own[0].Manual {
+		// What makes a resource anew is a change of its own.
+		if len(own) > 0 && !own[0].Manual && !replaces(wishes[i].members[0].address.Type, wishes[i].field) {
 			best = append(best, own[0])
 		}
 		paths = append(paths, own...)
@@ -408,7 +409,14 @@ func (e *estate) path(ctx context.Context, w *wish, one *candidate) fix.Path {
 			break
 		}
 	}
-	p.Steps = append(p.Steps, fix.Step{Text: "see in the plan that nothing else changes and nothing is replaced", Command: "terraform -chdir=" + quoted(path.Clean(w.members[0].root)) + " plan"})
+	look := "see in the plan that nothing else changes and nothing is replaced"
+	if address := w.members[0].address; replaces(address.Type, w.field) {
+		p.Risk, p.Effort = "major", fix.EffortLarge
+		p.Summary += "; the provider makes " + address.Type + "." + address.Name + " anew for it, and what it holds is lost unless it is copied"
+		p.Steps = append([]fix.Step{{Text: "copy what the resource holds, and settle how the copy comes into the new one: the provider destroys the resource and makes it anew"}}, p.Steps...)
+		look = "see in the plan that only this resource is replaced, and apply it when the copy is there"
+	}
+	p.Steps = append(p.Steps, fix.Step{Text: look, Command: "terraform -chdir=" + quoted(path.Clean(w.members[0].root)) + " plan"})
 	p.ID = identity(&p)
 	return p
 }
@@ -475,8 +483,16 @@ func (e *estate) together(ctx context.Context, site *fix.Site, best []fix.Path) 
 	if len(best) < 2 {
 		return fix.Path{}, false
 	}
+	var what []string
+	for _, p := range best {
+		what = append(what, p.Summary)
+	}
+	summary := fmt.Sprintf("make the %d changes of this place at once: %s", len(what), strings.Join(what[:min(3, len(what))], "; "))
+	if len(what) > 3 {
+		summary += fmt.Sprintf("; and %d more", len(what)-3)
+	}
 	all := fix.Path{
-		Kind: fix.EditValue, Summary: fmt.Sprintf("make the %d changes of this place at once", len(best)), Effort: fix.EffortMedium, Risk: "patch",
+		Kind: fix.EditValue, Summary: summary, Effort: fix.EffortMedium, Risk: "patch",
 		Fixer: ID, Module: best[0].Module, Steps: []fix.Step{}, Changes: []fix.Change{}, Reach: best[0].Reach,
 	}
 	for _, p := range best {

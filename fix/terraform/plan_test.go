@@ -271,3 +271,33 @@ func TestExaminingTellsWhatDiffers(t *testing.T) {
 		t.Errorf("a change of nothing: %+v %v", checks, err)
 	}
 }
+
+// A change for which the provider destroys a resource says so, and comes alone.
+func TestWhatMakesAResourceAnewSaysSo(t *testing.T) {
+	both := flaw("i1", ".:aws_db_instance.d", "", "publicly_accessible", "false")
+	anew := flaw("i2", ".:aws_db_instance.d", "", "storage_encrypted", "true")
+	paths, _ := plan(t, code.Files{"main.tf": []byte(rds)}, both, anew)
+	if len(paths) != 2 {
+		t.Fatalf("%d paths: %+v", len(paths), paths)
+	}
+	for _, p := range paths {
+		gone := slices.Contains(p.Closes, "i2")
+		if gone != (p.Risk == "major") || gone != strings.Contains(p.Summary, "anew") || gone != strings.Contains(p.Steps[0].Text, "copy") || len(p.Closes) != 1 {
+			t.Errorf("%s: risk %s, closes %v, steps %+v", p.Summary, p.Risk, p.Closes, p.Steps)
+		}
+	}
+}
+
+func TestARemovedBlockLeavesNoBlankEnd(t *testing.T) {
+	tree := code.Files{"main.tf": []byte("resource \"google_compute_network\" \"n\" {\n}\n\nresource \"google_compute_firewall\" \"f\" {\n  source_ranges = [\"0.0.0.0/0\"]\n}\n")}
+	open := flaw("i1", ".:google_compute_firewall.f", "", "source_ranges", "?who may connect")
+	open.Seen[0].Attributes["close"] = "true"
+	paths, site := plan(t, tree, open)
+	at := slices.IndexFunc(paths, func(p fix.Path) bool { return !p.Manual })
+	if at < 0 {
+		t.Fatalf("no path: %+v, blocked %v", paths, site.Blocked)
+	}
+	if got := apply(t, tree, paths[at])["main.tf"]; got != "resource \"google_compute_network\" \"n\" {\n}\n" {
+		t.Errorf("became %q", got)
+	}
+}

@@ -442,6 +442,13 @@ func (s *source) remove(start, end int) (fix.FileEdit, error) {
 	if strings.TrimSpace(string(s.data[from:start])) != "" || strings.TrimSpace(string(s.data[end:to])) != "" && !strings.HasPrefix(strings.TrimSpace(string(s.data[end:to])), "#") {
 		return fix.FileEdit{}, errPlace
 	}
+	for to == len(s.data) && from > 0 {
+		above := s.lineStart(from - 1)
+		if strings.TrimSpace(string(s.data[above:from])) != "" {
+			break
+		}
+		from = above // no blank line is left at the end of the file
+	}
 	return s.edit(from, to, ""), nil
 }
 

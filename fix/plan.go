@@ -20,13 +20,25 @@ func (t *Target) Block(location fact.Location, constraint, needs string) {
 	}
 }
 
+// place names the target's module in ids: its folder and tool, and its first manifest
+// where a folder holds several modules of the tool, such as files of requirements.
+func (t *Target) place() string {
+	name := path.Join(t.Module.Dir, t.Module.Tool)
+	if len(t.Module.Manifests) > 0 && slices.ContainsFunc(t.Modules, func(m lockfile.Module) bool {
+		return m.Dir == t.Module.Dir && m.Tool == t.Module.Tool && !slices.Equal(m.Manifests, t.Module.Manifests)
+	}) {
+		name = path.Join(name, path.Base(t.Module.Manifests[0]))
+	}
+	return name
+}
+
 // NewPath starts a path of a kind for a fixer with what a choice says. Its
 // first change is that of the target's package.
 func (t *Target) NewPath(fixer, kind string, choice Choice) Path {
 	p := t.Present()
 	change := Change{Package: p.Name, From: p.Version, To: choice.Version, Direct: p.Direct}
 	return Path{
-		ID:       fmt.Sprintf("%s:%s:%s@%s", kind, path.Join(t.Module.Dir, t.Module.Tool), p.Name, choice.Version),
+		ID:       fmt.Sprintf("%s:%s:%s@%s", kind, t.place(), p.Name, choice.Version),
 		Kind:     kind,
 		Effort:   EffortSmall,
 		Risk:     Distance(p.Version, choice.Version),

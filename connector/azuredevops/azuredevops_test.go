@@ -432,7 +432,7 @@ func TestAChangeIsFollowedToItsEnd(t *testing.T) {
 	}
 	b.Say(1, "ada", "", "/backstitch rebase")
 	b.Say(1, "mallory", "", "/backstitch ignore")
-	b.PullState[1] = []string{"failed", "succeeded"}
+	b.PullState[1] = []map[string]any{{"id": 1, "state": "failed", "context": map[string]string{"name": "outside"}}, {"id": 2, "state": "succeeded", "context": map[string]string{"name": "outside"}}}
 	standing, err := f.Follow(t.Context(), b.place(change))
 	if err != nil {
 		t.Fatal(err)
@@ -530,19 +530,25 @@ func TestOneCommentIsKeptUpToDate(t *testing.T) {
 func TestChecksAreWrittenOnce(t *testing.T) {
 	b := newBench(t)
 	f := b.forge()
-	commit := b.Git(nil, "rev-parse", "main")
-	run := connector.CheckRun{Commit: commit, Name: "proof", Conclusion: "failure", Title: "not proven", Summary: "x"}
-	for _, want := range []string{"created", "unchanged", "updated"} {
+	made, err := f.Propose(t.Context(), b.change(b.head(), "x\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := connector.CheckRun{Commit: made.Commit, Name: "proof", Conclusion: "failure", Title: "not proven", Summary: "x"}
+	b.Break("POST /{organization}/{project}/_apis/git/repositories/{repositoryId}/pullRequests/{pullRequestId}/statuses", forgetest.Fault{Status: 403, Body: `{"message":"no right"}`})
+	for i, want := range []string{"created", "unchanged", "unchanged", "updated"} {
 		if want == "updated" {
 			run.Conclusion, run.Title = "success", "proven"
 		}
 		receipt, err := f.Check(t.Context(), b.remote(), run)
-		if err != nil || receipt.Outcome != want {
+		if err != nil || receipt.Outcome != want || (i == 0) != (len(receipt.Notes) == 1) {
 			t.Errorf("%+v, %v, expected %s", receipt, err, want)
 		}
 	}
-	if list := b.Statuses[commit]; len(list) != 2 || list[1]["state"] != "succeeded" {
-		t.Errorf("statuses %v", list)
+	for what, list := range map[string][]map[string]any{"commit": b.Statuses[made.Commit], "pull request": b.PullState[1]} {
+		if len(list) != 2 || list[0]["state"] != "failed" || list[1]["state"] != "succeeded" {
+			t.Errorf("statuses of the %s: %v", what, list)
+		}
 	}
 	run.Conclusion = "odd"
 	if _, err := f.Check(t.Context(), b.remote(), run); err == nil {

@@ -227,18 +227,11 @@ func (f forge) checks(ctx context.Context, at place, about *repository, number i
 			worse(states[one.State])
 		}
 	}
-	var ofPull listed[status]
-	if err := get(ctx, f.api, fmt.Sprintf("%s/pullRequests/%d/statuses", at.git(), number), nil, &ofPull); err != nil {
+	ofPull, err := f.pullStatuses(ctx, at, number)
+	if err != nil {
 		return "", err
 	}
-	latest := map[string]status{}
-	for _, one := range ofPull.Value {
-		key := one.Context.Genre + "/" + one.Context.Name
-		if one.ID >= latest[key].ID {
-			latest[key] = one
-		}
-	}
-	for _, one := range latest {
+	for _, one := range ofPull {
 		worse(states[one.State])
 	}
 	var policies listed[struct {
@@ -267,6 +260,22 @@ func (f forge) statuses(ctx context.Context, at place, id string) ([]status, err
 	var list listed[status]
 	err := get(ctx, f.api, at.git()+"/commits/"+id+"/statuses", url.Values{"latestOnly": {"true"}, "top": {"1000"}}, &list)
 	return list.Value, err
+}
+
+// pullStatuses gives the latest status of each kind on a pull request.
+func (f forge) pullStatuses(ctx context.Context, at place, number int) (map[string]status, error) {
+	var list listed[status]
+	if err := get(ctx, f.api, fmt.Sprintf("%s/pullRequests/%d/statuses", at.git(), number), nil, &list); err != nil {
+		return nil, err
+	}
+	latest := map[string]status{}
+	for _, one := range list.Value {
+		key := one.Context.Genre + "/" + one.Context.Name
+		if one.ID >= latest[key].ID {
+			latest[key] = one
+		}
+	}
+	return latest, nil
 }
 
 // Withdraw implements connector.Follower. The branch goes provided that it stands at head:
@@ -356,8 +365,12 @@ func (f forge) Comment(ctx context.Context, change connector.Place, key, body st
 	return receipt, err
 }
 
+// newest is how many of the active pull requests are looked at for a commit.
+const newest = 1000
+
 // Check implements connector.CheckWriter by a status of the commit, of which the latest of
-// a name counts.
+// a name counts, and by the same on the active pull requests that stand at the commit,
+// since branch policies see only that. A status there that is not taken is a note.
 func (f forge) Check(ctx context.Context, remote string, run connector.CheckRun) (connector.Receipt, error) {
 	receipt := connector.Receipt{Commit: run.Commit, Outcome: "created"}
 	at, err := f.named(remote)
@@ -372,21 +385,45 @@ func (f forge) Check(ctx context.Context, remote string, run connector.CheckRun)
 	if err != nil {
 		return receipt, err
 	}
-	for _, one := range present {
-		if one.Context.Genre != genre || one.Context.Name != run.Name {
-			continue
-		}
-		if one.State == state && one.Description == run.Title && one.URL == run.URL {
-			receipt.Outcome = "unchanged"
-			return receipt, nil
-		}
-		receipt.Outcome = "updated"
-	}
 	body := map[string]any{"state": state, "description": run.Title, "context": map[string]string{"name": run.Name, "genre": genre}}
 	if run.URL != "" {
 		body["targetUrl"] = run.URL
 	}
-	return receipt, f.send(ctx, http.MethodPost, at.git()+"/commits/"+run.Commit+"/statuses", body, nil)
+	said := func(one status) bool { return one.State == state && one.Description == run.Title && one.URL == run.URL }
+	for _, one := range present {
+		if one.Context.Genre == genre && one.Context.Name == run.Name {
+			receipt.Outcome = "updated"
+			if said(one) {
+				receipt.Outcome = "unchanged"
+			}
+		}
+	}
+	if receipt.Outcome != "unchanged" {
+		if err := f.send(ctx, http.MethodPost, at.git()+"/commits/"+run.Commit+"/statuses", body, nil); err != nil {
+			return receipt, err
+		}
+	}
+	var numbers []int
+	looked := 0
+	err = pages(ctx, f.api, at.git()+"/pullrequests", url.Values{"searchCriteria.status": {"active"}}, func(one pull) (bool, error) {
+		if looked++; one.Head != nil && one.Head.ID == run.Commit {
+			numbers = append(numbers, one.ID)
+		}
+		return looked < newest, nil
+	})
+	if err != nil {
+		return receipt, err
+	}
+	for _, number := range numbers {
+		latest, err := f.pullStatuses(ctx, at, number)
+		if err == nil && !said(latest[genre+"/"+run.Name]) {
+			err = f.send(ctx, http.MethodPost, fmt.Sprintf("%s/pullRequests/%d/statuses", at.git(), number), body, nil)
+		}
+		if err != nil {
+			receipt.Notes = append(receipt.Notes, fmt.Sprintf("status of pull request %d: %v", number, err))
+		}
+	}
+	return receipt, nil
 }
 
 // genre tells statuses of ours from others of the same name.

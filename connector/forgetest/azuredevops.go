@@ -25,16 +25,16 @@ const absentObject = "0000000000000000000000000000000000000000"
 // of a real bare repository. What it shares with other forges it keeps as they do.
 type AzureDevOps struct {
 	*GitHub
-	Disabled  bool                // the repository is switched off
-	NoForce   bool                // branches are not moved back
-	SignIn    bool                // a token that is not known leads to a page to sign in
-	People    []string            // known to the organization
-	Team      []string            // members of the project's team "Platform"
-	Votes     map[string]int      // of reviewers
-	Builds    map[int]string      // status of the build policy by pull request
-	PullState map[int][]string    // states of statuses of pull requests, the oldest first
-	Relations map[int][]string    // addresses that tickets are linked with
-	Fields    map[int]azureFields // of tickets
+	Disabled  bool                     // the repository is switched off
+	NoForce   bool                     // branches are not moved back
+	SignIn    bool                     // a token that is not known leads to a page to sign in
+	People    []string                 // known to the organization
+	Team      []string                 // members of the project's team "Platform"
+	Votes     map[string]int           // of reviewers
+	Builds    map[int]string           // status of the build policy by pull request
+	PullState map[int][]map[string]any // statuses of pull requests, the oldest first
+	Relations map[int][]string         // addresses that tickets are linked with
+	Fields    map[int]azureFields      // of tickets
 }
 
 type azureFields map[string]any
@@ -53,14 +53,14 @@ func NewAzureDevOps(t *testing.T, dir, name string, clock time.Time) *AzureDevOp
 		Server: New(t, described(t, "azuredevops.json", azureDocument), ""), t: t, Dir: dir, Name: name, Token: "secret-token", Actor: "backstitch-bot",
 		Comments: map[int][]*GitHubComment{}, Statuses: map[string][]map[string]any{}, clock: clock,
 	}
-	a := &AzureDevOps{GitHub: g, People: []string{"ada", "lin"}, Team: []string{"ada"}, Votes: map[string]int{}, Builds: map[int]string{}, PullState: map[int][]string{}, Relations: map[int][]string{}, Fields: map[int]azureFields{}}
+	a := &AzureDevOps{GitHub: g, People: []string{"ada", "lin"}, Team: []string{"ada"}, Votes: map[string]int{}, Builds: map[int]string{}, PullState: map[int][]map[string]any{}, Relations: map[int][]string{}, Fields: map[int]azureFields{}}
 	const project = "/{organization}/{project}/_apis"
 	const repo, pull, more, work = project + "/git/repositories/{repositoryId}", project + "/git/repositories/{repositoryId}/pullrequests/{pullRequestId}", project + "/git/repositories/{repositoryId}/pullRequests/{pullRequestId}", project + "/wit"
 	for operation, handler := range map[string]Handler{
 		"GET " + repo: a.about, "GET " + repo + "/refs": a.refs, "POST " + repo + "/refs": a.move, "POST " + repo + "/pushes": a.push, "GET " + repo + "/commits/{commitId}": a.commit,
 		"GET " + repo + "/commits/{commitId}/statuses": a.statuses, "POST " + repo + "/commits/{commitId}/statuses": a.makeStatus,
 		"GET " + repo + "/pullrequests": a.pulls, "POST " + repo + "/pullrequests": a.makePull, "GET " + pull: a.pull, "PATCH " + pull: a.editPull,
-		"GET " + more + "/commits": a.pullCommits, "POST " + more + "/labels": a.label, "PUT " + more + "/reviewers/{reviewerId}": a.reviewer, "GET " + more + "/statuses": a.pullStatuses,
+		"GET " + more + "/commits": a.pullCommits, "POST " + more + "/labels": a.label, "PUT " + more + "/reviewers/{reviewerId}": a.reviewer, "GET " + more + "/statuses": a.pullStatuses, "POST " + more + "/statuses": a.makePullStatus,
 		"GET " + more + "/threads": a.threads, "POST " + more + "/threads": a.makeThread, "PATCH " + more + "/threads/{threadId}/comments/{commentId}": a.editThread,
 		"GET " + project + "/policy/evaluations": a.policies, "GET /{organization}/_apis/identities": a.identities,
 		"GET /{organization}/_apis/projects/{project}/teams": a.teams, "GET /{organization}/_apis/projects/{project}/teams/{teamId}": a.team, "GET /{organization}/_apis/projects/{project}/teams/{teamId}/members": a.members,
@@ -435,11 +435,18 @@ func (a *AzureDevOps) pullStatuses(w http.ResponseWriter, r *http.Request, path 
 	if p == nil {
 		return
 	}
-	list := []map[string]any{}
-	for i, state := range a.PullState[p.Number] {
-		list = append(list, map[string]any{"id": i + 1, "state": state, "context": map[string]string{"name": "outside"}})
+	a.List(w, r, a.PullState[p.Number])
+}
+
+func (a *AzureDevOps) makePullStatus(w http.ResponseWriter, r *http.Request, path map[string]string) {
+	p := a.asked(w, path)
+	if p == nil {
+		return
 	}
-	a.List(w, r, list)
+	one := Read[map[string]any](a.t, r)
+	one["id"] = len(a.PullState[p.Number]) + 1
+	a.PullState[p.Number] = append(a.PullState[p.Number], one)
+	JSON(w, 200, one)
 }
 
 func (a *AzureDevOps) policies(w http.ResponseWriter, r *http.Request, _ map[string]string) {

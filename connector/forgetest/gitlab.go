@@ -340,9 +340,21 @@ func (g *GitLab) makeRequest(w http.ResponseWriter, r *http.Request, _ map[strin
 		return
 	}
 	g.next++
-	p := &Pull{Number: g.next, Title: body.Title, Body: body.Description, Head: body.Source, Base: body.Target, State: "open", At: g.clock, Labels: words(body.Labels)}
+	p := &Pull{Number: g.next, Title: body.Title, Body: g.obeyed(body.Description), Head: body.Source, Base: body.Target, State: "open", At: g.clock, Labels: words(body.Labels)}
 	g.Pulls = append(g.Pulls, p)
 	JSON(w, 201, g.requestJSON(p, true))
+}
+
+// obeyed fails the test for a text with a line that GitLab would carry out, and gives the
+// text as GitLab stores it.
+func (g *GitLab) obeyed(text string) string {
+	text = strings.ReplaceAll(text, "\r", "")
+	for line := range strings.Lines(text) {
+		if command, _, _ := strings.Cut(strings.TrimSpace(line), " "); command == "/close" || command == "/merge" {
+			g.t.Errorf("GitLab would carry out %q", line)
+		}
+	}
+	return strings.TrimSpace(text)
 }
 
 // words reads a list as GitLab writes it, with commas.
@@ -401,6 +413,7 @@ func (g *GitLab) editRequest(w http.ResponseWriter, r *http.Request, path map[st
 			*into = *from
 		}
 	}
+	p.Body = g.obeyed(p.Body)
 	p.Labels = merged(p.Labels, words(body.Labels))
 	if body.Reviewers != nil {
 		p.Reviewers = g.members(body.Reviewers)
@@ -443,7 +456,7 @@ func (g *GitLab) notes(sign int) Handler {
 
 func (g *GitLab) note(sign int) Handler {
 	return func(w http.ResponseWriter, r *http.Request, path map[string]string) {
-		JSON(w, 201, g.noteJSON(g.Say(sign*g.number(path["iid"]), g.Actor, "", Read[struct{ Body string }](g.t, r).Body)))
+		JSON(w, 201, g.noteJSON(g.Say(sign*g.number(path["iid"]), g.Actor, "", g.obeyed(Read[struct{ Body string }](g.t, r).Body))))
 	}
 }
 
@@ -451,7 +464,7 @@ func (g *GitLab) renote(w http.ResponseWriter, r *http.Request, path map[string]
 	for _, list := range g.Comments {
 		for _, c := range list {
 			if strconv.Itoa(c.ID) == path["note_id"] {
-				c.Body = Read[struct{ Body string }](g.t, r).Body
+				c.Body = g.obeyed(Read[struct{ Body string }](g.t, r).Body)
 				JSON(w, 200, g.noteJSON(c))
 				return
 			}
@@ -481,7 +494,7 @@ func (g *GitLab) issues(w http.ResponseWriter, r *http.Request, _ map[string]str
 func (g *GitLab) makeIssue(w http.ResponseWriter, r *http.Request, _ map[string]string) {
 	body := Read[struct{ Title, Description, Labels string }](g.t, r)
 	g.tickets++
-	one := &GitHubTicket{Number: g.tickets, Title: body.Title, Body: body.Description, Labels: words(body.Labels)}
+	one := &GitHubTicket{Number: g.tickets, Title: body.Title, Body: g.obeyed(body.Description), Labels: words(body.Labels)}
 	g.Tickets = append(g.Tickets, one)
 	JSON(w, 201, g.issueJSON(one))
 }
@@ -517,6 +530,7 @@ func (g *GitLab) editIssue(w http.ResponseWriter, r *http.Request, path map[stri
 			*into = *from
 		}
 	}
+	one.Body = g.obeyed(one.Body)
 	one.Labels = merged(one.Labels, words(body.Labels))
 	if body.Assignees != nil {
 		one.Assigned = g.members(body.Assignees)

@@ -122,7 +122,8 @@ func (c *Case) change(text string) connector.Proposal {
 	}
 	defer repository.Close()
 	base := c.in(c.local, "rev-parse", "HEAD")
-	title, body := "fix: raise left", "Closes it.\n\nBackstitch-Key: "+suiteKey+"\n"
+	// A line of a report that some forges would take for a command.
+	title, body := "fix: raise left", "Closes `left`: /close\n\n/close\n\nBackstitch-Key: "+suiteKey+"\n"
 	commit, err := repository.Commit(c.t.Context(), base, map[string][]byte{"go.mod": []byte(text), "sub/new.bin": {0, 255, 10}, "old.txt": nil}, title+"\n\n"+body, git.Signature{Name: "Backstitch", Email: "b@example.org", When: Start})
 	if err != nil {
 		c.t.Fatal(err)
@@ -175,7 +176,7 @@ func published(c *Case) {
 	}
 	c.same(change)
 	p := c.Pulls[0]
-	if p.Base != "main" || p.Head != change.Branch || p.Title != change.Title || p.Body != change.Body || !slices.Equal(p.Labels, change.Labels) || len(p.Reviewers) != len(change.Reviewers) {
+	if p.Base != "main" || p.Head != change.Branch || p.Title != change.Title || !strings.Contains(p.Body, "`left`: /close") || git.Trailer(p.Body, "Backstitch-Key") != change.Key || !slices.Equal(p.Labels, change.Labels) || len(p.Reviewers) != len(change.Reviewers) {
 		c.t.Errorf("pull request %+v", p)
 	}
 	if again := c.propose(change); again.Outcome != "unchanged" || again.Commit != receipt.Commit {
@@ -355,7 +356,7 @@ func commented(c *Case) {
 	for range 120 { // so that the comment is looked for on a second page, where there are pages
 		c.Say(1, "ada", "MEMBER", "hm")
 	}
-	for _, step := range [][2]string{{"one", "created"}, {"one", "unchanged"}, {"two", "updated"}} {
+	for _, step := range [][2]string{{"one\n/close", "created"}, {"one\n/close", "unchanged"}, {"/merge\ntwo", "updated"}} {
 		receipt, err := c.Forge.Comment(c.t.Context(), c.place(change), "k", step[0])
 		if err != nil || receipt.Outcome != step[1] || receipt.Number != 1 {
 			c.t.Errorf("%s: %+v, %v", step[0], receipt, err)
@@ -388,7 +389,7 @@ func checked(c *Case) {
 
 func ticketed(c *Case) {
 	c.Agents = []string{"fixer"}
-	ticket := connector.Ticket{Remote: c.Remote, Key: "bs-1", Title: "Raise left", Body: "What is wrong\n\nBackstitch-Key: bs-1\n", Labels: []string{"security"}, Assignees: []connector.Reviewer{{Name: "ada", Confidence: .84, Rationale: "owns the line"}}}
+	ticket := connector.Ticket{Remote: c.Remote, Key: "bs-1", Title: "Raise left", Body: "What is wrong\n/close\n\nBackstitch-Key: bs-1\n", Labels: []string{"security"}, Assignees: []connector.Reviewer{{Name: "ada", Confidence: .84, Rationale: "owns the line"}}}
 	for _, want := range []string{"created", "unchanged", "updated"} {
 		if want == "updated" {
 			ticket.Title = "Raise left to v2"

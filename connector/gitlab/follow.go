@@ -257,7 +257,7 @@ func (f forge) Comment(ctx context.Context, place connector.Place, key, body str
 // say keeps the comment of a key at a place below a project.
 func (f forge) say(ctx context.Context, path, at, key, body string) (connector.Receipt, error) {
 	receipt := connector.Receipt{Outcome: "created"}
-	text := marker(key) + "\n" + strings.TrimSpace(body)
+	text := marker(key) + "\n" + plain(body)
 	var present *note
 	if err := f.notes(ctx, path, at, func(n note) (bool, error) {
 		if strings.HasPrefix(n.Body, marker(key)) {

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -297,19 +298,30 @@ func (f forge) find(ctx context.Context, path, branch string) (found *request, e
 	return found, err
 }
 
+// quickAction is a line that GitLab would carry out, and take out of the text.
+var quickAction = regexp.MustCompile(`(?m)^([ \t]*)/([A-Za-z_]+(?:[ \t]|$))`)
+
+// plain keeps a text from commanding GitLab: it holds words of reports and repositories,
+// and a line such as /close would be done in our name. GitLab drops carriage returns
+// before it looks, and space at both ends when it stores.
+func plain(text string) string {
+	text = strings.TrimSpace(strings.ReplaceAll(text, "\r", ""))
+	return quickAction.ReplaceAllString(text, `${1}\/${2}`)
+}
+
 // request opens the change's merge request, or brings the open one up to date.
 func (f forge) request(ctx context.Context, path string, change connector.Proposal) (one request, outcome string, err error) {
 	found, err := f.find(ctx, path, change.Branch)
 	if err != nil {
 		return one, "", err
 	}
-	title := change.Title
+	title, description := change.Title, plain(change.Body)
 	if change.Draft {
 		title = draftPrefix + title
 	}
 	if found == nil || !found.open() {
 		err := f.send(ctx, http.MethodPost, project(path)+"/merge_requests", map[string]any{
-			"source_branch": change.Branch, "target_branch": change.Target, "title": title, "description": change.Body, "labels": strings.Join(change.Labels, ","), "remove_source_branch": true,
+			"source_branch": change.Branch, "target_branch": change.Target, "title": title, "description": description, "labels": strings.Join(change.Labels, ","), "remove_source_branch": true,
 		}, &one)
 		if err == nil {
 			return one, "created", nil
@@ -324,10 +336,10 @@ func (f forge) request(ctx context.Context, path string, change connector.Propos
 			return one, "", fmt.Errorf("%w: one exists that is not listed", connector.ErrInDoubt)
 		}
 	}
-	if found.Title == title && strings.TrimSpace(found.Description) == strings.TrimSpace(change.Body) && found.Target == change.Target {
+	if found.Title == title && found.Description == description && found.Target == change.Target {
 		return *found, "unchanged", nil
 	}
-	err = f.send(ctx, http.MethodPut, fmt.Sprintf("%s/merge_requests/%d", project(path), found.IID), map[string]string{"title": title, "description": change.Body, "target_branch": change.Target}, &one)
+	err = f.send(ctx, http.MethodPut, fmt.Sprintf("%s/merge_requests/%d", project(path), found.IID), map[string]string{"title": title, "description": description, "target_branch": change.Target}, &one)
 	return one, "updated", forgeError(err)
 }
 

@@ -52,6 +52,22 @@ func TestLifeOfAChange(t *testing.T) {
 	})
 }
 
+func TestTextsCommandNothing(t *testing.T) {
+	for text, want := range map[string]string{
+		"a\n/close\n":                "a\n\\/close",
+		"/assign @mallory\n b":       "\\/assign @mallory\n b",
+		"a\n \t/merge":               "a\n \t\\/merge",
+		"a\n\r/close":                "a\n\\/close",
+		"a\r\n/cl\rose\r\n/label ~x": "a\n\\/close\n\\/label ~x",
+		"/usr/bin/x and /close":      "/usr/bin/x and /close",
+		"- /close":                   "- /close",
+	} {
+		if got := plain(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestGroupsAsReviewersAreANote(t *testing.T) {
 	opened, err := newSource().Forge(connector.Values{"address": "https://gitlab.example.org"})
 	if err != nil {

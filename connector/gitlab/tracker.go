@@ -67,14 +67,15 @@ func (f forge) OpenTicket(ctx context.Context, t connector.Ticket) (connector.Re
 		labels = append(labels, ticketLabel)
 	}
 	var one ticket
+	description := plain(t.Body)
 	switch {
 	case found == nil:
-		err = f.send(ctx, http.MethodPost, project(path)+"/issues", map[string]string{"title": t.Title, "description": t.Body, "labels": strings.Join(labels, ",")}, &one)
-	case found.Title == t.Title && strings.TrimSpace(found.Description) == strings.TrimSpace(t.Body):
+		err = f.send(ctx, http.MethodPost, project(path)+"/issues", map[string]string{"title": t.Title, "description": description, "labels": strings.Join(labels, ",")}, &one)
+	case found.Title == t.Title && found.Description == description:
 		one, receipt.Outcome = *found, "unchanged"
 	default:
 		receipt.Outcome = "updated"
-		err = f.send(ctx, http.MethodPut, fmt.Sprintf("%s/issues/%d", project(path), found.IID), map[string]string{"title": t.Title, "description": t.Body}, &one)
+		err = f.send(ctx, http.MethodPut, fmt.Sprintf("%s/issues/%d", project(path), found.IID), map[string]string{"title": t.Title, "description": description}, &one)
 	}
 	if err != nil {
 		return receipt, forgeError(err)

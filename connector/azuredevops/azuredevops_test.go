@@ -407,6 +407,48 @@ func TestABranchOfOthersIsLeftAsItIs(t *testing.T) {
 	}
 }
 
+func TestABranchThatMovesMeanwhileIsLeftAsItIs(t *testing.T) {
+	b := newBench(t)
+	f := b.forge()
+	first, err := f.Propose(t.Context(), b.change(b.head(), "x\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const refs = "POST /{organization}/{project}/_apis/git/repositories/{repositoryId}/refs"
+	b.Break(refs, forgetest.Fault{Status: 200, Body: `{"value":[{"success":false,"updateStatus":"staleOldObjectId"}]}`})
+	if _, err := f.Propose(t.Context(), b.change(b.head(), "y\n")); !errors.Is(err, connector.ErrForeign) {
+		t.Errorf("error %v", err)
+	}
+	b.Break(refs, forgetest.Fault{Status: 200, Body: `{"value":[{"success":false,"updateStatus":"staleOldObjectId"}]}`})
+	if _, err := f.Withdraw(t.Context(), b.place(b.change(b.head(), "x\n")), first.Commit, "x"); !errors.Is(err, connector.ErrForeign) {
+		t.Errorf("withdraw: %v", err)
+	}
+	if tip := b.Git(nil, "rev-parse", "backstitch/left-0123"); tip != first.Commit {
+		t.Errorf("the branch stands at %s", tip)
+	}
+}
+
+func TestADraftBecomesReadyAndAClosedChangeIsPublishedAnew(t *testing.T) {
+	b := newBench(t)
+	f := b.forge()
+	change := b.change(b.head(), "x\n")
+	for i, draft := range []bool{true, false} {
+		change.Draft = draft
+		receipt, err := f.Propose(t.Context(), change)
+		if err != nil || receipt.Outcome != []string{"created", "updated"}[i] || b.Pulls[0].Draft != draft {
+			t.Errorf("%+v, %v", receipt, err)
+		}
+	}
+	b.ClosePull(1, "ada")
+	receipt, err := f.Propose(t.Context(), change)
+	if err != nil || receipt.Number != 2 || receipt.Outcome != "created" || len(b.Pulls) != 2 {
+		t.Errorf("%+v, %v", receipt, err)
+	}
+	if standing, err := f.Follow(t.Context(), b.place(change)); err != nil || standing.State != connector.ChangeOpen || standing.Number != 2 {
+		t.Errorf("%+v, %v", standing, err)
+	}
+}
+
 func TestStrangersAsReviewersAreANote(t *testing.T) {
 	b := newBench(t)
 	b.Strangers, b.People = []string{"id-lin"}, []string{"bada", "ada", "lin", "adam", "adah"}

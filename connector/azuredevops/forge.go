@@ -353,7 +353,7 @@ func (f forge) move(ctx context.Context, at place, branch, from, to string) erro
 	case "unresolvableToCommit":
 		reason = connector.ErrMoved
 	}
-	return fmt.Errorf("move branch %s: %w: %s %.200q", branch, reason, list.Value[0].Status, list.Value[0].Message)
+	return fmt.Errorf("move branch %s: %w: %.60q %.200q", branch, reason, list.Value[0].Status, list.Value[0].Message)
 }
 
 // find gives the newest pull request of a branch, the active one first.

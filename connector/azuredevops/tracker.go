@@ -198,7 +198,7 @@ func (f forge) Delegate(ctx context.Context, remote string, number int, to conne
 	}
 	who, _ := one.Fields.Assigned.(map[string]any)
 	if !strings.EqualFold(fmt.Sprint(who["uniqueName"]), to.Agent) && !strings.EqualFold(fmt.Sprint(who["displayName"]), to.Agent) {
-		return receipt, fmt.Errorf("ticket %d: %w: it is %v's, and a work item has one assignee", number, connector.ErrRefused, who["displayName"])
+		return receipt, fmt.Errorf("ticket %d: %w: it is %.100q's, and a work item has one assignee", number, connector.ErrRefused, fmt.Sprint(who["displayName"]))
 	}
 	receipt.Outcome = "unchanged"
 	return receipt, nil

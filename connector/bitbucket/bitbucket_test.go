@@ -328,6 +328,50 @@ func TestABranchOfOthersIsLeftAsItIs(t *testing.T) {
 	}
 }
 
+func TestABranchThatMovesMeanwhileIsLeftAsItIs(t *testing.T) {
+	b := newBench(t)
+	f := b.forge()
+	if _, err := f.Propose(t.Context(), b.change(b.head(), "x\n")); err != nil {
+		t.Fatal(err)
+	}
+	later := b.change(b.head(), "y\n")
+	theirs := ""
+	b.On("GET /repositories/{workspace}/{repo_slug}/diffstat/{spec}", b.Allowed(func(w http.ResponseWriter, r *http.Request, _ map[string]string) {
+		b.in(b.local, "fetch", "-q", "origin", later.Branch)
+		b.in(b.local, "checkout", "-q", "FETCH_HEAD")
+		b.write("theirs.txt", "theirs\n")
+		theirs = b.push(later.Branch, "theirs")
+		b.Paged(w, r, nil)
+	}))
+	if _, err := f.Propose(t.Context(), later); !errors.Is(err, connector.ErrForeign) {
+		t.Errorf("error %v", err)
+	}
+	if tip := b.Git(nil, "rev-parse", later.Branch); theirs == "" || tip != theirs {
+		t.Errorf("the branch stands at %s, expected %s", tip, theirs)
+	}
+}
+
+func TestADraftBecomesReadyAndAClosedChangeIsPublishedAnew(t *testing.T) {
+	b := newBench(t)
+	f := b.forge()
+	change := b.change(b.head(), "x\n")
+	for i, draft := range []bool{true, false} {
+		change.Draft = draft
+		receipt, err := f.Propose(t.Context(), change)
+		if err != nil || receipt.Outcome != []string{"created", "updated"}[i] || b.Pulls[0].Draft != draft {
+			t.Errorf("%+v, %v", receipt, err)
+		}
+	}
+	b.ClosePull(1, "ada")
+	receipt, err := f.Propose(t.Context(), change)
+	if err != nil || receipt.Number != 2 || receipt.Outcome != "created" || len(b.Pulls) != 2 {
+		t.Errorf("%+v, %v", receipt, err)
+	}
+	if standing, err := f.Follow(t.Context(), b.place(change)); err != nil || standing.State != connector.ChangeOpen || standing.Number != 2 {
+		t.Errorf("%+v, %v", standing, err)
+	}
+}
+
 func TestStrangersAsReviewersAreANote(t *testing.T) {
 	b := newBench(t)
 	b.Strangers = []string{"lin"}

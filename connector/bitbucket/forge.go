@@ -436,7 +436,7 @@ func (f forge) review(ctx context.Context, repo string, one pull, change connect
 	}
 	for _, c := range wanted { // one of them is not taken: which?
 		if err := ask(append(slices.Clone(ids), c.id)); err != nil {
-			notes = append(notes, "reviewer "+c.name+": "+err.Error())
+			notes = append(notes, fmt.Sprintf("reviewer %.100q: %v", c.name, err))
 			continue
 		}
 		ids = append(ids, c.id)

@@ -121,7 +121,7 @@ func (f forge) Delegate(ctx context.Context, remote string, number int, to conne
 		}
 		if one.Assignee != nil {
 			if !one.Assignee.is(to.Agent) {
-				return receipt, fmt.Errorf("ticket %d: %w: it is %s's, and Bitbucket takes one assignee", number, connector.ErrRefused, one.Assignee.login())
+				return receipt, fmt.Errorf("ticket %d: %w: it is %.100q's, and Bitbucket takes one assignee", number, connector.ErrRefused, one.Assignee.login())
 			}
 			receipt.Outcome = "unchanged"
 			return receipt, nil

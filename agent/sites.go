@@ -61,20 +61,14 @@ type siteFile struct {
 	path string
 }
 
-// siteFiles lists the files that issues are about, but for those of modules: the cause's,
-// those that lead to it, and those that detectors named.
+// siteFiles lists the files that issues are about: the cause's, those that lead to it,
+// and those that detectors named.
 func (s *scene) siteFiles(issues []*issue.Issue) []siteFile {
-	modular := map[string]bool{}
-	for i := range s.modules {
-		for _, name := range slices.Concat(s.modules[i].Manifests, s.modules[i].Locks) {
-			modular[name] = true
-		}
-	}
 	seen := map[siteFile]bool{}
 	var files []siteFile
 	for _, it := range issues {
 		add := func(name string) {
-			if one := (siteFile{it.Kind, name}); name != "" && !modular[name] && !seen[one] {
+			if one := (siteFile{it.Kind, name}); name != "" && !seen[one] {
 				seen[one] = true
 				files = append(files, one)
 			}

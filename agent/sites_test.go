@@ -32,14 +32,14 @@ func (c counting) Scan(context.Context, code.Tree, func(fact.Finding) error) ([]
 
 func TestOnlyScannersThatConcernASiteLook(t *testing.T) {
 	t.Parallel()
-	looks := map[string]*int{"a": new(int), "b": new(int), "lock": new(int)}
+	looks := map[string]*int{"a": new(int), "b": new(int), "workflow": new(int)}
 	d := &Desk{
 		Progress: func(string, int, int) {},
 		Detectors: func(scan.Advisories, fix.Images, kubernetes.Renderer) []scan.Scanner {
-			return []scan.Scanner{counting{"a", "a.tf", looks["a"]}, counting{"b", "b.yaml", looks["b"]}, counting{"lock", "go.mod", looks["lock"]}}
+			return []scan.Scanner{counting{"a", "a.tf", looks["a"]}, counting{"b", "b.yaml", looks["b"]}, counting{"workflow", "ci.yml", looks["workflow"]}}
 		},
 	}
-	s := &scene{modules: []lockfile.Module{{Manifests: []string{"go.mod"}}}, tree: code.Files{}}
+	s := &scene{modules: []lockfile.Module{{Manifests: []string{"ci.yml"}}}, tree: code.Files{}}
 	at := func(kind fact.Kind, path string) *issue.Issue {
 		return &issue.Issue{Kind: kind, Cause: fact.Cause{Locations: []fact.Location{{Path: path}}}}
 	}
@@ -48,17 +48,18 @@ func TestOnlyScannersThatConcernASiteLook(t *testing.T) {
 		a, b, used int
 	}{
 		{nil, 0, 0, 0},
-		{[]*issue.Issue{at(fact.Misconfiguration, "go.mod"), at(fact.Vulnerability, "a.tf")}, 0, 0, 0},
+		{[]*issue.Issue{at(fact.Vulnerability, "ci.yml"), at(fact.Vulnerability, "a.tf")}, 0, 0, 0},
 		{[]*issue.Issue{at(fact.Misconfiguration, "a.tf")}, 1, 0, 1},
 		{[]*issue.Issue{at(fact.Misconfiguration, "a.tf"), at(fact.Misconfiguration, "b.yaml")}, 1, 1, 2},
 		{[]*issue.Issue{at(fact.Misconfiguration, "b.yaml")}, 1, 1, 2},
+		{[]*issue.Issue{at(fact.Misconfiguration, "ci.yml")}, 1, 1, 3}, // a manifest of a module, too
 	} {
 		used, err := d.ownLooks(context.Background(), s, step.issues, func(string) {})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if *looks["a"] != step.a || *looks["b"] != step.b || *looks["lock"] != 0 || len(used) != step.used {
-			t.Errorf("after %d issues: looks %d, %d and %d, used %d; expected %d, %d, 0 and %d", len(step.issues), *looks["a"], *looks["b"], *looks["lock"], len(used), step.a, step.b, step.used)
+		if *looks["a"] != step.a || *looks["b"] != step.b || *looks["workflow"] != step.used/3 || len(used) != step.used {
+			t.Errorf("after %d issues: looks %d, %d and %d, used %d; expected %d, %d, %d and %d", len(step.issues), *looks["a"], *looks["b"], *looks["workflow"], len(used), step.a, step.b, step.used/3, step.used)
 		}
 	}
 }

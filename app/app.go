@@ -15,6 +15,8 @@ import (
 	"github.com/backstitch/backstitch/agent"
 	"github.com/backstitch/backstitch/builtin"
 	"github.com/backstitch/backstitch/code/kubernetes"
+	"github.com/backstitch/backstitch/egress"
+	"github.com/backstitch/backstitch/fix"
 	"github.com/backstitch/backstitch/graph"
 	"github.com/backstitch/backstitch/store"
 	"github.com/backstitch/backstitch/store/sqlite"
@@ -37,6 +39,9 @@ type Config struct {
 	// Consent says that the operator takes bubblewrap for enough to run a repository's
 	// own build and tests in; gVisor needs none.
 	Consent bool
+	// Egress is the path of the list of hosts that the ecosystems' tools may reach, "" for
+	// the way that this process has.
+	Egress string
 	// RemoteToken is sent to https remotes when a change is pushed, "" for none.
 	RemoteToken string
 	// Actor is who asks for outside effects, "" when nobody knows.
@@ -57,6 +62,7 @@ type App struct {
 	index  *advisory.Index // nil when nothing was imported yet
 	graph  *graph.Graph
 	trial  string // the folder of a copy, which goes when it is closed
+	proxy  *egress.Proxy
 }
 
 // Open opens the state. The database comes first, since without it nothing may
@@ -80,6 +86,9 @@ func Open(ctx context.Context, config Config) (*App, error) {
 		if signer, err = verify.LoadSigner(config.SigningKey); err != nil {
 			return nil, errors.Join(err, app.Close())
 		}
+	}
+	if err := app.wayOut(); err != nil {
+		return nil, errors.Join(err, app.Close())
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -119,6 +128,9 @@ func (a *App) Close() error {
 		err = a.index.Close()
 	}
 	err = errors.Join(err, a.db.Close())
+	if a.proxy != nil {
+		err = errors.Join(err, os.Unsetenv(fix.ToolProxy), a.proxy.Close())
+	}
 	if a.trial != "" {
 		err = errors.Join(err, os.RemoveAll(a.trial))
 	}

@@ -150,7 +150,7 @@ func defaultState() string {
 // open opens the state that --state names.
 func (s *streams) open(ctx context.Context, change ...func(*app.Config)) (*app.App, error) {
 	config := app.Config{State: s.state, Now: s.now, Progress: s.progress(), Version: version,
-		SigningKey: os.Getenv("BACKSTITCH_SIGNING_KEY"), RemoteToken: os.Getenv("BACKSTITCH_REMOTE_TOKEN"), Consent: os.Getenv("BACKSTITCH_RUN_CODE_IN") == "bubblewrap", Actor: actor()}
+		SigningKey: os.Getenv("BACKSTITCH_SIGNING_KEY"), RemoteToken: os.Getenv("BACKSTITCH_REMOTE_TOKEN"), Egress: os.Getenv("BACKSTITCH_EGRESS"), Consent: os.Getenv("BACKSTITCH_RUN_CODE_IN") == "bubblewrap", Actor: actor()}
 	for _, fn := range change {
 		fn(&config)
 	}

@@ -18,6 +18,10 @@ import (
 // ErrNoTool says that a program is not installed.
 var ErrNoTool = errors.New("program not found")
 
+// ToolProxy is the variable that names the proxy through which tools reach the network,
+// instead of that of this process.
+const ToolProxy = "BACKSTITCH_TOOL_PROXY"
+
 // Bounds of one run of a tool.
 const (
 	toolTimeout = 5 * time.Minute
@@ -49,6 +53,13 @@ func NewTool(extra ...string) (*Tool, error) {
 		if value := os.Getenv(name); value != "" {
 			env = append(env, name+"="+WithoutUser(value))
 		}
+	}
+	if proxy := os.Getenv(ToolProxy); proxy != "" {
+		// The last of equal names counts: everything goes through the one way out.
+		for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+			env = append(env, name+"="+proxy)
+		}
+		env = append(env, "NO_PROXY=", "no_proxy=")
 	}
 	return &Tool{home: home, env: append(env, extra...)}, nil
 }

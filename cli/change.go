@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/backstitch/backstitch/agent"
 	"github.com/backstitch/backstitch/remediation"
 )
 
@@ -167,21 +168,7 @@ func newChangeFollow(s *streams) *cobra.Command {
 					return err
 				}
 			} else {
-				for _, one := range followed {
-					r := one.Remediation
-					way := string(r.State)
-					if one.Before != r.State {
-						way = string(one.Before) + " -> " + way
-					}
-					fmt.Fprintf(s.out, "%s  %s", r.ID, way)
-					if r.Reason != "" {
-						fmt.Fprintf(s.out, ": %s", plain(r.Reason))
-					}
-					fmt.Fprintln(s.out)
-					if one.Problem != "" {
-						fmt.Fprintf(s.err, "%s: %s\n", r.ID, plain(one.Problem))
-					}
-				}
+				s.printFollowed(followed)
 				if len(followed) == 0 {
 					fmt.Fprintln(s.out, "no change is on its way")
 				}
@@ -191,5 +178,24 @@ func newChangeFollow(s *streams) *cobra.Command {
 			}
 			return nil
 		},
+	}
+}
+
+// printFollowed tells what a look at changes brought.
+func (s *streams) printFollowed(followed []agent.Followed) {
+	for _, one := range followed {
+		r := one.Remediation
+		way := string(r.State)
+		if one.Before != r.State {
+			way = string(one.Before) + " -> " + way
+		}
+		fmt.Fprintf(s.out, "%s  %s", r.ID, way)
+		if r.Reason != "" {
+			fmt.Fprintf(s.out, ": %s", plain(r.Reason))
+		}
+		fmt.Fprintln(s.out)
+		if one.Problem != "" {
+			fmt.Fprintf(s.err, "%s: %s\n", r.ID, plain(one.Problem))
+		}
 	}
 }

@@ -31,6 +31,7 @@ type Repository struct {
 	Dir     string   // a clone, as a developer has it
 	Remote  string   // the bare repository that the clone's changes are pushed to
 	Reports []string // files of scanners' reports about it
+	Later   []string // the reports of the day after a change of it was merged
 }
 
 // Source is a source of facts that reads an exported file.
@@ -83,15 +84,40 @@ func Build(ctx context.Context, dir string) (Estate, error) {
 	if err != nil {
 		return built, err
 	}
+	later, err := extract("later.txtar", filepath.Join(dir, "later"))
+	if err != nil {
+		return built, err
+	}
 	for i := range built.Repositories {
 		repository := &built.Repositories[i]
-		for _, report := range reports {
-			if filepath.Base(filepath.Dir(report)) == repository.Name {
-				repository.Reports = append(repository.Reports, report)
-			}
-		}
+		repository.Reports = of(*repository, reports)
+		repository.Later = of(*repository, later)
 	}
 	return built, nil
+}
+
+// of picks the files that stand in a repository's folder.
+func of(repository Repository, files []string) (own []string) {
+	for _, file := range files {
+		if filepath.Base(filepath.Dir(file)) == repository.Name {
+			own = append(own, file)
+		}
+	}
+	return own
+}
+
+// Merge takes a branch into main of the bare remote, as people do who agree with it, and
+// brings the clone there.
+func Merge(ctx context.Context, repository Repository, branch string) error {
+	for _, args := range [][]string{
+		{"--git-dir=" + repository.Remote, "fetch", "--quiet", repository.Remote, "refs/heads/" + branch + ":refs/heads/main"},
+		{"-C", repository.Dir, "pull", "--quiet", "--ff-only", repository.Remote, "main"},
+	} {
+		if err := git(ctx, nil, args...); err != nil {
+			return fmt.Errorf("merge %s: %w", branch, err)
+		}
+	}
+	return nil
 }
 
 // extract writes the files of an archive below dir and lists them in order.
@@ -136,12 +162,20 @@ func build(ctx context.Context, repository Repository) error {
 		{nil, []string{"clone", "--quiet", repository.Remote, repository.Dir}},
 		{nil, []string{"--git-dir=" + filepath.Join(repository.Dir, ".git"), "config", "remote.origin.url", "https://" + host + "/" + repository.Name + ".git"}},
 	} {
-		command := exec.CommandContext(ctx, "git", step.args...)
-		command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull}
-		command.Stdin = bytes.NewReader(step.input)
-		if output, err := command.CombinedOutput(); err != nil {
-			return fmt.Errorf("git %s: %w: %s", step.args[0], err, bytes.TrimSpace(output))
+		if err := git(ctx, step.input, step.args...); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// git runs git with nothing of whoever runs the demonstration.
+func git(ctx context.Context, input []byte, args ...string) error {
+	command := exec.CommandContext(ctx, "git", args...)
+	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull}
+	command.Stdin = bytes.NewReader(input)
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("git %s: %w: %s", args[0], err, bytes.TrimSpace(output))
 	}
 	return nil
 }

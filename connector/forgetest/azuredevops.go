@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
 )
 
 // azureDocument describes the calls that the connector makes. Microsoft publishes no
@@ -25,6 +27,7 @@ const absentObject = "0000000000000000000000000000000000000000"
 // of a real bare repository. What it shares with other forges it keeps as they do.
 type AzureDevOps struct {
 	*GitHub
+	doc       *openapi3.T
 	Disabled  bool                     // the repository is switched off
 	NoForce   bool                     // branches are not moved back
 	SignIn    bool                     // a token that is not known leads to a page to sign in
@@ -49,11 +52,12 @@ const (
 // "organization/project/repository".
 func NewAzureDevOps(t *testing.T, dir, name string, clock time.Time) *AzureDevOps {
 	t.Helper()
+	doc := described(t, "azuredevops.json", azureDocument)
 	g := &GitHub{
-		Server: New(t, described(t, "azuredevops.json", azureDocument), ""), t: t, Dir: dir, Name: name, Token: "secret-token", Actor: "backstitch-bot",
+		Server: New(t, doc, ""), t: t, Dir: dir, Name: name, Token: "secret-token", Actor: "backstitch-bot",
 		Comments: map[int][]*GitHubComment{}, Statuses: map[string][]map[string]any{}, clock: clock,
 	}
-	a := &AzureDevOps{GitHub: g, People: []string{"ada", "lin"}, Team: []string{"ada"}, Votes: map[string]int{}, Builds: map[int]string{}, PullState: map[int][]map[string]any{}, Relations: map[int][]string{}, Fields: map[int]azureFields{}}
+	a := &AzureDevOps{GitHub: g, doc: doc, People: []string{"ada", "lin"}, Team: []string{"ada"}, Votes: map[string]int{}, Builds: map[int]string{}, PullState: map[int][]map[string]any{}, Relations: map[int][]string{}, Fields: map[int]azureFields{}}
 	const project = "/{organization}/{project}/_apis"
 	const repo, pull, more, work = project + "/git/repositories/{repositoryId}", project + "/git/repositories/{repositoryId}/pullrequests/{pullRequestId}", project + "/git/repositories/{repositoryId}/pullRequests/{pullRequestId}", project + "/wit"
 	for operation, handler := range map[string]Handler{
@@ -70,6 +74,11 @@ func NewAzureDevOps(t *testing.T, dir, name string, clock time.Time) *AzureDevOp
 		a.On(operation, a.Allowed(handler))
 	}
 	return a
+}
+
+// On answers an operation of the document.
+func (a *AzureDevOps) On(operation string, handler Handler) {
+	a.GitHub.On(operation, documented(a.t, a.doc, operation, handler))
 }
 
 // Allowed answers only requests with the token, and about the organization, the project and

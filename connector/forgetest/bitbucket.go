@@ -61,10 +61,31 @@ func described(t *testing.T, name string, data []byte) *openapi3.T {
 	return ours.read[name]
 }
 
+// documented answers as handler does, and fails the test for parameters of the query that
+// the document does not know, since servers pass over those in silence.
+func documented(t *testing.T, doc *openapi3.T, operation string, handler Handler) Handler {
+	t.Helper()
+	method, path, _ := strings.Cut(operation, " ")
+	item := doc.Paths.Value(path)
+	if item == nil || item.GetOperation(method) == nil {
+		t.Fatalf("%s: the API has no such operation", operation)
+	}
+	known := item.GetOperation(method).Parameters
+	return func(w http.ResponseWriter, r *http.Request, path map[string]string) {
+		for name := range r.URL.Query() {
+			if known.GetByInAndName("query", name) == nil {
+				t.Errorf("%s: the API knows no parameter %q", operation, name)
+			}
+		}
+		handler(w, r, path)
+	}
+}
+
 // Bitbucket is a Bitbucket Cloud with one repository, whose branches and commits are those
 // of a real bare repository. What it shares with other forges it keeps as they do.
 type Bitbucket struct {
 	*GitHub
+	doc       *openapi3.T
 	ReadOnly  bool     // the workspace takes no changes
 	NoTracker bool     // the repository has no issue tracker
 	Hidden    bool     // who may write is not told
@@ -82,11 +103,12 @@ var (
 // NewBitbucket starts a Bitbucket over a bare repository.
 func NewBitbucket(t *testing.T, dir, name string, clock time.Time) *Bitbucket {
 	t.Helper()
+	doc := described(t, "bitbucket.json", bitbucketDocument)
 	g := &GitHub{
-		Server: New(t, described(t, "bitbucket.json", bitbucketDocument), "/2.0"), t: t, Dir: dir, Name: name, Token: "secret-token", Actor: "backstitch-bot",
+		Server: New(t, doc, "/2.0"), t: t, Dir: dir, Name: name, Token: "secret-token", Actor: "backstitch-bot",
 		Comments: map[int][]*GitHubComment{}, Statuses: map[string][]map[string]any{}, clock: clock,
 	}
-	b := &Bitbucket{GitHub: g, Members: []string{"ada", "lin", "backstitch-bot"}, Writers: []string{"ada"}}
+	b := &Bitbucket{GitHub: g, doc: doc, Members: []string{"ada", "lin", "backstitch-bot"}, Writers: []string{"ada"}}
 	b.Rewrite = func(path string) string {
 		parts := bitbucketInPath.FindStringSubmatch(path)
 		if parts == nil {
@@ -109,6 +131,11 @@ func NewBitbucket(t *testing.T, dir, name string, clock time.Time) *Bitbucket {
 		b.On(operation, b.Allowed(handler))
 	}
 	return b
+}
+
+// On answers an operation of the document.
+func (b *Bitbucket) On(operation string, handler Handler) {
+	b.GitHub.On(operation, documented(b.t, b.doc, operation, handler))
 }
 
 // Allowed answers only requests with the token, and about the workspace and the repository.

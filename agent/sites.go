@@ -137,6 +137,21 @@ func (s *scene) flaw(it *issue.Issue, looks []ownLook) (flaw fix.Flaw, used []sc
 	return flaw, used
 }
 
+// leaveGenerated leaves a path to people that would edit what a program writes.
+func (s *scene) leaveGenerated(ctx context.Context, p fix.Path) fix.Path {
+	for _, edit := range p.Edits {
+		if p.Manual || edit.Digest == "" {
+			break
+		}
+		if data, err := s.tree.Read(ctx, edit.Path); err == nil && fix.Generated(data) {
+			p.Manual, p.Edits = true, nil
+			p.Summary += "; in what generates " + edit.Path
+			p.Steps = append(slices.Clone(p.Steps), fix.Step{Text: edit.Path + " says that it is generated: change what it is made from, and make it anew"})
+		}
+	}
+	return p
+}
+
 // matching gives the findings of one of the rules at the places or objects: those at an
 // object that is named, of these those in a file that is named when there are any, since
 // overlays and charts share names; else those whose lines meet a place.
@@ -258,7 +273,7 @@ func (d *Desk) planSites(ctx context.Context, s *scene, issues []issue.Issue, as
 			}
 			site.Planned = append(site.Planned, paths...)
 			for _, path := range paths {
-				path = kept.keep(path)
+				path = kept.keep(s.leaveGenerated(ctx, path))
 				path.Findings = 0
 				if path.Changes == nil {
 					path.Changes = []fix.Change{}

@@ -81,3 +81,16 @@ func TestAFindingIsThatOfTheFileThatIsNamed(t *testing.T) {
 		t.Errorf("where no file is named, each of that name: %+v", got)
 	}
 }
+
+func TestWhatAProgramWritesIsNotEdited(t *testing.T) {
+	t.Parallel()
+	data := map[string][]byte{"a.yaml": []byte("# Generated. DO NOT EDIT.\nA: 1\n"), "b.yaml": []byte("A: 1\n")}
+	s := &scene{tree: code.Files(data)}
+	for name, manual := range map[string]bool{"a.yaml": true, "b.yaml": false} {
+		at := len(data[name]) - 2
+		p := s.leaveGenerated(context.Background(), fix.Path{Edits: []fix.FileEdit{fix.NewFileEdit(name, data[name], at, at+1, "2")}})
+		if p.Manual != manual || (len(p.Edits) == 0) != manual {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+}

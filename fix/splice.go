@@ -25,7 +25,7 @@ func Splice(data []byte, edits ...Edit) ([]byte, error) {
 			return nil, fmt.Errorf("edit of bytes %d to %d: out of range or overlapping", edit.Start, edit.End)
 		}
 		if got := string(data[edit.Start:edit.End]); got != edit.Old {
-			return nil, fmt.Errorf("edit of bytes %d to %d: expected %q, found %q", edit.Start, edit.End, edit.Old, got)
+			return nil, fmt.Errorf("edit of bytes %d to %d: expected what was planned for, found something else", edit.Start, edit.End) // which may be a secret
 		}
 		result = append(result, data[last:edit.Start]...)
 		result = append(result, edit.New...)

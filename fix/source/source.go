@@ -56,7 +56,12 @@ func (fixer) PlanSite(ctx context.Context, site *fix.Site) ([]fix.Path, error) {
 		if !written(flaw.Kind) || slices.ContainsFunc(site.Planned, func(p fix.Path) bool { return mends(&p) && slices.Contains(p.Closes, flaw.Issue) }) {
 			continue
 		}
-		paths = append(paths, plan(site, flaw))
+		p := plan(site, flaw)
+		if data, err := site.Tree.Read(ctx, site.Location.Path); err == nil && fix.Generated(data) {
+			p.Summary = "change what generates " + site.Location.Path
+			p.Steps[0] = fix.Step{Text: "the file says that it is generated: change what it is made from, and make it anew", Location: p.Steps[0].Location}
+		}
+		paths = append(paths, p)
 	}
 	return paths, nil
 }

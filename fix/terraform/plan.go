@@ -427,8 +427,7 @@ func generated(ctx context.Context, e *estate, name string) bool {
 	if err != nil {
 		return false
 	}
-	head := strings.ToLower(string(data[:min(len(data), 2000)]))
-	return strings.Contains(head, "do not edit") || strings.Contains(head, "do not modify") && strings.Contains(head, "generated") || strings.Contains(head, "@generated")
+	return fix.Generated(data)
 }
 
 // quoted writes a name as one word of a POSIX shell.

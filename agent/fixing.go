@@ -313,6 +313,9 @@ func (d *Desk) chosen(ctx context.Context, request FixRequest) (*scene, issue.Is
 	at := slices.IndexFunc(it.FixPaths, func(p fix.Path) bool {
 		return request.Path == p.ID || request.Path == "" && p.Recommended
 	})
+	if at < 0 && request.Path == "" {
+		return nil, it, fix.Path{}, nil, fmt.Errorf("issue %s: %w that is recommended; backstitch fix plan %s tells why", it.ID, ErrNoPath, it.ID)
+	}
 	if at < 0 {
 		return nil, it, fix.Path{}, nil, fmt.Errorf("issue %s, path %q: %w; backstitch fix plan %s lists them", it.ID, request.Path, ErrNoPath, it.ID)
 	}

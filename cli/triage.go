@@ -12,6 +12,7 @@ import (
 
 	"github.com/backstitch/backstitch/agent"
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/fix"
 	"github.com/backstitch/backstitch/issue"
 )
 
@@ -195,7 +196,7 @@ func how(it issue.Issue) string {
 		}
 		return text
 	}
-	if len(it.FixPaths) > 0 {
+	if len(it.FixPaths) > 0 && (len(it.Blocked) == 0 || it.FixPaths[0].Kind != fix.Accept) {
 		return "no path recommended: " + cut(it.FixPaths[0].Reason, 60)
 	}
 	if len(it.Blocked) > 0 {

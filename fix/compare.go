@@ -227,7 +227,7 @@ func Compare(paths []Path) []Path {
 	for i := range paths {
 		p := &paths[i]
 		if p.Kind == Accept && paths[0].Kind == Accept {
-			p.Reason = "not recommended, although nothing else is known: " + shortfall(p) + "; whether to take the risk is its owner's to decide"
+			p.Reason = "nothing else is known, and " + shortfall(p) + "; whether to take the risk is its owner's to decide"
 			continue
 		}
 		p.Recommended = i == 0

@@ -516,6 +516,12 @@ func (d *Desk) paths(ctx context.Context, s *scene, issues []issue.Issue, ask bo
 			}
 			why = "no fixed version of " + present.Name + " is known"
 			paths, err := fixer.Plan(ctx, &request)
+			if err != nil && request.Registry != nil && ctx.Err() == nil {
+				// The versions that advisories name are planned for without it.
+				result.problem(fmt.Sprintf("which versions of %s exist is not known: %v", present.Name, err))
+				request.Registry = nil
+				paths, err = fixer.Plan(ctx, &request)
+			}
 			if err != nil {
 				if ctx.Err() != nil {
 					return ctx.Err()

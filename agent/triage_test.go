@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/backstitch/backstitch/code/git"
 	"github.com/backstitch/backstitch/demo"
 	"github.com/backstitch/backstitch/fact"
+	"github.com/backstitch/backstitch/fix"
 	"github.com/backstitch/backstitch/issue"
 	"github.com/backstitch/backstitch/owner"
 	"github.com/backstitch/backstitch/store/sqlite"
@@ -189,6 +191,45 @@ func TestTriageWithoutReportsScansItself(t *testing.T) {
 		if it.Cause.Status != fact.CauseFound || len(it.FixPaths) == 0 {
 			t.Errorf("%s: cause %s, %d paths", it.Title, it.Cause.Status, len(it.FixPaths))
 		}
+	}
+}
+
+// broken is a registry that cannot tell.
+type broken struct{}
+
+func (broken) Versions(context.Context, string) ([]string, error) {
+	return nil, errors.New("the registry answered 500")
+}
+
+func (broken) Requirements(context.Context, string, string) (map[string]string, error) {
+	return nil, errors.New("the registry answered 500")
+}
+
+func TestARegistryThatCannotTellLeavesThePathsThatNeedNone(t *testing.T) {
+	t.Parallel()
+	later := 0
+	estate, desk := build(t, &later)
+	desk.Registry = func(context.Context, string) (fix.Registry, func() error, error) {
+		return broken{}, func() error { return nil }, nil
+	}
+	platform := repository(t, estate, "platform")
+	want := triage(t, desk, agent.Request{Repo: platform.Dir})
+	got := triage(t, desk, agent.Request{Repo: platform.Dir, Registries: true})
+	planned := func(result agent.Triage) (list []string) {
+		for _, it := range result.Issues {
+			for _, p := range it.FixPaths {
+				list = append(list, it.ID+" "+p.ID)
+			}
+		}
+		return list
+	}
+	if diff := cmp.Diff(planned(want), planned(got)); diff != "" || len(planned(want)) == 0 {
+		t.Errorf("without and with a registry that is broken:\n%s", diff)
+	}
+	if !slices.ContainsFunc(got.Problems, func(p string) bool {
+		return strings.Contains(p, "exist is not known: ") && strings.Contains(p, "answered 500")
+	}) {
+		t.Errorf("problems %q, expected what the registry said", got.Problems)
 	}
 }
 

@@ -91,6 +91,7 @@ type world struct {
 	pkg   string // of a module's package
 	to    string // its version that is planned
 	main  string // the file that the fix is planned in
+	told  []lockfile.Reported
 	truth map[string]string
 	falls []change
 }
@@ -110,10 +111,13 @@ func (w *world) edited(t *testing.T, name string, pairs ...string) string {
 
 func knowledge() *advisory.Index {
 	var list []fact.Advisory
-	for _, ecosystem := range []string{"Go", "npm", "PyPI", "crates.io"} {
+	for _, ecosystem := range []string{"Go", "npm", "PyPI", "crates.io", "Maven"} {
 		flaw := func(id, name, introduced, fixed string, severity fact.Severity) {
-			if ecosystem == "Go" {
+			switch ecosystem {
+			case "Go":
 				name = "example.org/" + name
+			case "Maven":
+				name = "org.acme:" + name
 			}
 			list = append(list, fact.Advisory{ID: id + "-" + strings.ToUpper(strings.ReplaceAll(ecosystem, ".", "")), Severity: severity, Affected: []fact.Affected{{
 				Ecosystem: ecosystem, Name: name,
@@ -140,9 +144,12 @@ func attempt(t *testing.T, w *world, c change, foreign bool) fact.Verification {
 	}
 	closes := verify.Closes{Issue: "i", Advisories: []string{w.rule}, Package: w.pkg}
 	if w.pkg != "" {
-		request.Scanner = builtin.Dependencies(index)
+		if len(w.told) > 0 {
+			request.Reported = based(t, repo, w.told)
+		}
+		request.Scanner = builtin.Dependencies(index, request.Reported...)
 		request.Fixer = moduleLiar{liar{c}}
-		request.Path.Changes = []fix.Change{{Package: w.pkg, From: "1.0.0", To: w.to, Direct: true}}
+		request.Path.Changes = []fix.Change{{Package: w.pkg, From: "1.0.0", To: w.to, Direct: len(w.told) == 0}}
 	} else {
 		request.Scanner = scan.Several(builtin.Detectors(nil, nil, nil)...)
 		request.Fixer = liar{c}
@@ -165,6 +172,23 @@ func attempt(t *testing.T, w *world, c change, foreign bool) fact.Verification {
 }
 
 func (c change) names() []string { return slices.Sorted(maps.Keys(c.files)) }
+
+// based gives what was told with what it was resolved from.
+func based(t *testing.T, repo tree, told []lockfile.Reported) []lockfile.Reported {
+	t.Helper()
+	files := code.Files{}
+	for name, content := range repo {
+		files[name] = []byte(content)
+	}
+	modules, err := lockfile.Read(t.Context(), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told, err = lockfile.Complete(t.Context(), files, modules, told); err != nil {
+		t.Fatal(err)
+	}
+	return told
+}
 
 // objectsOf is what our scanner sees the flaw in.
 func objectsOf(t *testing.T, scanner scan.Scanner, repo tree, rule string) (objects []string, severity fact.Severity) {

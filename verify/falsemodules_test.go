@@ -3,6 +3,8 @@ package verify_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/backstitch/backstitch/code/lockfile"
 )
 
 const goSum = `example.org/lexer v1.0.0 h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
@@ -201,5 +203,47 @@ func moduleWorlds(t *testing.T) []world {
 		{name: "raises it in another module", with: map[string]string{"tool/Cargo.toml": cargo.files["Cargo.toml"], "tool/Cargo.lock": cargoLock}, files: map[string]string{"tool/Cargo.toml": crate("1.2.0"), "tool/Cargo.lock": crates("1.2.0")}},
 	}
 	cargo.falls = append(cargo.falls, suppressed(&cargo, "Cargo.toml", "parser", "# cargo-audit: ignore", "# nosec")...)
-	return []world{gomod, npm, pip, cargo}
+	return []world{gomod, npm, pip, cargo, mavenWorld(t)}
+}
+
+// mavenWorld has a vulnerable package that only a report tells of.
+func mavenWorld(t *testing.T) world {
+	w := world{name: "maven, reported", rule: "FLAW-1-MAVEN", pkg: "org.acme:parser", to: "1.2.0", main: "pom.xml",
+		told: []lockfile.Reported{{Manifest: "pom.xml", Name: "org.acme:parser", Version: "1.0.0", Through: []string{"org.acme:client"}, By: "trivy"}},
+		files: tree{"pom.xml": "<project>\n  <groupId>org.acme</groupId><artifactId>shop</artifactId><version>1</version>\n  <properties><p>1.0.0</p></properties>\n  <dependencyManagement><dependencies>\n    <!-- managed -->\n  </dependencies></dependencyManagement>\n" +
+			"  <dependencies>\n    <dependency><groupId>org.acme</groupId><artifactId>client</artifactId><version>1.2.0</version></dependency>\n  </dependencies>\n  <build><pluginManagement><plugins>\n    <!-- plugins -->\n  </plugins></pluginManagement></build>\n  <profiles><profile><id>off</id><dependencyManagement><dependencies>\n    <!-- profile -->\n  </dependencies></dependencyManagement></profile></profiles>\n</project>\n"},
+	}
+	entry := func(artifact, version, more string) string {
+		return "<dependency><groupId>org.acme</groupId><artifactId>" + artifact + "</artifactId><version>" + version + "</version>" + more + "</dependency>"
+	}
+	edit := func(pairs ...string) map[string]string {
+		return map[string]string{"pom.xml": w.edited(t, "pom.xml", pairs...)}
+	}
+	managed := func(text string) map[string]string { return edit("<!-- managed -->", text) }
+	w.truth = managed(entry("parser", "1.2.0", ""))
+	w.falls = []change{
+		{name: "says it in a comment", files: managed("<!-- " + entry("parser", "1.2.0", "") + " -->")},
+		{name: "manages the bad version", files: managed(entry("parser", "1.0.0", ""))},
+		{name: "manages too little", files: managed(entry("parser", "1.1.0", ""))},
+		{name: "manages something worse", files: managed(entry("parser", "1.3.0", ""))},
+		{name: "manages by a property that is bad", files: managed(entry("parser", "${p}", ""))},
+		{name: "manages by a property that is not there", files: managed(entry("parser", "${q}", ""))},
+		{name: "manages a range", files: managed(entry("parser", "[1.0.0,2.0.0)", ""))},
+		{name: "manages it twice, the bad one last", files: managed(entry("parser", "1.2.0", "") + entry("parser", "1.0.0", ""))},
+		{name: "manages it twice, the bad one first", files: managed(entry("parser", "1.0.0", "") + entry("parser", "1.2.0", ""))},
+		{name: "manages another type", files: managed(entry("parser", "1.2.0", "<type>test-jar</type>"))},
+		{name: "manages another classifier", files: managed(entry("parser", "1.2.0", "<classifier>tests</classifier>"))},
+		{name: "manages another package", files: managed(entry("lexer", "1.2.0", ""))},
+		{name: "manages another group", files: managed(strings.Replace(entry("parser", "1.2.0", ""), "org.acme", "org.acme.more", 1))},
+		{name: "manages it in a profile that is off", files: edit("<!-- profile -->", entry("parser", "1.2.0", ""))},
+		{name: "manages it for plugins", files: edit("<!-- plugins -->", "<plugin><artifactId>x</artifactId><dependencies>"+entry("parser", "1.2.0", "")+"</dependencies></plugin>")},
+		{name: "leaves it to a bill from elsewhere", files: managed(entry("bill", "1", "<type>pom</type><scope>import</scope>"))},
+		{name: "raises what brings it", files: edit("<version>1.2.0", "<version>1.3.0")},
+		{name: "excludes another package", files: edit("<version>1.2.0</version>", "<version>1.2.0</version><exclusions><exclusion><groupId>org.acme</groupId><artifactId>lexer</artifactId></exclusion></exclusions>")},
+		{name: "makes what brings it optional", files: edit("<version>1.2.0</version>", "<version>1.2.0</version><optional>true</optional>")},
+		{name: "drops what brings it", files: edit("    <dependency><groupId>org.acme</groupId><artifactId>client</artifactId><version>1.2.0</version></dependency>\n", "")},
+		{name: "takes a parent from elsewhere", files: edit("<project>\n", "<project>\n  <parent><groupId>org.acme</groupId><artifactId>parent</artifactId><version>1</version></parent>\n")},
+	}
+	w.falls = append(w.falls, suppressed(&w, "pom.xml", "client", "<!-- nosec -->", "<!-- trivy:ignore -->")...)
+	return w
 }

@@ -189,6 +189,14 @@ func (q *inquiry) say(evidence []int, format string, args ...any) Statement {
 	return Statement{Text: oneLine(fmt.Sprintf(format, args...)), Evidence: once(evidence)}
 }
 
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // once gives numbers without those that stand there already.
 func once(numbers []int) []int {
 	list := []int{}
@@ -202,7 +210,7 @@ func once(numbers []int) []int {
 
 // told is evidence of what detectors and people said of the issue itself.
 func (q *inquiry) told() int {
-	return q.number(fact.Evidence{Method: "findings", Source: strings.Join(q.it.Tools, ", "), Strength: fact.Attested, Detail: fmt.Sprintf("%d findings", q.it.Findings)}, nil)
+	return q.number(fact.Evidence{Method: "findings", Source: strings.Join(q.it.Tools, ", "), Strength: fact.Attested, Detail: count(q.it.Findings, "finding")}, nil)
 }
 
 func (q *inquiry) witnesses(list []graph.Witness) (numbers []int) {
@@ -437,6 +445,10 @@ func (q *inquiry) paths() {
 				record.Evidence = append(record.Evidence, q.number(e, nil))
 			}
 		}
+		if len(record.Evidence) == 0 {
+			record.Evidence = q.chain()
+		}
+		record.Evidence = once(record.Evidence)
 		q.record.Paths = append(q.record.Paths, record)
 	}
 }
@@ -456,7 +468,7 @@ func (q *inquiry) summary() {
 	add := func(evidence []int, format string, args ...any) {
 		r.Summary = append(r.Summary, q.say(evidence, format, args...))
 	}
-	add([]int{q.told()}, "%s: %s, risk %.1f, %d findings in %d assets, seen by %s.", q.it.ID, q.it.Severity, q.it.Risk, q.it.Findings, len(q.it.Assets), strings.Join(q.it.Tools, ", "))
+	add([]int{q.told()}, "%s: %s, risk %.1f, %s in %s, seen by %s.", q.it.ID, q.it.Severity, q.it.Risk, count(q.it.Findings, "finding"), count(len(q.it.Assets), "asset"), strings.Join(q.it.Tools, ", "))
 	for i, numbers := range q.outside {
 		if len(numbers) > 0 {
 			add(numbers, "%s can be reached from the internet.", cmp.Or(q.it.Assets[i].Name, q.it.Assets[i].Key))

@@ -123,6 +123,11 @@ func TestAnInvestigationIsTheSameFromTheSameStateAndEverySentencePointsAtEvidenc
 				t.Errorf("%s: evidence %v is not there", id, n)
 			}
 		}
+		for _, path := range record.Paths {
+			if len(path.Evidence) == 0 {
+				t.Errorf("%s: path %s points at nothing", id, path.ID)
+			}
+		}
 		for _, list := range [][]agent.Statement{record.Summary, record.Where, record.Who, record.History} {
 			for _, one := range list {
 				if one.Text == "" || len(one.Evidence) == 0 {

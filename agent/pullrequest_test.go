@@ -62,7 +62,7 @@ func TestUntrustedTextStaysTextInAPullRequest(t *testing.T) {
 		"ticket":    " fixes #12, closes GH-12",
 		"bare":      " www.evil.example",
 		"control":   " \x1b[2J\r\x00",
-		"direction": " \u202etxt.exe\u2066",
+		"direction": " \u202etxt.exe\u2066\u061c\ufeff\u2028",
 		"comment":   " <!-- /approve -->",
 		"code":      " ```\n/approve\n```",
 	} {
@@ -70,7 +70,7 @@ func TestUntrustedTextStaysTextInAPullRequest(t *testing.T) {
 			path, issues, proof := sample(hostile)
 			body := describe("bs-1", path, issues, proof).Body
 			unescaped := escapedMark.ReplaceAllString(body, "")
-			for _, live := range []string{"![", "](", "<img", "<!--", "```", "\x1b", "\x00", "\r", "\u202e", "@everyone", "https://", "#12", "GH-12", "www.evil"} {
+			for _, live := range []string{"![", "](", "<img", "<!--", "```", "\x1b", "\x00", "\r", "\u202e", "\u061c", "\ufeff", "\u2028", "@everyone", "https://", "#12", "GH-12", "www.evil"} {
 				if strings.Contains(unescaped, live) {
 					t.Errorf("%q is live in the text:\n%s", live, body)
 				}

@@ -193,7 +193,7 @@ func plain(text string) string {
 		switch {
 		case r < ' ' || r >= 0x7f && r <= 0x9f:
 			return ' '
-		case r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r == 0xfeff, r >= 0xe0000 && r <= 0xe007f:
+		case r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r == 0x61c, r == 0x180e, r == 0xfeff, r >= 0xe0000 && r <= 0xe007f:
 			return -1
 		}
 		return r

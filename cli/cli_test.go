@@ -15,7 +15,7 @@ func command(t *testing.T, state string, args ...string) (code int, out, stderr 
 }
 
 func TestTextFromOutsideCannotMoveTheCursorOrHide(t *testing.T) {
-	got := plain("a\x1b[31mb\r\nc\u202ed\u200be\U000e0041f\x07")
+	got := plain("a\x1b[31mb\r\nc\u202ed\u200be\u061c\U000e0041f\x07")
 	if want := "a [31mb  cdef "; got != want {
 		t.Errorf("plain gives %q, want %q", got, want)
 	}

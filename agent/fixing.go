@@ -258,7 +258,8 @@ func (d *Desk) proveWith(ctx context.Context, s *scene, fixer fix.Fixer, path fi
 // see the issues' flaws now.
 func (d *Desk) detector(ctx context.Context, s *scene, fixer fix.Fixer, issues []issue.Issue) (scan.Scanner, []verify.Closes, error) {
 	closes := make([]verify.Closes, 0, len(issues))
-	if _, modular := fixer.(fix.ModuleFixer); modular {
+	packaged := !slices.ContainsFunc(issues, func(it issue.Issue) bool { return it.Package == nil || it.Kind != fact.Vulnerability })
+	if _, modular := fixer.(fix.ModuleFixer); modular && packaged { // a fixer may be one of sites, too
 		for _, it := range issues {
 			pkg, _ := fact.ParsePURL(it.Package.PURL)
 			closes = append(closes, verify.Closes{Issue: it.ID, Advisories: it.Class, Package: pkg.Name, Severity: it.Severity})

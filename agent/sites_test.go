@@ -94,3 +94,27 @@ func TestWhatAProgramWritesIsNotEdited(t *testing.T) {
 		}
 	}
 }
+
+// both is a fixer of modules and of sites.
+type both struct{ fix.ModuleFixer }
+
+func TestAFixerOfModulesIsJudgedAtASiteByWhatSeesTheSite(t *testing.T) {
+	t.Parallel()
+	looks := 0
+	d := &Desk{
+		Progress: func(string, int, int) {},
+		Detectors: func(scan.Advisories, fix.Images, kubernetes.Renderer) []scan.Scanner {
+			return []scan.Scanner{counting{"workflow", "ci.yml", &looks}}
+		},
+	}
+	s := &scene{tree: code.Files{}}
+	it := issue.Issue{ID: "i1", Kind: fact.CodeFlaw, Cause: fact.Cause{Locations: []fact.Location{{Path: "ci.yml"}}}}
+	_, closes, err := d.detector(context.Background(), s, both{}, []issue.Issue{it})
+	if err != nil || len(closes) != 1 || closes[0].Issue != "i1" || looks != 0 {
+		t.Errorf("closes %+v, %d looks, %v", closes, looks, err)
+	}
+	it.Kind = fact.Misconfiguration
+	if _, _, err := d.detector(context.Background(), s, both{}, []issue.Issue{it}); err != nil || looks != 1 {
+		t.Errorf("%d looks, %v", looks, err)
+	}
+}

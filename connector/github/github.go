@@ -108,6 +108,22 @@ func (s source) Sync(ctx context.Context, values connector.Values, sink connecto
 	if values["alerts"] == "no" {
 		return nil
 	}
+	// Of scopes that an earlier run covered only the names are needed, to go on with alerts.
+	for _, name := range organizations {
+		if sink.Done("repositories " + name) {
+			if err := r.names(ctx, name); err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				sink.Gap("alerts "+name, err)
+			}
+		}
+	}
+	for _, name := range single {
+		if sink.Done("repository " + name) {
+			r.repositories = append(r.repositories, name)
+		}
+	}
 	slices.Sort(r.repositories)
 	for i, name := range slices.Compact(r.repositories) {
 		sink.Progress("alerts", i, len(r.repositories))
@@ -165,6 +181,17 @@ func (r *reading) evidence(scope, method, detail string) fact.Evidence {
 func (r *reading) organization(ctx context.Context, name string) error {
 	return pages(ctx, r.api, name, "/orgs/"+name+"/repos", nil, func(one repository) (bool, error) {
 		return true, r.repository("repositories "+name, one)
+	})
+}
+
+// names lists the repositories of an organization whose alerts are read.
+func (r *reading) names(ctx context.Context, name string) error {
+	return pages(ctx, r.api, name, "/orgs/"+name+"/repos", nil, func(one repository) (bool, error) {
+		owner, repo, _ := strings.Cut(one.FullName, "/")
+		if isName(owner) && isName(repo) && !one.Archived && !one.Disabled {
+			r.repositories = append(r.repositories, one.FullName)
+		}
+		return true, nil
 	})
 }
 

@@ -506,6 +506,18 @@ func TestRepositoriesTeamsAndAlertsAreRead(t *testing.T) {
 	}
 }
 
+func TestAnInterruptedRunGoesOnWithAlerts(t *testing.T) {
+	h := newHub(t)
+	h.estate()
+	r := &connectortest.Recorder{Skip: map[string]bool{"teams acme": true, "repositories acme": true}}
+	if err := h.source().Sync(t.Context(), h.values(), r); err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(r.Lines(), "\n"); !strings.Contains(text, "dependabot alerts of acme/shop") {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestAPartThatFailsIsAGap(t *testing.T) {
 	h := newHub(t)
 	h.estate()

@@ -39,7 +39,7 @@ func (fixer) Describe() fix.Description {
 		ID:   ID,
 		Name: "Go modules",
 		Docs: "Raises requirements in go.mod to the lowest version that closes everything known. " +
-			"`go get` brings along what the new version requires and completes go.sum; no other requirement moves down. " +
+			"`go get` brings along what the new version requires and completes go.sum; no other requirement moves down, and a module that was tidy stays tidy. " +
 			"A flaw of the standard library is closed by the go or toolchain line.",
 		Commands: []string{"go"},
 	}

@@ -48,6 +48,7 @@ func (*fixer) Describe() fix.Description {
 		Name: "Python",
 		Docs: "Raises pins in requirements files and constraints in pyproject.toml and Pipfile to the lowest version that closes everything known; " +
 			"where constraints allow it, only the lock of poetry or uv. With uv, a transitive package can be overridden. " +
+			"Where files pin a package differently, every pin below is raised in one change and none goes down. " +
 			"Where an index can be asked, the nearest ancestor that holds a package back is raised. " +
 			"Requirements with hashes need the tool that wrote them.",
 		Commands: []string{"uv", "poetry", "pipenv"},

@@ -99,6 +99,9 @@ func TestAnInvestigationIsTheSameFromTheSameStateAndEverySentencePointsAtEvidenc
 			t.Errorf("%s: %d sentences of summary, %d of where, %d steps, %d pieces of evidence", id, len(record.Summary), len(record.Where), len(record.Plan), len(record.Evidence))
 		}
 		for _, step := range record.Plan {
+			if strings.HasPrefix(step.Command, "backstitch fix handoff ") && !strings.Contains(step.Command, " --remote ") {
+				t.Errorf("%s: %s cannot be carried out", id, step.Command)
+			}
 			if step.Text == "" || step.Expected == "" || len(step.Evidence) == 0 {
 				t.Errorf("%s: step %+v", id, step)
 			}

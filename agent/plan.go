@@ -104,13 +104,20 @@ func closing(n int) string {
 	return fmt.Sprintf("%d issues", n)
 }
 
+// handOver begins the command that hands an issue over; a fix path does not know where.
+const handOver = "backstitch fix handoff "
+
 func (q *inquiry) planSteps(p *fix.Path, before string, add func([]int, string, string, string)) {
 	for _, step := range p.Steps {
 		numbers := q.chain()
 		if step.Location != nil {
 			numbers = []int{q.number(fact.Evidence{Method: "fix path", Source: cmp.Or(p.Fixer, p.ID), Strength: fact.Derived, Detail: p.Summary}, step.Location)}
 		}
-		add(numbers, before+step.Text, step.Command, done(step))
+		command := step.Command
+		if strings.HasPrefix(command, handOver) && !strings.Contains(command, "--remote") {
+			command += " --remote " + shellQuote(remoteOf(q.record.Repository))
+		}
+		add(numbers, before+step.Text, command, done(step))
 	}
 }
 

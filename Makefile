@@ -42,6 +42,10 @@ unit: ## Unit and property tests
 test-backstage: ## The connector against the published catalog backend of Backstage, on PostgreSQL
 	@script/backstage
 
+.PHONY: test-gitea
+test-gitea: ## The connector against the published Gitea, built from its Go module (about six minutes of CPU, once)
+	@script/gitea
+
 .PHONY: gvisor
 gvisor: ## Build gVisor (runsc) from its Go module, to run a repository's own code in
 	@script/gvisor

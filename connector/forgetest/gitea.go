@@ -19,7 +19,7 @@ import (
 var giteaOperations = []string{
 	"GET /repos/{owner}/{repo}", "GET /repos/{owner}/{repo}/assignees", "GET /orgs/{org}/repos", "GET /orgs/{org}/teams", "GET /teams/{id}/members", "GET /teams/{id}/repos",
 	"GET /repos/{owner}/{repo}/branches/{branch}", "POST /repos/{owner}/{repo}/branches", "PUT /repos/{owner}/{repo}/branches/{branch}", "DELETE /repos/{owner}/{repo}/branches/{branch}",
-	"POST /repos/{owner}/{repo}/contents", "GET /repos/{owner}/{repo}/git/commits/{sha}", "GET /repos/{owner}/{repo}/compare/{basehead}",
+	"POST /repos/{owner}/{repo}/contents", "GET /repos/{owner}/{repo}/contents/{filepath}", "GET /repos/{owner}/{repo}/git/commits/{sha}", "GET /repos/{owner}/{repo}/compare/{basehead}",
 	"GET /repos/{owner}/{repo}/pulls", "POST /repos/{owner}/{repo}/pulls", "GET /repos/{owner}/{repo}/pulls/{base}/{head}", "GET /repos/{owner}/{repo}/pulls/{index}", "PATCH /repos/{owner}/{repo}/pulls/{index}",
 	"GET /repos/{owner}/{repo}/pulls/{index}/commits", "POST /repos/{owner}/{repo}/pulls/{index}/requested_reviewers",
 	"GET /repos/{owner}/{repo}/labels", "POST /repos/{owner}/{repo}/labels", "GET /orgs/{org}/labels", "POST /repos/{owner}/{repo}/issues/{index}/labels",
@@ -42,7 +42,7 @@ var (
 	ofGitea   *openapi3.T
 
 	giteaTemplate = regexp.MustCompile(`\{\{[^}]*\}\}`)
-	giteaInPath   = regexp.MustCompile(`^(/repos/[^/]+/[^/]+/(?:branches|compare|pulls/[^/0-9][^/]*)/)(.+)$`)
+	giteaInPath   = regexp.MustCompile(`^(/repos/[^/]+/[^/]+/(?:branches|compare|contents|pulls/[^/0-9][^/]*)/)(.+)$`)
 )
 
 // giteaPage is how many elements the server gives at most.
@@ -73,7 +73,7 @@ func NewGitea(t *testing.T, dir, name string, clock time.Time) *Gitea {
 	const repo = "/repos/{owner}/{repo}"
 	for operation, handler := range map[string]Handler{
 		"GET " + repo: g.about, "GET " + repo + "/assignees": g.assignees, "GET " + repo + "/branches/{branch}": g.branch, "POST " + repo + "/branches": g.makeBranch,
-		"PUT " + repo + "/branches/{branch}": g.moveBranch, "DELETE " + repo + "/branches/{branch}": g.dropBranch, "POST " + repo + "/contents": g.contents,
+		"PUT " + repo + "/branches/{branch}": g.moveBranch, "DELETE " + repo + "/branches/{branch}": g.dropBranch, "POST " + repo + "/contents": g.contents, "GET " + repo + "/contents/{filepath}": g.content,
 		"GET " + repo + "/git/commits/{sha}": g.commit, "GET " + repo + "/compare/{basehead}": g.compare,
 		"GET " + repo + "/pulls": g.pulls, "POST " + repo + "/pulls": g.makePull, "GET " + repo + "/pulls/{base}/{head}": g.pair, "GET " + repo + "/pulls/{index}": g.pull,
 		"PATCH " + repo + "/pulls/{index}": g.editPull, "GET " + repo + "/pulls/{index}/commits": g.pullCommits, "POST " + repo + "/pulls/{index}/requested_reviewers": g.reviewers,
@@ -245,7 +245,21 @@ func (g *Gitea) contents(w http.ResponseWriter, r *http.Request, _ map[string]st
 func (g *Gitea) commitJSON(id string) map[string]any {
 	doc := g.GitHub.commitJSON(id)
 	name := g.Git(nil, "show", "-s", "--format=%an", id)
-	return map[string]any{"sha": id, "parents": doc["parents"], "author": map[string]string{"login": strings.ToLower(name)}, "commit": map[string]any{"message": doc["message"], "tree": doc["tree"], "author": map[string]string{"name": name}}}
+	files := []map[string]string{}
+	for path := range strings.SplitSeq(g.Git(nil, "show", "--format=", "--name-only", "--no-renames", id), "\n") {
+		files = append(files, map[string]string{"filename": path})
+	}
+	// The tree's id is the commit's, as servers give it.
+	return map[string]any{"sha": id, "parents": doc["parents"], "files": files, "author": map[string]string{"login": strings.ToLower(name)}, "commit": map[string]any{"message": doc["message"], "tree": map[string]string{"sha": id}, "author": map[string]string{"name": name}}}
+}
+
+func (g *Gitea) content(w http.ResponseWriter, r *http.Request, path map[string]string) {
+	blob := g.blobAt(r.URL.Query().Get("ref"), path["filepath"])
+	if blob == "" {
+		g.missing(w)
+		return
+	}
+	JSON(w, 200, map[string]any{"path": path["filepath"], "sha": blob})
 }
 
 func (g *Gitea) commit(w http.ResponseWriter, _ *http.Request, path map[string]string) {

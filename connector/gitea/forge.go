@@ -116,10 +116,7 @@ func (f forge) Propose(ctx context.Context, change connector.Proposal) (connecto
 type commitAnswer struct {
 	Commit struct {
 		Message string `json:"message"`
-		Tree    struct {
-			SHA string `json:"sha"`
-		} `json:"tree"`
-		Author struct {
+		Author  struct {
 			Name string `json:"name"`
 		} `json:"author"`
 	} `json:"commit"`
@@ -127,6 +124,9 @@ type commitAnswer struct {
 	Parents []struct {
 		SHA string `json:"sha"`
 	} `json:"parents"`
+	Files []struct {
+		Name string `json:"filename"`
+	} `json:"files"`
 }
 
 // branch puts the change on its branch.
@@ -145,16 +145,16 @@ func (f forge) branch(ctx context.Context, repo string, change connector.Proposa
 		return "", "", err
 	}
 	defer repository.Close()
-	ours, err := repository.Head(ctx, f.remote(change.Remote), change.Branch, change.Commit)
+	files, err := repository.Changed(ctx, change.Base, change.Commit)
 	if err != nil {
 		return "", "", err
 	}
 	if present == change.Base {
-		commit, err = f.commit(ctx, repo, change, repository, change.Branch)
+		commit, err = f.commit(ctx, repo, change, repository, files, change.Branch)
 		return commit, "created", err
 	}
 	var former commitAnswer
-	if err := get(ctx, f.api, "/repos/"+repo+"/git/commits/"+present, url.Values{"stat": {"false"}, "files": {"false"}}, &former); err != nil {
+	if err := get(ctx, f.api, "/repos/"+repo+"/git/commits/"+present, url.Values{"stat": {"false"}, "verification": {"false"}}, &former); err != nil {
 		return "", "", err
 	}
 	own := git.Trailer(former.Commit.Message, keyTrailer) == change.Key
@@ -164,14 +164,47 @@ func (f forge) branch(ctx context.Context, repo string, change connector.Proposa
 			return "", "", err
 		}
 	}
-	switch {
-	case !own:
+	if !own {
 		return present, "", fmt.Errorf("it stands at %.12s: %w; it was left as it is", present, connector.ErrForeign)
-	case former.Commit.Tree.SHA == ours.Tree && len(former.Parents) == 1 && former.Parents[0].SHA == change.Base:
-		return present, "unchanged", f.sweep(ctx, repo, change.Branch, present)
 	}
-	commit, err = f.replace(ctx, repo, change, repository, present)
+	if len(former.Parents) == 1 && former.Parents[0].SHA == change.Base {
+		if same, err := f.same(ctx, repo, present, &former, files); err != nil {
+			return present, "", err
+		} else if same {
+			return present, "unchanged", f.sweep(ctx, repo, change.Branch, present)
+		}
+	}
+	commit, err = f.replace(ctx, repo, change, repository, files, present)
 	return commit, "updated", err
+}
+
+// same says whether a commit changed these files to these contents. What the API calls the
+// tree of a commit is the commit's own id, so that the files are compared one by one.
+func (f forge) same(ctx context.Context, repo, id string, commit *commitAnswer, files map[string][]byte) (bool, error) {
+	touched := map[string]bool{}
+	for _, one := range commit.Files {
+		touched[one.Name] = true
+	}
+	if len(touched) != len(files) {
+		return false, nil
+	}
+	for name, content := range files {
+		if !touched[name] {
+			return false, nil
+		}
+		var there struct {
+			SHA string `json:"sha"`
+		}
+		err := get(ctx, f.api, "/repos/"+repo+"/contents/"+name, url.Values{"ref": {id}}, &there)
+		gone := rest.Code(err) == http.StatusNotFound
+		switch {
+		case err != nil && !gone:
+			return false, err
+		case gone != (content == nil), !gone && there.SHA != blob(content, len(id)):
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // start makes a branch at a commit, or finds the one that somebody made meanwhile, or we
@@ -214,7 +247,7 @@ func (f forge) empty(ctx context.Context, repo, target, commit string) (bool, er
 // replace makes the change on a branch beside, and moves the change's branch there. The
 // server moves it only while it stands where we saw it. A server that moves no branches
 // takes the commit by a push with a lease instead.
-func (f forge) replace(ctx context.Context, repo string, change connector.Proposal, repository *git.Repository, present string) (string, error) {
+func (f forge) replace(ctx context.Context, repo string, change connector.Proposal, repository *git.Repository, files map[string][]byte, present string) (string, error) {
 	beside := change.Branch + besideSuffix
 	// What an earlier run left there is nobody's work; it is made anew.
 	if err := f.drop(ctx, repo, beside); err != nil {
@@ -227,7 +260,7 @@ func (f forge) replace(ctx context.Context, repo string, change connector.Propos
 	if at != change.Base {
 		return "", fmt.Errorf("%w: another run makes %s", connector.ErrInDoubt, beside)
 	}
-	commit, err := f.commit(ctx, repo, change, repository, beside)
+	commit, err := f.commit(ctx, repo, change, repository, files, beside)
 	if err != nil {
 		return "", err
 	}
@@ -273,11 +306,7 @@ func (f forge) drop(ctx context.Context, repo, branch string) error {
 
 // commit makes the change's commit on a branch that stands at the base. The server
 // compares every former content, so that a second commit of the same change is refused.
-func (f forge) commit(ctx context.Context, repo string, change connector.Proposal, repository *git.Repository, branch string) (string, error) {
-	files, err := repository.Changed(ctx, change.Base, change.Commit)
-	if err != nil {
-		return "", err
-	}
+func (f forge) commit(ctx context.Context, repo string, change connector.Proposal, repository *git.Repository, files map[string][]byte, branch string) (string, error) {
 	before := repository.Tree(change.Base)
 	operations := []map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -301,7 +330,7 @@ func (f forge) commit(ctx context.Context, repo string, change connector.Proposa
 			SHA string `json:"sha"`
 		} `json:"commit"`
 	}
-	err = f.send(ctx, http.MethodPost, "/repos/"+repo+"/contents", map[string]any{
+	err := f.send(ctx, http.MethodPost, "/repos/"+repo+"/contents", map[string]any{
 		"branch": branch, "new_branch": branch, "message": change.Title + "\n\n" + change.Body, "files": operations,
 	}, &made)
 	switch code := rest.Code(err); {

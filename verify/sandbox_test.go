@@ -151,7 +151,7 @@ func TestWithoutASandboxNoProjectCodeRuns(t *testing.T) {
 	t.Setenv("PATH", t.TempDir()) // no bwrap there
 	record := prove(t, r)
 	for _, c := range record.Verification.Checks {
-		if (c.Name == CheckBuild || c.Name == CheckTests) && (c.Status != fact.CheckSkip || !strings.Contains(c.Detail, "project code is not run: no sandbox: bubblewrap")) {
+		if (c.Name == CheckBuild || c.Name == CheckTests) && (c.Status != fact.CheckSkip || !strings.Contains(c.Detail, "project code is not run: no sandbox: gVisor")) {
 			t.Errorf("%+v", c)
 		}
 	}

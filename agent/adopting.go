@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,17 +50,6 @@ func (f foreign) Apply(_ context.Context, dir string, _ fix.Path) (changed []str
 	return changed, nil
 }
 
-// limited says whether a change for an issue may not touch a file.
-func limited(name string) bool {
-	base := path.Base(name)
-	return slices.ContainsFunc(offLimits, func(limit string) bool {
-		if strings.HasSuffix(limit, "/") {
-			return strings.HasPrefix(name, limit) || strings.Contains(name, "/"+limit)
-		}
-		return base == limit || name == limit
-	})
-}
-
 // Judge proves a change that somebody else made: what lies between two commits, for the
 // issues that it says it closes. Only files that are not off limits may differ.
 func (d *Desk) Judge(ctx context.Context, repo, base, head string, issues []issue.Issue) (verify.Record, error) {
@@ -79,7 +67,7 @@ func (d *Desk) Judge(ctx context.Context, repo, base, head string, issues []issu
 	}
 	p := fix.Path{ID: "foreign:" + head, Kind: fix.EditSource, Fixer: "change/foreign", Steps: []fix.Step{}, Changes: []fix.Change{}}
 	for name := range files {
-		if !limited(name) {
+		if !fix.Guarded(name) {
 			p.Edits = append(p.Edits, fix.FileEdit{Path: name})
 		}
 	}

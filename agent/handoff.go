@@ -60,6 +60,9 @@ func (d *Desk) Task(ctx context.Context, request HandOffRequest) (connector.Tick
 		}
 		return connector.Ticket{}, it, fmt.Errorf("issue %s: %w: %s", it.ID, ErrIncomplete, missing)
 	}
+	if name := it.Cause.Locations[0].Path; fix.Guarded(name) {
+		return connector.Ticket{}, it, fmt.Errorf("issue %s: %w: %s says who judges or owns the repository, so that people change it and no agent does", it.ID, ErrIncomplete, name)
+	}
 	named := []issue.Issue{it}
 	if err := d.Owned(ctx, named); err != nil {
 		return connector.Ticket{}, it, err
@@ -76,9 +79,6 @@ func taskKey(it issue.Issue) string {
 	sum := sha256.Sum256([]byte("task\x00" + it.ID))
 	return "bs-" + hex.EncodeToString(sum[:8])
 }
-
-// offLimits are what a change for an issue may not touch: who judges and who owns it.
-var offLimits = []string{".github/", ".gitlab-ci.yml", ".gitlab/", ".circleci/", "Jenkinsfile", "CODEOWNERS", ".trivyignore", ".snyk", ".semgrepignore", ".gitleaksignore", ".grype.yaml", ".checkov.yaml", ".checkov.yml", "osv-scanner.toml", ".kube-linter.yaml", ".hadolint.yaml", ".tfsec"}
 
 // taskText writes the text that stands alone: an agent reads it once, when it is asked.
 func taskText(it issue.Issue, key string) string {

@@ -108,7 +108,9 @@ func plan(site *fix.Site, flaw *fix.Flaw) fix.Path {
 	if weakness := weaknessOf(flaw); weakness != "" {
 		p.Steps = append(p.Steps, fix.Step{Text: "the weakness is " + weakness})
 	}
-	p.Steps = append(p.Steps, fix.Step{Text: "or hand it to a coding agent; its change is judged by our proof", Command: "backstitch fix handoff " + flaw.Issue})
+	if !fix.Guarded(site.Location.Path) {
+		p.Steps = append(p.Steps, fix.Step{Text: "or hand it to a coding agent, whose change is judged by our proof; this shows what it is told", Command: "backstitch fix handoff " + flaw.Issue + " --show"})
+	}
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%s\x00%s", flaw.Issue, p.Summary)
 	p.ID = "source-" + hex.EncodeToString(sum.Sum(nil))[:16]

@@ -91,7 +91,7 @@ func refuses(t *testing.T, s Sandbox) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	abstract := filepath.Base(outside) + filepath.Base(work)
+	abstract := strings.ReplaceAll(outside, "/", "-")
 	bus, err := net.Listen("unix", "@"+abstract)
 	if err != nil {
 		t.Fatal(err)

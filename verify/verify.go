@@ -218,13 +218,23 @@ func (p *prover) look(ctx context.Context, dir string) (*look, error) {
 	return seen, nil
 }
 
-// scope gives the modules that the path is about.
+// scope gives the modules that the path is about: those of its folder that the fixer
+// handles, and of several those that hold a file that the path names.
 func (p *prover) scope(l *look) []lockfile.Module {
-	var modules []lockfile.Module
+	var modules, named []lockfile.Module
 	for i := range l.modules {
-		if p.modular != nil && l.modules[i].Dir == p.request.Path.Module && p.modular.Handles(&l.modules[i]) {
-			modules = append(modules, l.modules[i])
+		if p.modular == nil || l.modules[i].Dir != p.request.Path.Module || !p.modular.Handles(&l.modules[i]) {
+			continue
 		}
+		modules = append(modules, l.modules[i])
+		inside := files(l.modules[i : i+1])
+		if slices.ContainsFunc(p.request.Path.Steps, func(s fix.Step) bool { return s.Location != nil && inside[s.Location.Path] }) ||
+			slices.ContainsFunc(p.request.Path.Edits, func(e fix.FileEdit) bool { return inside[e.Path] }) {
+			named = append(named, l.modules[i])
+		}
+	}
+	if len(modules) > 1 && len(named) > 0 {
+		return named
 	}
 	return modules
 }

@@ -8,9 +8,6 @@ import (
 	"github.com/backstitch/backstitch/connector"
 )
 
-// hookSecret is the setting that a forge's webhooks are judged by.
-const hookSecret = "hook-secret"
-
 // ErrNoHooks says that a source takes no webhooks.
 var ErrNoHooks = errors.New("it takes no webhooks")
 
@@ -30,14 +27,14 @@ func (a *App) Hear(ctx context.Context, name string, request connector.HookReque
 			return nil, fmt.Errorf("source %s: %w", name, err)
 		}
 		source, ok := kind.(connector.ForgeSource)
-		if !ok || values[hookSecret] == "" {
-			return nil, fmt.Errorf("source %s: %w: expected a forge with the setting %s", name, ErrNoHooks, hookSecret)
+		if !ok || values[connector.HookSecret] == "" {
+			return nil, fmt.Errorf("source %s: %w: expected a forge with the setting %s", name, ErrNoHooks, connector.HookSecret)
 		}
 		forge, err := source.Forge(values)
 		if err != nil {
 			return nil, fmt.Errorf("source %s: %w", name, err)
 		}
-		return a.Desk.Hear(ctx, name, forge, values[hookSecret], request)
+		return a.Desk.Hear(ctx, name, forge, values[connector.HookSecret], request)
 	}
 	return nil, fmt.Errorf("source %s: %w", name, ErrNoSource)
 }

@@ -237,6 +237,14 @@ type Event struct {
 	Number int
 }
 
+// HookSecret is the name of the setting that webhooks of a forge are judged by.
+const HookSecret = "hook-secret"
+
+// HookSetting is the setting of a forge that reads webhooks.
+func HookSetting() Setting {
+	return Setting{Name: HookSecret, Kind: SettingSecret, Help: "secret that webhooks are judged by, by reference; backstitch change listen takes them"}
+}
+
 // HookReader judges and reads webhook requests. The signature is checked in constant
 // time before the body is read.
 type HookReader interface {

@@ -45,6 +45,7 @@ func (source) Settings() []connector.Setting {
 	return []connector.Setting{
 		{Name: "address", Kind: connector.SettingURL, Default: "https://dev.azure.com", Help: "address above the organizations; of a server of your own that above its collections"},
 		{Name: "token", Kind: connector.SettingSecret, Help: "personal access token, by reference: env:NAME or file:PATH"},
+		connector.HookSetting(),
 		{Name: "organizations", Kind: connector.SettingList, Help: "organizations all of whose projects are read"},
 		{Name: "projects", Kind: connector.SettingList, Help: "single projects, ORGANIZATION/PROJECT"},
 		{Name: "work-item-type", Kind: connector.SettingText, Default: "Issue", Help: "type of the work items that tickets become, such as Issue, Bug or Task"},

@@ -49,6 +49,7 @@ func (source) Settings() []connector.Setting {
 	return []connector.Setting{
 		{Name: "address", Kind: connector.SettingURL, Default: "https://api.bitbucket.org/2.0", Help: "address of the REST API"},
 		{Name: "token", Kind: connector.SettingSecret, Help: "access token, or API token of a person, by reference: env:NAME or file:PATH"},
+		connector.HookSetting(),
 		{Name: "user", Kind: connector.SettingText, Help: "mail address of the person whom an API token belongs to; empty for access tokens"},
 		{Name: "workspaces", Kind: connector.SettingList, Help: "workspaces whose repositories, projects and members are read"},
 		{Name: "repositories", Kind: connector.SettingList, Help: "single repositories, WORKSPACE/NAME"},

@@ -43,6 +43,7 @@ func (source) Settings() []connector.Setting {
 	return []connector.Setting{
 		{Name: "address", Kind: connector.SettingURL, Required: true, Help: "address of the server, such as https://git.example.org"},
 		{Name: "token", Kind: connector.SettingSecret, Help: "token, by reference: env:NAME or file:PATH"},
+		connector.HookSetting(),
 		{Name: "organizations", Kind: connector.SettingList, Help: "organizations whose repositories and teams are read"},
 		{Name: "repositories", Kind: connector.SettingList, Help: "single repositories, OWNER/NAME"},
 	}

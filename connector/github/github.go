@@ -51,9 +51,9 @@ func (source) Settings() []connector.Setting {
 	return []connector.Setting{
 		{Name: "address", Kind: connector.SettingURL, Default: "https://api.github.com", Help: "address of the REST API; of a server of your own https://HOST/api/v3"},
 		{Name: "token", Kind: connector.SettingSecret, Help: "token, by reference: env:NAME or file:PATH"},
+		connector.HookSetting(),
 		{Name: "app", Kind: connector.SettingText, Help: "id of a GitHub App, instead of a token"},
 		{Name: "app-key", Kind: connector.SettingSecret, Help: "the App's private key in PEM, by reference"},
-		{Name: "hook-secret", Kind: connector.SettingSecret, Help: "secret that webhooks are judged by, by reference; backstitch change listen takes them"},
 		{Name: "organizations", Kind: connector.SettingList, Help: "organizations whose repositories and teams are read"},
 		{Name: "repositories", Kind: connector.SettingList, Help: "single repositories, OWNER/NAME"},
 		{Name: "alerts", Kind: connector.SettingChoice, Choices: []string{"yes", "no"}, Default: "yes", Help: "whether security alerts are read"},

@@ -52,6 +52,7 @@ func (source) Settings() []connector.Setting {
 	return []connector.Setting{
 		{Name: "address", Kind: connector.SettingURL, Default: "https://gitlab.com", Help: "address of GitLab, or of a server of your own"},
 		{Name: "token", Kind: connector.SettingSecret, Help: "access token of a person, group or project, by reference: env:NAME or file:PATH"},
+		connector.HookSetting(),
 		{Name: "groups", Kind: connector.SettingList, Help: "groups, by full path, whose projects and subgroups are read"},
 		{Name: "projects", Kind: connector.SettingList, Help: "single projects, by full path"},
 	}

@@ -171,7 +171,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // that is a whole number is met exactly.
 func reached(value, target float64, most bool) bool {
 	if _, decimals, ok := strings.Cut(strconv.FormatFloat(target, 'f', -1, 64), "."); ok {
-		scale := math.Pow10(len(decimals))
+		scale := math.Pow10(max(2, len(decimals))) // .80 is stated in two
 		value, target = math.Round(value*scale), math.Round(target*scale)
 	}
 	if most {

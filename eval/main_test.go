@@ -13,6 +13,7 @@ func TestAFigureIsReachedAtTheDecimalsOfItsTarget(t *testing.T) {
 	}{
 		{.7596, .76, false, true},
 		{.7549, .76, false, false},
+		{.7596, .80, false, false}, // one decimal of a float, two as it was stated
 		{.9985, .999, false, true},
 		{.9984, .999, false, false},
 		{.9999, 1, false, false},

@@ -21,12 +21,7 @@ func newAdvisory(s *streams) *cobra.Command {
 			"is read, not its name; only an answer of the first API is named after its product\n" +
 			"(python.json), since nothing in it says which.",
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context(), func(c *app.Config) { c.Reindex = true })
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			summary, err := desk.ImportAdvisories(cmd.Context(), args)
 			if err != nil {
 				return err
@@ -53,17 +48,12 @@ func newAdvisory(s *streams) *cobra.Command {
 				return incomplete("not everything was imported as it stands: %d records skipped, %d problems", summary.Bad, len(summary.Problems)+summary.Omitted)
 			}
 			return nil
-		},
+		}, func(c *app.Config) { c.Reindex = true }),
 	}, &cobra.Command{
 		Use:   "status",
 		Short: "Sources and age of the index",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, _ []string) error {
 			status, ok := desk.AdvisoryStatus()
 			if !ok {
 				return incomplete("there is no advisory index yet: backstitch advisory import PATH...")
@@ -79,7 +69,7 @@ func newAdvisory(s *streams) *cobra.Command {
 				fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", plain(source.Name), source.Kind, source.Count, day(source.Newest))
 			}
 			return table.Flush()
-		},
+		}),
 	})
 	return parent
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/app"
 	"github.com/backstitch/backstitch/remediation"
 )
 
@@ -30,12 +31,7 @@ func newChangeList(s *streams) *cobra.Command {
 		Use:   "list",
 		Short: "All changes, the one that moved last first",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, _ []string) error {
 			states := remediation.States()
 			if state != "" && !slices.Contains(states, remediation.State(state)) {
 				return fmt.Errorf("--only %s: expected one of %v", state, states)
@@ -67,7 +63,7 @@ func newChangeList(s *streams) *cobra.Command {
 				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\n", r.ID, r.State, plain(r.Repository), cut(plain(r.Path.Summary), 60), len(r.Issues), plain(whereOf(r)))
 			}
 			return table.Flush()
-		},
+		}),
 	}
 	command.Flags().StringVar(&state, "only", "", "only those in this state, for example change_open")
 	return command
@@ -85,12 +81,7 @@ func newChangeShow(s *streams) *cobra.Command {
 		Use:   "show CHANGE",
 		Short: "A change and its life so far",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			r, events, err := desk.Change(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -113,7 +104,7 @@ func newChangeShow(s *streams) *cobra.Command {
 				}
 			}
 			return nil
-		},
+		}),
 	}
 }
 
@@ -147,12 +138,7 @@ func newChangeFollow(s *streams) *cobra.Command {
 			"is followed into images and to what runs, until a look shows the finding gone or still there. A\n" +
 			"commit of somebody else on the branch makes the change theirs. Run it as often as you like.\n" +
 			"It exits with 3 when a change could not be looked at.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			followed, err := desk.Follow(cmd.Context(), args...)
 			if err != nil {
 				return err
@@ -177,7 +163,7 @@ func newChangeFollow(s *streams) *cobra.Command {
 				return incomplete("%s could not be looked at", several(problems, "change"))
 			}
 			return nil
-		},
+		}),
 	}
 }
 

@@ -157,6 +157,18 @@ func (s *streams) open(ctx context.Context, change ...func(*app.Config)) (*app.A
 	return app.Open(ctx, config)
 }
 
+// onDesk makes a command of what is done with the opened state.
+func (s *streams) onDesk(do func(cmd *cobra.Command, desk *app.App, args []string) error, change ...func(*app.Config)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		desk, err := s.open(cmd.Context(), change...)
+		if err != nil {
+			return err
+		}
+		defer desk.Close()
+		return do(cmd, desk, args)
+	}
+}
+
 // json writes v as one indented JSON document.
 func (s *streams) json(v any) error {
 	encoder := json.NewEncoder(s.out)

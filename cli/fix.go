@@ -20,12 +20,7 @@ func newFix(s *streams) *cobra.Command {
 		Use:   "plan ISSUE",
 		Short: "The ways to fix an issue, compared",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			it, err := desk.Issue(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -36,19 +31,14 @@ func newFix(s *streams) *cobra.Command {
 			s.printPaths(it.FixPaths)
 			s.printBlocked(it)
 			return nil
-		},
+		}),
 	}
 	var statement string
 	prove := &cobra.Command{
 		Use:   "verify ISSUE",
 		Short: "Prove a fix path: seen before, still seen after a no-op, gone after the change, nothing new",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			request.Issue = args[0]
 			proof, err := desk.VerifyFix(cmd.Context(), request)
 			if err != nil {
@@ -70,7 +60,7 @@ func newFix(s *streams) *cobra.Command {
 				return gate("the fix is not proven: %s", proof.Path.Verification.Status)
 			}
 			return nil
-		},
+		}),
 	}
 	prove.Flags().StringVar(&statement, "statement", "", "write the signed statement (DSSE envelope) to this file")
 
@@ -79,12 +69,7 @@ func newFix(s *streams) *cobra.Command {
 		Use:   "open ISSUE --remote URL",
 		Short: "Prove a fix path and push it as a branch, with its pull-request text",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context(), func(c *app.Config) { c.OverrideLimits = override })
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			request.Issue = args[0]
 			opened, err := desk.OpenFix(cmd.Context(), request)
 			if err != nil {
@@ -99,7 +84,7 @@ func newFix(s *streams) *cobra.Command {
 			}
 			fmt.Fprintf(s.out, "%s %s at %s\n\n%s\n\n%s", opened.Receipt.Outcome, plain(opened.Receipt.Ref), opened.Commit, plain(opened.PullRequest.Title), opened.PullRequest.Body)
 			return nil
-		},
+		}, func(c *app.Config) { c.OverrideLimits = override }),
 	}
 	open.Flags().StringVar(&request.Remote, "remote", "", "where the change goes: URL or path; a forge that is a source serves its own")
 	open.Flags().StringVar(&request.Target, "target", "", "branch that the change is meant for (default: the remote's)")

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/app"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/fix"
 )
@@ -26,12 +27,7 @@ func newFixCompare(s *streams) *cobra.Command {
 			"finds: the program is type-checked in a sandbox without a network, none of it is run.",
 		Example: "  backstitch fix compare BS-ABCDEFGHIJ\n  backstitch fix compare BS-ABCDEFGHIJ --calls -o json",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			it, err := desk.Issue(cmd.Context(), args[0])
 			if err == nil && calls {
 				request.Issue = args[0]
@@ -48,7 +44,7 @@ func newFixCompare(s *streams) *cobra.Command {
 			}
 			s.printBlocked(it)
 			return nil
-		},
+		}),
 	}
 	command.Flags().BoolVar(&calls, "calls", false, "follow the calls of a Go program to the flawed symbols")
 	command.Flags().StringVar(&request.Repo, "repo", "", "folder of the repository (default: where triage saw it)")

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/app"
 )
 
 func newFixHandoff(s *streams) *cobra.Command {
@@ -21,12 +22,7 @@ func newFixHandoff(s *streams) *cobra.Command {
 			"The pull request that refers to the ticket is adopted by backstitch change follow, and judged by the\n" +
 			"same proof as changes of our own, never by its word.",
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			request.Issue = args[0]
 			if show {
 				ticket, _, err := desk.Task(cmd.Context(), request)
@@ -56,7 +52,7 @@ func newFixHandoff(s *streams) *cobra.Command {
 			}
 			fmt.Fprintf(s.out, "backstitch change follow %s judges what comes of it\n", handed.Remediation.ID)
 			return nil
-		},
+		}),
 	}
 	command.Flags().StringVar(&request.Remote, "remote", "", "repository whose forge keeps the ticket")
 	command.Flags().StringVar(&request.Mode, "mode", "", "assign, label, mention or rest; without it only the ticket is made")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/backstitch/backstitch/app"
 	"github.com/backstitch/backstitch/fact"
 	"github.com/backstitch/backstitch/issue"
 )
@@ -17,12 +18,7 @@ func newIssue(s *streams) *cobra.Command {
 		Use:   "list",
 		Short: "List issues, worst first",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, _ []string) error {
 			issues, err := desk.Issues(cmd.Context(), all)
 			if err != nil {
 				return err
@@ -41,7 +37,7 @@ func newIssue(s *streams) *cobra.Command {
 				err = incomplete("nothing was looked at yet: backstitch triage --repo DIR")
 			}
 			return err
-		},
+		}),
 	}
 	list.Flags().BoolVar(&all, "all", false, "resolved and rejected ones too")
 
@@ -49,12 +45,7 @@ func newIssue(s *streams) *cobra.Command {
 		Use:   "show ISSUE",
 		Short: "Show one issue with its three answers and their evidence",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			it, err := desk.Issue(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -64,7 +55,7 @@ func newIssue(s *streams) *cobra.Command {
 			}
 			s.printIssue(it)
 			return nil
-		},
+		}),
 	}
 
 	var reason, note string
@@ -74,14 +65,9 @@ func newIssue(s *streams) *cobra.Command {
 		Long: "Reasons: false_positive, not_affected, wont_fix, exception. A risk that is accepted\n" +
 			"(wont_fix, exception) is never exported as not_affected.",
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			return desk.Reject(cmd.Context(), args[0], reason, note)
-		},
+		}),
 	}
 	reject.Flags().StringVar(&reason, "reason", "", "false_positive, not_affected, wont_fix or exception")
 	reject.Flags().StringVar(&note, "note", "", "why, for whoever reads it later")
@@ -185,12 +171,7 @@ func newCause(s *streams) *cobra.Command {
 		Use:   "explain ISSUE",
 		Short: "The chain of evidence from the finding to the line",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			it, err := desk.Issue(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -200,7 +181,7 @@ func newCause(s *streams) *cobra.Command {
 			}
 			s.printCause(it.Cause)
 			return nil
-		},
+		}),
 	}, newCauseTerraform(s), newCauseKubernetes(s))
 	return parent
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/app"
 )
 
 func newIssueInvestigate(s *streams) *cobra.Command {
@@ -18,12 +19,7 @@ func newIssueInvestigate(s *streams) *cobra.Command {
 			"what they are expected to show. Every sentence names its evidence by number. The same state gives\n" +
 			"the same bytes.",
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			record, err := desk.Investigate(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -33,7 +29,7 @@ func newIssueInvestigate(s *streams) *cobra.Command {
 			}
 			s.printInvestigation(record)
 			return nil
-		},
+		}),
 	}
 }
 

@@ -147,12 +147,7 @@ func newOwnerHistory(s *streams) *cobra.Command {
 		Short: "What people said of who owns an asset or an issue",
 		Long:  assetHelp,
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			about, err := subject(cmd.Context(), desk, args[0])
 			if err != nil {
 				return err
@@ -178,6 +173,6 @@ func newOwnerHistory(s *streams) *cobra.Command {
 					plain(a.Role), plain(strings.Join(lessons, " ")), plain(a.Reason))
 			}
 			return table.Flush()
-		},
+		}),
 	}
 }

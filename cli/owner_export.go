@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/backstitch/backstitch/app"
 )
 
 func newOwnerExport(s *streams) *cobra.Command {
@@ -17,12 +19,7 @@ func newOwnerExport(s *streams) *cobra.Command {
 			"standard error.",
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: []string{"codeowners", "backstage"},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			x, err := desk.ExportOwners(cmd.Context(), args[0], repo, commit)
 			if err != nil {
 				return err
@@ -38,7 +35,7 @@ func newOwnerExport(s *streams) *cobra.Command {
 			}
 			_, err = fmt.Fprint(s.out, x.Diff)
 			return err
-		},
+		}),
 	}
 	command.Flags().StringVar(&repo, "repo", ".", "folder of the repository")
 	command.Flags().StringVar(&commit, "at", "HEAD", "commit to look at")

@@ -20,12 +20,7 @@ func newOwnerRules(s *streams) *cobra.Command {
 		Use:   "test FILE",
 		Short: "What rules would claim over the whole graph, without saving them",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			tried, err := desk.TryRules(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -34,7 +29,7 @@ func newOwnerRules(s *streams) *cobra.Command {
 				return s.json(tried)
 			}
 			return s.printTried(tried)
-		},
+		}),
 	}
 	var try bool
 	apply := &cobra.Command{
@@ -42,12 +37,7 @@ func newOwnerRules(s *streams) *cobra.Command {
 		Short: "Make a file's rules those of the state, and show whose owners change",
 		Long:  "The rules are kept as " + app.TagRulesFile + " in the state folder, a file to be reviewed. What people said\nholds, whatever tags say.",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			change, err := desk.ApplyRules(cmd.Context(), args[0], try)
 			if err != nil {
 				return err
@@ -57,7 +47,7 @@ func newOwnerRules(s *streams) *cobra.Command {
 			}
 			s.printOwnersChange(change)
 			return nil
-		},
+		}),
 	}
 	apply.Flags().BoolVar(&try, "dry-run", false, "show the changes and save nothing")
 	parent.AddCommand(test, apply)
@@ -115,12 +105,7 @@ func newOwnerCode(s *streams) *cobra.Command {
 		Use:   "code [DIR...]",
 		Short: "Read who owns repositories, by CODEOWNERS and history, into the graph",
 		Long:  "Reads the repositories in the folders, or without any those that were looked at before and those of\nsources of kind gitlocal. What is built or declared from them inherits their owners.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			list, problems, err := desk.ClaimCode(cmd.Context(), args)
 			if err != nil {
 				return err
@@ -145,7 +130,7 @@ func newOwnerCode(s *streams) *cobra.Command {
 				return incomplete("the look was incomplete: %d repositories were not read", len(problems))
 			}
 			return nil
-		},
+		}),
 	}
 }
 
@@ -154,12 +139,7 @@ func newOwnerCoverage(s *streams) *cobra.Command {
 		Use:   "coverage",
 		Short: "What share of assets and issues has an owner, and what would close the gaps",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, _ []string) error {
 			c, err := desk.OwnerCoverage(cmd.Context())
 			if err != nil {
 				return err
@@ -173,7 +153,7 @@ func newOwnerCoverage(s *streams) *cobra.Command {
 				return incomplete("the graph is empty and there are no issues: backstitch source add, then backstitch source sync")
 			}
 			return err
-		},
+		}),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstitch/backstitch/agent"
+	"github.com/backstitch/backstitch/app"
 	"github.com/backstitch/backstitch/builtin"
 	"github.com/backstitch/backstitch/report"
 )
@@ -18,12 +19,7 @@ func newImport(s *streams) *cobra.Command {
 		Use:   "import REPORT... --repo DIR",
 		Short: "Read scanners' reports into the state",
 		Args:  cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			results, problems, err := desk.Import(cmd.Context(), repo, args)
 			if err != nil {
 				return err
@@ -47,7 +43,7 @@ func newImport(s *streams) *cobra.Command {
 				return incomplete("not every report was read to its end")
 			}
 			return nil
-		},
+		}),
 	}
 	command.Flags().StringVar(&repo, "repo", ".", "folder of the repository that the reports are about")
 	return command

@@ -66,12 +66,7 @@ func newSourceList(s *streams) *cobra.Command {
 		Use:   "list",
 		Short: "The sources that are defined",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, _ []string) error {
 			sources, err := desk.Sources()
 			if err != nil {
 				return err
@@ -89,7 +84,7 @@ func newSourceList(s *streams) *cobra.Command {
 				fmt.Fprintf(table, "%s\t%s\t%s\n", plain(source.Name), plain(source.Type), plain(strings.Join(settings, " ")))
 			}
 			return table.Flush()
-		},
+		}),
 	}
 }
 
@@ -105,12 +100,7 @@ func newSourceSync(s *streams) *cobra.Command {
 			"are found anew. The exit code is 3 when the look was incomplete.\n\n" +
 			"With --dry-run a copy of the graph is synced and thrown away: what would be new, changed and\n" +
 			"gone is counted, and it is shown whose owners would change.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			sources, err := desk.Sources()
 			if err != nil {
 				return err
@@ -163,7 +153,7 @@ func newSourceSync(s *streams) *cobra.Command {
 				change = &tried
 			}
 			return s.synced(all, change)
-		},
+		}),
 	}
 	command.Flags().BoolVar(&try, "dry-run", false, "show what would change, and change nothing")
 	command.Flags().BoolVar(&acceptShrink, "accept-shrink", false, "take what is missing as gone, however much it is")
@@ -245,18 +235,13 @@ func newSourceRemove(s *streams) *cobra.Command {
 		Use:   "remove NAME",
 		Short: "Forget the definition of a source; what it told stays",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			desk, err := s.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer desk.Close()
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
 			if err := desk.RemoveSource(args[0]); err != nil {
 				return err
 			}
 			fmt.Fprintf(s.err, "source %s is no longer defined\n", plain(args[0]))
 			return nil
-		},
+		}),
 	}
 }
 

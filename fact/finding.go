@@ -80,6 +80,9 @@ type Run struct {
 	// Complete says that the report lists everything the detector found in
 	// its target, so that what it no longer lists was looked for and not seen.
 	Complete bool
+	// Part is the part of the detector that ran, where its report tells: a
+	// framework or check type. What another part found was not looked for.
+	Part string
 	// Rules names the rule or advisory database revision, when the report says so.
 	Rules string
 	// Assets are the assets that the run covered even where it found nothing.

@@ -52,7 +52,7 @@ const (
 
 type assetKey struct{ kind, key string }
 
-// scope is one detector's look at one asset under one target.
+// scope is one detector's look, or that of a part of it, at one asset under one target.
 type scope struct {
 	run      *runState
 	asset    assetKey
@@ -123,6 +123,7 @@ type importer struct {
 	current *runState
 	latest  fact.Run // the report's own words for the current run
 	target  string
+	look    string // the target, and the part of the detector where it tells one
 	count   int
 
 	texts   *texts
@@ -205,12 +206,15 @@ func (im *importer) Run(run fact.Run) error {
 	if im.opts.Repository != "" {
 		im.target = im.opts.Repository + "//" + im.target
 	}
+	if im.look = im.target; run.Part != "" {
+		im.look += "#" + run.Part
+	}
 	if run.Image != nil {
 		im.images = append(im.images, *run.Image)
 	}
 	complete := run.Complete && !im.opts.Partial
-	if complete && im.target != "" && !slices.Contains(state.targets, im.target) {
-		state.targets = append(state.targets, im.target)
+	if complete && im.target != "" && !slices.Contains(state.targets, im.look) {
+		state.targets = append(state.targets, im.look)
 	}
 	if len(run.Assets) == 0 {
 		im.scope(im.asset(fact.Asset{})).complete = complete
@@ -246,11 +250,11 @@ func (im *importer) asset(a fact.Asset) fact.Asset {
 
 // scope gives the scope of an asset in the current run.
 func (im *importer) scope(a fact.Asset) *scope {
-	key := scopeKey{im.current, assetKey{a.Kind, a.Key}, im.target}
+	key := scopeKey{im.current, assetKey{a.Kind, a.Key}, im.look}
 	if s := im.scopes[key]; s != nil {
 		return s
 	}
-	s := &scope{run: im.current, asset: key.asset, target: im.target, complete: im.latest.Complete && !im.opts.Partial}
+	s := &scope{run: im.current, asset: key.asset, target: im.look, complete: im.latest.Complete && !im.opts.Partial}
 	s.number = int32(len(im.order))
 	im.order = append(im.order, s)
 	im.scopes[key] = s

@@ -156,6 +156,30 @@ func TestALifeOfFindings(t *testing.T) {
 	}
 }
 
+func TestAPartOfADetectorSaysNothingOfAnother(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	whole := func(part string) fact.Run {
+		return fact.Run{Tool: "checkov", Format: "checkov", Part: part, Complete: true}
+	}
+	finding := fact.Finding{Kind: fact.Misconfiguration, Rule: "CKV_1", Severity: fact.SeverityHigh, Path: "main.tf", Line: 1}
+	for i, step := range []struct {
+		name     string
+		run      fact.Run
+		findings []fact.Finding
+		want     counts
+	}{
+		{"terraform finds one", whole("terraform"), []fact.Finding{finding}, counts{New: 1}},
+		{"kubernetes sees nothing", whole("kubernetes"), nil, counts{}},
+		{"a report without parts sees nothing", whole(""), nil, counts{}},
+		{"terraform sees nothing", whole("terraform"), nil, counts{Unconfirmed: 1}},
+	} {
+		if got := countsOf(feed(t, db, at(i), step.run, step.findings...)); got != step.want {
+			t.Errorf("%s: %+v, want %+v", step.name, got, step.want)
+		}
+	}
+}
+
 func TestAFindingComesBackAsItWentIn(t *testing.T) {
 	t.Parallel()
 	db := database(t)

@@ -3,8 +3,11 @@
 package checkov
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/backstitch/backstitch/fact"
@@ -21,7 +24,7 @@ func (reader) Describe() report.Description {
 		ID: "report/checkov", Name: "Checkov", Formats: "JSON",
 		Docs: "Produce it with `checkov -d DIR -o json`. One finding a failed check of a resource; skipped checks are read as accepted risks with their comment. " +
 			"Findings of the check types sca_package and sca_image are vulnerabilities, those of secrets are secrets; code blocks are not kept. " +
-			"Files that could not be parsed make the report incomplete.",
+			"Files that could not be parsed make their check type incomplete; findings of check types that did not run stay as they are.",
 	}
 }
 
@@ -37,37 +40,56 @@ func (reader) Detect(head []byte) int {
 }
 
 func (reader) Read(ctx context.Context, in io.Reader, sink report.Sink) error {
-	var held report.Spool
-	defer held.Close()
-	run := fact.Run{Tool: "checkov", Format: "checkov", Complete: true}
+	d := document{run: fact.Run{Tool: "checkov", Format: "checkov"}, whole: map[string]bool{}}
+	defer d.held.Close()
 	err := report.JSON(ctx, in, func(s *report.Scanner) {
-		s.Each(func(int) { part(s, &held, &run) })
+		s.Each(func(int) { d.part(s) })
 	})
-	run.Complete = run.Complete && err == nil
-	if sinkErr := sink.Run(run); sinkErr != nil {
-		return sinkErr
+	tell := func(kind string) error {
+		d.run.Part, d.run.Complete = kind, d.whole[kind] && err == nil
+		return sink.Run(d.run)
 	}
-	if replayErr := held.Replay(sink.Finding); replayErr != nil {
-		return replayErr
+	if len(d.whole) == 0 {
+		d.whole[""] = false
 	}
-	return err
+	for _, kind := range slices.Sorted(maps.Keys(d.whole)) {
+		if sinkErr := tell(kind); sinkErr != nil {
+			return sinkErr
+		}
+	}
+	replayErr := d.held.Replay(func(f fact.Finding) error {
+		if kind := f.Attributes["check_type"]; kind != d.run.Part {
+			if sinkErr := tell(kind); sinkErr != nil {
+				return sinkErr
+			}
+		}
+		return sink.Finding(f)
+	})
+	return cmp.Or(replayErr, err)
+}
+
+// document is what was read of a report: an array of check types, or one.
+type document struct {
+	run   fact.Run
+	held  report.Spool
+	whole map[string]bool // by check type: nothing was left out
 }
 
 // part reads what one check type found.
-func part(s *report.Scanner, held *report.Spool, run *fact.Run) {
+func (d *document) part(s *report.Scanner) {
 	var own report.Spool
 	defer own.Close()
-	kind := ""
+	kind, whole := "", true
 	s.Object(func(key string) {
 		switch key {
 		case "check_type":
 			kind = s.Text()
 		case "checkov_version":
-			run.ToolVersion = s.Text()
+			d.run.ToolVersion = s.Text()
 		case "summary":
 			s.Object(func(key string) {
 				if key == "checkov_version" {
-					run.ToolVersion = s.Text()
+					d.run.ToolVersion = s.Text()
 				}
 			})
 		case "results":
@@ -78,20 +100,23 @@ func part(s *report.Scanner, held *report.Spool, run *fact.Run) {
 				case "skipped_checks":
 					s.Array(func(int) { s.Fail(own.Add(check(s, true))) })
 				case "parsing_errors":
-					s.Array(func(int) { run.Complete = false })
+					s.Array(func(int) { whole = false })
 				}
 			})
 		}
 	})
 	// The check type may come after its results.
-	replayErr := own.Replay(func(f fact.Finding) error {
+	s.Fail(own.Replay(func(f fact.Finding) error {
 		if kind == "secrets" {
 			f.Kind = fact.Secret
 		}
 		report.Attribute(&f, "check_type", kind)
-		return held.Add(f)
-	})
-	s.Fail(replayErr)
+		return d.held.Add(f)
+	}))
+	if before, told := d.whole[kind]; told {
+		whole = whole && before
+	}
+	d.whole[kind] = whole
 }
 
 func check(s *report.Scanner, skipped bool) fact.Finding {

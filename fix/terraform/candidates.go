@@ -79,7 +79,7 @@ func (e *estate) candidates(ctx context.Context, site *fix.Site, w *wish) ([]can
 		if t.Status == terraform.TraceFound {
 			literals.put(e.literal(ctx, &t, w.wanted))
 			if len(t.Origins) > 0 {
-				files[path.Base(t.Origins[0].Place.Path)+":"+strconv.Itoa(t.Origins[0].Place.Line)] = true
+				files[t.Origins[0].Place.Path+":"+strconv.Itoa(t.Origins[0].Place.Line)] = true
 			}
 			arguments.put(e.argument(ctx, c, m, &t, w.wanted))
 			controls.put(e.control(ctx, &t))

@@ -101,7 +101,7 @@ func level(folder string) int {
 		return 1
 	case top == "code" || top == "image" || folder == "graph" || !nested && slices.Contains(plugins, folder):
 		return 2
-	case folder == "issue" || folder == "owner" || folder == "cause" || folder == "service" || folder == "outcome" || folder == "remediation" || nested && slices.Contains(plugins, top):
+	case folder == "issue" || folder == "owner" || folder == "cause" || folder == "service" || folder == "outcome" || folder == "campaign" || folder == "remediation" || nested && slices.Contains(plugins, top):
 		return 3
 	case folder == "intake" || folder == "verify" || folder == "action":
 		return 4

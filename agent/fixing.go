@@ -48,7 +48,7 @@ type FixRequest struct {
 	Path   string // fix path id, "" for the recommended one
 	Repo   string // folder of the repository, "" for where it was last looked at
 	Commit string // to work on, "" for the repository's head
-	Remote string // where a change is pushed
+	Remote string // where a change is pushed, "" for the repository's own remote
 	Target string // branch that the change is meant for, "" for the remote's default
 
 	// Unproven offers a change as a draft that could not be proven; one that was

@@ -40,6 +40,14 @@ func (d *Desk) OpenFix(ctx context.Context, request FixRequest) (Opened, error) 
 		return Opened{}, err
 	}
 	defer s.repository.Close()
+	if request.Remote == "" {
+		if request.Remote, err = s.repository.Remote(ctx); err != nil {
+			return Opened{}, err
+		}
+	}
+	if request.Remote == "" {
+		return Opened{}, fmt.Errorf("issue %s: %s has no remote to offer the change to; expected one to be named", request.Issue, s.repository.Root())
+	}
 	forge, err := d.Forge(request.Remote)
 	if err != nil {
 		return Opened{}, err

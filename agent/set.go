@@ -9,19 +9,19 @@ import (
 	"github.com/backstitch/backstitch/issue"
 )
 
-// Campaign is the smallest set of changes for many issues.
-type Campaign struct {
-	Changes []CampaignChange `json:"changes"` // the one that pays the most first
-	Issues  int              `json:"issues"`  // that were looked at
-	Risk    float64          `json:"risk"`    // of all of them
+// Set is the smallest set of changes for many issues.
+type Set struct {
+	Changes []SetChange `json:"changes"` // the one that pays the most first
+	Issues  int         `json:"issues"`  // that were looked at
+	Risk    float64     `json:"risk"`    // of all of them
 	// Open are issues that no known fix path closes by a change.
 	Open   []string `json:"open"`
 	Effort float64  `json:"effort"`
 	Exact  bool     `json:"exact"` // nothing closes as much for less effort
 }
 
-// CampaignChange is one change of a campaign.
-type CampaignChange struct {
+// SetChange is one change of a set.
+type SetChange struct {
 	Repository string   `json:"repository"`
 	Path       fix.Path `json:"path"`
 	Closes     []string `json:"closes"` // issues that no change before it closes
@@ -38,20 +38,25 @@ var risks = map[string]float64{fix.RiskMinor: .5, fix.RiskUnknown: 1, fix.RiskMa
 
 // Smallest chooses the changes that close as much risk of open issues as can be
 // closed, for the least effort. wanted chooses the issues, nil all of them.
-func (d *Desk) Smallest(ctx context.Context, wanted func(*issue.Issue) bool) (Campaign, error) {
+func (d *Desk) Smallest(ctx context.Context, wanted func(*issue.Issue) bool) (Set, error) {
 	issues, err := d.Issues(ctx, false)
 	if err != nil {
-		return Campaign{}, err
+		return Set{}, err
+	}
+	if wanted != nil {
+		if err := d.Owned(ctx, issues); err != nil {
+			return Set{}, err
+		}
 	}
 	issues = slices.DeleteFunc(issues, func(it issue.Issue) bool {
 		return it.State != issue.Open && it.State != issue.InProgress || wanted != nil && !wanted(&it)
 	})
 	at := map[string]int{}
 	risk := make([]float64, len(issues))
-	campaign := Campaign{Changes: []CampaignChange{}, Issues: len(issues), Open: []string{}}
+	set := Set{Changes: []SetChange{}, Issues: len(issues), Open: []string{}}
 	for i := range issues {
 		at[issues[i].ID], risk[i] = i, issues[i].Risk
-		campaign.Risk += risk[i]
+		set.Risk += risk[i]
 	}
 	type way struct {
 		repository string
@@ -86,10 +91,10 @@ func (d *Desk) Smallest(ctx context.Context, wanted func(*issue.Issue) bool) (Ca
 			}
 		}
 	}
-	set := fix.Smallest(options, risk)
+	smallest := fix.Smallest(options, risk)
 	closed := map[string]bool{}
-	for n, o := range set.Chosen {
-		change := CampaignChange{Repository: list[o].repository, Path: list[o].path, Closes: []string{}, Point: set.Curve[n]}
+	for n, o := range smallest.Chosen {
+		change := SetChange{Repository: list[o].repository, Path: list[o].path, Closes: []string{}, Point: smallest.Curve[n]}
 		for _, i := range options[o].Closes {
 			if id := issues[i].ID; !closed[id] {
 				closed[id] = true
@@ -97,18 +102,18 @@ func (d *Desk) Smallest(ctx context.Context, wanted func(*issue.Issue) bool) (Ca
 			}
 		}
 		slices.Sort(change.Closes)
-		if campaign.Risk > 0 {
-			change.Share = change.Risk / campaign.Risk
+		if set.Risk > 0 {
+			change.Share = change.Risk / set.Risk
 		}
-		campaign.Changes = append(campaign.Changes, change)
+		set.Changes = append(set.Changes, change)
 	}
 	for i := range issues {
 		if !closed[issues[i].ID] {
-			campaign.Open = append(campaign.Open, issues[i].ID)
+			set.Open = append(set.Open, issues[i].ID)
 		}
 	}
-	campaign.Effort, campaign.Exact = set.Effort, set.Exact
-	return campaign, nil
+	set.Effort, set.Exact = smallest.Effort, smallest.Exact
+	return set, nil
 }
 
 // site is the place that a path edits: of the ways to move one package of one module

@@ -23,13 +23,13 @@ func TestTheSmallestSetClosesWhatCanBeClosed(t *testing.T) {
 			}
 		}
 	}
-	campaign, err := desk.Smallest(t.Context(), nil)
+	set, err := desk.Smallest(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	closed := map[string]bool{}
 	share, sites := 0.0, map[string]bool{}
-	for _, change := range campaign.Changes {
+	for _, change := range set.Changes {
 		if len(change.Closes) == 0 || change.Share <= share {
 			t.Errorf("%s closes %v and leads to %.2f after %.2f", change.Path.Summary, change.Closes, change.Share, share)
 		}
@@ -52,14 +52,14 @@ func TestTheSmallestSetClosesWhatCanBeClosed(t *testing.T) {
 		}
 		sites[site] = true
 	}
-	if len(closed) != len(closable) || !campaign.Exact || len(campaign.Open) != campaign.Issues-len(closed) {
-		t.Errorf("%d of %d are closed, exact %t, open %v of %d", len(closed), len(closable), campaign.Exact, campaign.Open, campaign.Issues)
+	if len(closed) != len(closable) || !set.Exact || len(set.Open) != set.Issues-len(closed) {
+		t.Errorf("%d of %d are closed, exact %t, open %v of %d", len(closed), len(closable), set.Exact, set.Open, set.Issues)
 	}
 	severe, err := desk.Smallest(t.Context(), func(it *issue.Issue) bool { return it.Severity >= fact.SeverityCritical })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if severe.Issues == 0 || severe.Issues >= campaign.Issues || slices.ContainsFunc(severe.Changes, func(c agent.CampaignChange) bool { return len(c.Closes) > severe.Issues }) {
+	if severe.Issues == 0 || severe.Issues >= set.Issues || slices.ContainsFunc(severe.Changes, func(c agent.SetChange) bool { return len(c.Closes) > severe.Issues }) {
 		t.Errorf("of the critical ones: %+v", severe)
 	}
 }

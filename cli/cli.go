@@ -131,7 +131,7 @@ func newRoot(s *streams) *cobra.Command {
 		}
 		return nil
 	}
-	root.AddCommand(newTriage(s), newImport(s), newReport(s), newAdvisory(s), newIssue(s), newOwner(s), newPerson(s), newCause(s), newGraph(s), newFix(s), newChange(s), newSource(s), newService(s), newImage(s), newDelivery(s), newDemo(s))
+	root.AddCommand(newTriage(s), newImport(s), newReport(s), newAdvisory(s), newIssue(s), newOwner(s), newPerson(s), newCause(s), newGraph(s), newFix(s), newCampaign(s), newChange(s), newSource(s), newService(s), newImage(s), newDelivery(s), newDemo(s))
 	return root
 }
 

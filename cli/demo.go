@@ -114,11 +114,11 @@ func (s *streams) runDemo(cmd *cobra.Command, dir string) error {
 		}
 	}
 	fmt.Fprint(s.out, "\n# the smallest set of changes\n\n")
-	campaign, err := desk.Smallest(ctx, nil)
+	set, err := desk.Smallest(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if err := s.printCampaign(campaign); err != nil {
+	if err := s.printSet(set); err != nil {
 		return err
 	}
 	fmt.Fprint(s.out, "\n# how the internet reaches the code of the platform\n\n")

@@ -66,7 +66,7 @@ func newFix(s *streams) *cobra.Command {
 
 	override := false
 	open := &cobra.Command{
-		Use:   "open ISSUE --remote URL",
+		Use:   "open ISSUE",
 		Short: "Prove a fix path and push it as a branch, with its pull-request text",
 		Args:  cobra.ExactArgs(1),
 		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, args []string) error {
@@ -86,15 +86,12 @@ func newFix(s *streams) *cobra.Command {
 			return nil
 		}, func(c *app.Config) { c.OverrideLimits = override }),
 	}
-	open.Flags().StringVar(&request.Remote, "remote", "", "where the change goes: URL or path; a forge that is a source serves its own")
+	open.Flags().StringVar(&request.Remote, "remote", "", "where the change goes: URL or path; a forge that is a source serves its own (default: the repository's origin)")
 	open.Flags().StringVar(&request.Target, "target", "", "branch that the change is meant for (default: the remote's)")
 	open.Flags().BoolVar(&request.Unproven, "unproven", false, "offer, as a draft, a change of which nothing of ours can judge the effect")
 	open.Flags().BoolVar(&request.Again, "again", false, "offer a change again that people closed without merging it")
 	open.Flags().BoolVar(&request.TakeOver, "take-over", false, "write over commits that others put on the change's branch")
 	open.Flags().BoolVar(&override, "override-limits", false, "pass limits and quiet hours of deliveries, which is recorded; the kill switch cannot be passed")
-	if err := open.MarkFlagRequired("remote"); err != nil {
-		panic(err) // the flag is defined one line above
-	}
 	for _, command := range []*cobra.Command{prove, open} {
 		command.Flags().StringVar(&request.Repo, "repo", "", "folder of the repository (default: where triage saw it)")
 		command.Flags().StringVar(&request.Path, "path", "", "id of the fix path (default: the recommended one)")

@@ -7,51 +7,40 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstitch/backstitch/agent"
-	"github.com/backstitch/backstitch/fact"
-	"github.com/backstitch/backstitch/issue"
+	"github.com/backstitch/backstitch/app"
 )
 
 func newFixSet(s *streams) *cobra.Command {
-	var severity, repository string
+	var which chosenIssues
 	command := &cobra.Command{
 		Use:   "set",
 		Short: "The smallest set of changes that closes the most risk of the open issues",
 		Long: "Chooses among the known fix paths of all open issues those that close as much risk as\n" +
 			"all of them together, for the least effort, the one that pays the most first. Of the\n" +
-			"ways to move one package of one module only one is taken.",
+			"ways to move one package of one module only one is taken. To follow such a set until all is\n" +
+			"closed, make a campaign of the same choice.",
 		Example: "  backstitch fix set\n  backstitch fix set --severity high --repository github.com/acme/shop -o json",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			threshold := fact.SeverityUnknown
-			if severity != "" {
-				if err := threshold.UnmarshalText([]byte(severity)); err != nil {
-					return fmt.Errorf("--severity: %w", err)
-				}
-			}
-			desk, err := s.open(cmd.Context())
+		RunE: s.onDesk(func(cmd *cobra.Command, desk *app.App, _ []string) error {
+			wanted, _, err := which.choose(desk.Now())
 			if err != nil {
 				return err
 			}
-			defer desk.Close()
-			campaign, err := desk.Smallest(cmd.Context(), func(it *issue.Issue) bool {
-				here := repository == "" || len(it.Cause.Locations) > 0 && it.Cause.Locations[0].Repository == repository
-				return here && it.Severity >= threshold
-			})
+			set, err := desk.Smallest(cmd.Context(), wanted)
 			if err != nil {
 				return err
 			}
 			if s.output == "json" {
-				return s.json(campaign)
+				return s.json(set)
 			}
-			return s.printCampaign(campaign)
-		},
+			return s.printSet(set)
+		}),
 	}
-	command.Flags().StringVar(&severity, "severity", "", "only issues at least this severe")
-	command.Flags().StringVar(&repository, "repository", "", "only issues whose cause is in this repository")
+	which.flags(command)
 	return command
 }
 
-func (s *streams) printCampaign(c agent.Campaign) error {
+func (s *streams) printSet(c agent.Set) error {
 	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "#\tREPOSITORY\tCHANGE\tCLOSES\tRISK CLOSED SO FAR")
 	for i, change := range c.Changes {

@@ -114,7 +114,7 @@ func (s *streams) printView(v graph.View) {
 		if said.Passing {
 			passing = ", in passing"
 		}
-		say("seen  by %s in %s%s, %s to %s", plain(said.By), plain(said.Scope), passing, stamp(said.First), stamp(said.Last))
+		say("seen  by %s in %s%s, %s to %s", plain(said.By), plain(said.Scope), passing, day(said.First), day(said.Last))
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Properties)) {
 		say("  %s = %s", plain(name), plain(v.Properties[name]))
@@ -167,7 +167,7 @@ func witness(w graph.Witness) string {
 	if w.Location != nil {
 		text += fmt.Sprintf(", at %s", plain(place(*w.Location)))
 	}
-	return fmt.Sprintf("%s (%s in %s, %s to %s)", text, plain(w.By), plain(w.Scope), stamp(w.First), stamp(w.Last))
+	return fmt.Sprintf("%s (%s in %s, %s to %s)", text, plain(w.By), plain(w.Scope), day(w.First), day(w.Last))
 }
 
 func arrow(kind fact.RelationKind, backward bool) string {
@@ -175,13 +175,6 @@ func arrow(kind fact.RelationKind, backward bool) string {
 		return "<-" + string(kind) + "-"
 	}
 	return "-" + string(kind) + "->"
-}
-
-func stamp(micros int64) string {
-	if micros == 0 {
-		return "unknown"
-	}
-	return time.UnixMicro(micros).UTC().Format(time.DateOnly)
 }
 
 func newGraphPath(s *streams, moment func() (time.Time, error)) *cobra.Command {

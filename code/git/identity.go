@@ -13,21 +13,12 @@ import (
 // The remote "origin" counts first, then the others by name. Without a remote
 // on another machine it is "local/" and the id of the first root commit.
 func (r *Repository) Identity(ctx context.Context) (string, error) {
-	values, err := r.config(ctx, `^remote\..*\.url$`)
+	remotes, err := r.remotes(ctx)
 	if err != nil {
 		return "", err
 	}
-	slices.SortStableFunc(values, func(a, b [2]string) int {
-		if origin := "remote.origin.url"; (a[0] == origin) != (b[0] == origin) {
-			if a[0] == origin {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a[0], b[0])
-	})
-	for _, v := range values {
-		if identity := Canonical(v[1]); identity != "" {
+	for _, remote := range remotes {
+		if identity := Canonical(remote); identity != "" {
 			return identity, nil
 		}
 	}
@@ -48,6 +39,38 @@ func (r *Repository) Identity(ctx context.Context) (string, error) {
 		return "local/" + head, nil
 	}
 	return "local/" + roots[len(roots)-1], nil
+}
+
+// Remote gives the address that the repository is pushed to when nothing else is said:
+// that of the remote "origin", or the first of the others by name, "" for none.
+func (r *Repository) Remote(ctx context.Context) (string, error) {
+	remotes, err := r.remotes(ctx)
+	if err != nil || len(remotes) == 0 {
+		return "", err
+	}
+	return remotes[0], nil
+}
+
+// remotes lists the addresses of the remotes, that of "origin" first.
+func (r *Repository) remotes(ctx context.Context) ([]string, error) {
+	values, err := r.config(ctx, `^remote\..*\.url$`)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(values, func(a, b [2]string) int {
+		if origin := "remote.origin.url"; (a[0] == origin) != (b[0] == origin) {
+			if a[0] == origin {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a[0], b[0])
+	})
+	list := make([]string, len(values))
+	for i, value := range values {
+		list[i] = value[1]
+	}
+	return list, nil
 }
 
 // Canonical gives the canonical form of a remote's address, "" for one that

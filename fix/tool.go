@@ -45,6 +45,11 @@ func NewTool(extra ...string) (*Tool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("home folder of a tool: %w", err)
 	}
+	// The go command would count its uses there after it ended, and the folder came back.
+	telemetry := filepath.Join(home, ".config", "go", "telemetry")
+	if err := errors.Join(os.MkdirAll(telemetry, 0o700), os.WriteFile(filepath.Join(telemetry, "mode"), []byte("off\n"), 0o600)); err != nil {
+		return nil, errors.Join(fmt.Errorf("home folder of a tool: %w", err), os.RemoveAll(home))
+	}
 	env := []string{"HOME=" + home, "TMPDIR=" + home, "XDG_CACHE_HOME=" + home, "LANG=C.UTF-8", "CI=1"}
 	for _, name := range []string{
 		"PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",

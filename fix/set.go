@@ -393,6 +393,7 @@ func (s *solver) improve(part []int) []int {
 			}
 		}
 	}
+	st.trim(part) // what was chosen around one issue may have made more needless
 	var picked []int
 	for _, o := range part {
 		if st.chosen[o] {

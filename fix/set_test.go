@@ -141,3 +141,22 @@ func TestTheSameInputGivesTheSameSetAndTheCurveFalls(t *testing.T) {
 		t.Errorf("of nothing: %+v", empty)
 	}
 }
+
+func TestNoChosenOptionIsNeedless(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(5, 8))
+	for n := range 600 {
+		options, risk := estate(random, 20+random.IntN(80), 20+random.IntN(80))
+		for i := range options {
+			options[i].Closes = options[i].Closes[:min(len(options[i].Closes), 1+random.IntN(5))]
+		}
+		set := fix.Smallest(options, risk)
+		for i, o := range set.Chosen {
+			others := slices.Delete(slices.Clone(set.Chosen), i, i+1)
+			all, _, _ := tally(options, risk, set.Chosen)
+			if without, _, _ := tally(options, risk, others); without > all-1e-9 {
+				t.Fatalf("case %d: option %d of %d closes nothing that the others leave", n, o, len(set.Chosen))
+			}
+		}
+	}
+}

@@ -155,7 +155,7 @@ func (d *Desk) stand(ctx context.Context, campaigns ...campaign.Campaign) ([]Cam
 
 // CampaignOpened is what became of one change of a campaign.
 type CampaignOpened struct {
-	Issue   string    `json:"issue"` // the worst that it closes
+	Issue   string    `json:"issue"` // one that it closes
 	Change  SetChange `json:"change"`
 	Opened  Opened    `json:"opened"`
 	Problem string    `json:"problem,omitempty"` // why nothing was offered

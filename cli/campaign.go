@@ -28,7 +28,7 @@ type chosenIssues struct {
 func (c *chosenIssues) flags(command *cobra.Command) {
 	command.Flags().StringVar(&c.severity, "severity", "", "only issues at least this severe")
 	command.Flags().StringVar(&c.repository, "repository", "", "only issues whose cause is in this repository")
-	command.Flags().StringVar(&c.kind, "kind", "", "only issues of this kind: vulnerability, misconfiguration, secret ...")
+	command.Flags().StringVar(&c.kind, "kind", "", fmt.Sprintf("only issues of this kind, one of %v", fact.Kinds()))
 	command.Flags().StringVar(&c.owner, "owner", "", "only issues whose first owner this is, by name or id")
 	command.Flags().BoolVar(&c.exploited, "exploited", false, "only flaws known to be exploited (CISA KEV)")
 	command.Flags().BoolVar(&c.fixable, "fixable", false, "only issues that a known change closes")
@@ -42,6 +42,9 @@ func (c *chosenIssues) choose(now time.Time) (wanted func(*issue.Issue) bool, wo
 		if err := threshold.UnmarshalText([]byte(c.severity)); err != nil {
 			return nil, "", fmt.Errorf("--severity: %w", err)
 		}
+	}
+	if c.kind != "" && !slices.Contains(fact.Kinds(), fact.Kind(c.kind)) {
+		return nil, "", fmt.Errorf("--kind %q: expected one of %v", c.kind, fact.Kinds())
 	}
 	if c.olderThan < 0 {
 		return nil, "", fmt.Errorf("--older-than %d: expected a number of days", c.olderThan)

@@ -16,6 +16,7 @@ func TestACampaignIsMadeShownOpenedAndEndedFromTheCommandLine(t *testing.T) {
 		{"create", "autumn", "--due", "tomorrow"},
 		{"create", "autumn", "--older-than", "-1"},
 		{"create", "autumn", "--kind", "secret"}, // none of that kind is open
+		{"create", "autumn", "--kind", "secrets"},
 		{"create", "Autumn 2026"},
 		{"show", "autumn"},
 		{"open", "autumn", "--most", "0"},

@@ -24,6 +24,11 @@ const (
 	Exposure         Kind = "exposure"
 )
 
+// Kinds lists the kinds of flaws.
+func Kinds() []Kind {
+	return []Kind{Vulnerability, Misconfiguration, Secret, CodeFlaw, EndOfLife, Exposure}
+}
+
 // Asset is anything that can be affected, by value. Kind is one of the words
 // of the security graph ("repository", "file", "image", "workload" ...); Key
 // identifies it within its kind and holds no checkout path.

@@ -162,9 +162,9 @@ type CampaignOpened struct {
 }
 
 // OpenCampaign proves and offers the changes that a campaign has left, those that pay
-// most first, at most so many. One that is under way is left alone. What fails, or waits
-// for an approval, a limit or the kill switch, is told with its change and holds up none
-// of the others.
+// most first, until so many are under way that were not. One that is under way already is
+// left alone. What fails, or waits for an approval, a limit or the kill switch, is told
+// with its change and holds up none of the others.
 func (d *Desk) OpenCampaign(ctx context.Context, name string, most int, request FixRequest) ([]CampaignOpened, error) {
 	status, err := d.Campaign(ctx, name)
 	if err != nil {
@@ -177,15 +177,14 @@ func (d *Desk) OpenCampaign(ctx context.Context, name string, most int, request 
 	if err != nil {
 		return nil, err
 	}
-	list := []CampaignOpened{}
+	list, offered := []CampaignOpened{}, 0
+	underWay := func(r remediation.Remediation) bool { return r.State.Active() && r.State != remediation.Proposed }
 	for _, change := range status.Left.Changes {
-		if len(list) == most {
+		if offered == most {
 			break
 		}
 		key := changeKey(change.Repository, change.Path)
-		if slices.ContainsFunc(changes, func(r remediation.Remediation) bool {
-			return r.ID == key && r.State.Active() && r.State != remediation.Proposed
-		}) {
+		if slices.ContainsFunc(changes, func(r remediation.Remediation) bool { return r.ID == key && underWay(r) }) {
 			continue
 		}
 		one := CampaignOpened{Issue: change.Closes[0], Change: change}
@@ -198,6 +197,9 @@ func (d *Desk) OpenCampaign(ctx context.Context, name string, most int, request 
 			one.Problem = err.Error()
 		case one.Opened.Receipt.Ref == "":
 			one.Problem = one.Opened.Remediation.Reason
+		}
+		if underWay(one.Opened.Remediation) {
+			offered++
 		}
 		list = append(list, one)
 	}

@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -33,6 +34,11 @@ func TestACampaignIsOpenedByPartsAndFollowedToItsEnd(t *testing.T) {
 	if len(before.Left.Changes) < 3 || before.Closed != 0 || before.Risk == 0 || before.Late || before.States[issue.Open] != len(made.Issues) {
 		t.Fatalf("a new campaign stands at %+v", before)
 	}
+	nowhere := agent.FixRequest{Remote: filepath.Join(t.TempDir(), "nowhere.git")}
+	if list, err := w.desk.OpenCampaign(t.Context(), made.Name, 1, nowhere); err != nil || len(list) != len(before.Left.Changes) || list[0].Problem == "" {
+		t.Errorf("what fails keeps the others from being tried: %+v, %v", list, err)
+	}
+	*w.later++
 	w.offer(made.Name, 1)
 	*w.later++
 	if _, err := w.desk.Log.Throw(t.Context(), true, "ana", "freeze"); err != nil {

@@ -191,7 +191,7 @@ func newCampaignOpen(s *streams) *cobra.Command {
 			return nil
 		}),
 	}
-	command.Flags().IntVar(&most, "most", 10, "at most so many changes")
+	command.Flags().IntVar(&most, "most", 10, "until so many changes are under way that were not")
 	command.Flags().StringVar(&request.Remote, "remote", "", "where the changes go (default: the origin of each repository)")
 	command.Flags().StringVar(&request.Target, "target", "", "branch that they are meant for (default: the remote's)")
 	return command
